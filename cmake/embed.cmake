@@ -1,0 +1,17 @@
+# Writes OUT: the stdlib's files under ROOT (names in FILES) as a sorted table of C byte arrays. Source text, not
+# bytecode: line numbers stay real and nothing depends on the machine's own Lua.
+set(arrays "")
+set(rows "")
+set(n 0)
+list(SORT FILES)
+foreach(file ${FILES})
+  file(READ ${ROOT}/${file} hex HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  string(REGEX REPLACE "\\.lua$" "" name "${file}")
+  string(REPLACE "/" "." name "${name}")
+  string(APPEND arrays "static const unsigned char f${n}[] = {${bytes}0};\n")
+  string(APPEND rows "  {\"${name}\", (const char *)f${n}, sizeof f${n} - 1},\n")
+  math(EXPR n "${n} + 1")
+endforeach()
+file(WRITE ${OUT}.new "#include \"loader.h\"\n${arrays}const struct stdlib_file stdlib_files[] = {\n${rows}  {0, 0, 0}};\n")
+file(RENAME ${OUT}.new ${OUT})

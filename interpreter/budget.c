@@ -1,0 +1,23 @@
+/* A script that computes instead of waiting is interrupted: by a signal, by a deadline around it, or when a
+ * burst is used up. The interrupt passes the script's pcall (stdlib/sandbox.lua), so a loop around pcall
+ * doesn't defeat it. */
+#include "runtime.h"
+
+static double burst_began;
+
+void budget_burst_begin(void) { burst_began = (double)uv_hrtime() / 1e9; }
+
+static void budget_look(lua_State *L, lua_Debug *where) {
+  struct task *task = runtime_current();
+  (void)where;
+  if (!task) return;
+  if (runtime_signal() && !runtime_signal_seen()) task_interrupt(runtime_root(), INTERRUPT_CANCEL, 0);
+  scope_look(task);
+  if ((double)uv_hrtime() / 1e9 - burst_began > BUDGET_BURST_SECONDS) {
+    budget_burst_begin(); /* what handles the interrupt gets a burst of its own */
+    task->interrupt = INTERRUPT_BUDGET;
+  }
+  task_check(L);
+}
+
+void budget_install(lua_State *co) { lua_sethook(co, budget_look, LUA_MASKCOUNT, BUDGET_HOOK_INSTRUCTIONS); }

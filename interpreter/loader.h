@@ -1,0 +1,22 @@
+/* Where host modules come from: the stdlib compiled into the binary, or a folder given by --stdlib; raw
+ * modules in C, two of them opened at first use. This is the host's own `require`; scripts get another
+ * (stdlib/sandbox.lua). */
+#ifndef LOADER_H
+#define LOADER_H
+#include <stddef.h>
+#include <lua.h>
+
+struct stdlib_file {
+  const char *name; /* "modes.live" */
+  const char *text;
+  size_t len;
+};
+extern const struct stdlib_file stdlib_files[]; /* sorted, ended by a NULL name; made by cmake/embed.cmake */
+
+/* Installs the global `require` for host Lua. `folder` NULL: the embedded stdlib. [-0, +0, e] */
+void loader_open(lua_State *L, const char *folder);
+/* The folder of the modules and helper programs: RUNBOOK_LIBDIR's compiled-in value or beside the running
+ * binary. */
+const char *loader_libdir(void);
+
+#endif

@@ -1,0 +1,321 @@
+#include "runtime.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <lauxlib.h>
+#include "buffer.h"
+#include "luautil.h"
+
+#define INTERRUPT_TYPE "interrupt"
+
+static struct {
+  uv_loop_t loop;
+  uv_timer_t alarm; /* the earliest of timer.c, in real time */
+  uv_async_t waker; /* signals */
+  lua_State *G;
+  struct op *ready, **tail;
+  struct task *tasks, *current, *root;
+  bool is_virtual, signal_seen;
+  double now, wall; /* virtual time */
+} rt;
+
+static volatile sig_atomic_t signal_number;
+static void (*restore_terminal)(void);
+static char mark; /* its address is what an awaiting coroutine yields */
+
+uv_loop_t *runtime_loop(void) { return &rt.loop; }
+struct task *runtime_current(void) {
+  return rt.current;
+}
+struct task *runtime_root(void) {
+  return rt.root;
+}
+void runtime_mark(lua_State *L) { lua_pushlightuserdata(L, &mark); }
+
+/* ---- The clock ---- */
+
+double runtime_now(void) { return rt.is_virtual ? rt.now : (double)uv_hrtime() / 1e9; }
+
+double runtime_wall(void) {
+  struct timespec ts;
+  if (rt.is_virtual) return rt.wall + rt.now;
+  clock_gettime(CLOCK_REALTIME, &ts);
+  return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+void runtime_virtual(double wall) {
+  rt.is_virtual = true;
+  rt.now = 0;
+  rt.wall = wall;
+}
+
+/* ---- Interrupts ---- */
+
+static int interrupt_text(lua_State *L) {
+  lua_getfield(L, 1, "interrupt");
+  return 1;
+}
+
+void interrupt_push(lua_State *L, enum interrupt interrupt, uint64_t scope) {
+  static const char *const names[] = {"none", "cancel", "timeout", "budget"};
+  lua_createtable(L, 0, 2);
+  set_text(L, "interrupt", names[interrupt]);
+  set_integer(L, "scope", (long long)scope);
+  if (luaL_newmetatable(L, INTERRUPT_TYPE)) {
+    lua_pushcfunction(L, interrupt_text);
+    lua_setfield(L, -2, "__tostring");
+  }
+  lua_setmetatable(L, -2);
+}
+
+void task_interrupt(struct task *task, enum interrupt interrupt, uint64_t scope) {
+  if (!task || task->ended || task->interrupt == INTERRUPT_CANCEL) return;
+  task->interrupt = interrupt;
+  task->scope = scope;
+  if (task->waiting && !task->waiting->done) task->waiting->cancel(task->waiting);
+}
+
+void task_check(lua_State *L) {
+  struct task *task = rt.current;
+  if (!task || !task->interrupt) return;
+  interrupt_push(L, task->interrupt, task->scope);
+  task->interrupt = INTERRUPT_NONE;
+  lua_error(L);
+}
+
+/* ---- Deadlines ---- */
+
+struct scope {
+  struct scope *next;
+  struct task *task;
+  struct timer *timer;
+  double due;
+  uint64_t id;
+};
+
+static void scope_late(void *data) {
+  struct scope *scope = data;
+  scope->timer = NULL;
+  task_interrupt(scope->task, INTERRUPT_TIMEOUT, scope->id);
+}
+
+uint64_t scope_begin(struct task *task, double seconds) {
+  static uint64_t last;
+  struct scope *scope = xcalloc(1, sizeof *scope);
+  *scope = (struct scope){task->scopes, task, NULL, runtime_now() + seconds, ++last};
+  scope->timer = timer_start(seconds, scope_late, scope);
+  task->scopes = scope;
+  return scope->id;
+}
+
+void scope_end(struct task *task, uint64_t id) {
+  struct scope **link = &task->scopes;
+  while (*link && (*link)->id != id) link = &(*link)->next;
+  if (!*link) return;
+  struct scope *scope = *link;
+  *link = scope->next;
+  timer_stop(scope->timer);
+  free(scope);
+  if (task->interrupt == INTERRUPT_TIMEOUT && task->scope == id) task->interrupt = INTERRUPT_NONE;
+}
+
+void scope_look(struct task *task) {
+  double now = runtime_now();
+  for (struct scope *scope = task->scopes; scope; scope = scope->next)
+    if (scope->timer && now >= scope->due) {
+      timer_stop(scope->timer);
+      scope_late(scope);
+    }
+}
+
+/* ---- Tasks ---- */
+
+void runtime_ready(struct op *op) {
+  op->next = NULL;
+  *rt.tail = op;
+  rt.tail = &op->next;
+}
+
+static int task_gc(lua_State *L) {
+  struct task *task = lua_touserdata(L, 1);
+  while (task->scopes) scope_end(task, task->scopes->id);
+  return 0;
+}
+
+struct task *task_spawn(lua_State *L) {
+  struct task *task = lua_newuserdatauv(L, sizeof *task, 2);
+  memset(task, 0, sizeof *task);
+  if (luaL_newmetatable(L, TASK_TYPE)) {
+    lua_pushcfunction(L, task_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  task->L = lua_newthread(L);
+  lua_setiuservalue(L, -2,
+                    1); /* the handle keeps the coroutine, the registry keeps the handle while it lives */
+  lua_insert(L, -2);
+  lua_xmove(L, task->L, 1);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, task);
+  task->next = rt.tasks;
+  rt.tasks = task;
+  return task;
+}
+
+static void task_end(struct task *task, int status) {
+  struct task **link = &rt.tasks;
+  task->ended = true;
+  task->status = status;
+  while (task->scopes) scope_end(task, task->scopes->id);
+  while (*link != task) link = &(*link)->next;
+  *link = task->next;
+  if (task->joiner) op_complete(task->joiner);
+  lua_pushnil(rt.G);
+  lua_rawsetp(rt.G, LUA_REGISTRYINDEX, task);
+}
+
+void task_resume(struct task *task) {
+  struct task *previous = rt.current;
+  int count = 0;
+  rt.current = task;
+  budget_burst_begin();
+  int status = lua_resume(task->L, rt.G, 0, &count);
+  rt.current = previous;
+  if (status == LUA_YIELD && task->waiting) {
+    lua_pop(task->L, count);
+    return;
+  }
+  if (status == LUA_YIELD) { /* a plain coroutine.yield outside any coroutine of the script's own */
+    lua_pop(task->L, count);
+    lua_pushliteral(task->L, "attempt to yield from outside a coroutine");
+    status = LUA_ERRRUN;
+  }
+  task_end(task, status);
+}
+
+/* Only the batch that was ready at entry: a task that completes at once must not starve I/O. */
+static void runtime_drain(void) {
+  struct op *op = rt.ready;
+  rt.ready = NULL;
+  rt.tail = &rt.ready;
+  while (op) {
+    struct op *next = op->next;
+    op->task->waiting = NULL;
+    task_resume(op->task);
+    op = next;
+  }
+}
+
+/* ---- Signals ---- */
+
+static void signal_handler(int number) {
+  if (signal_number) {
+    if (restore_terminal) restore_terminal();
+    _exit(128 + number);
+  }
+  signal_number = number;
+  uv_async_send(&rt.waker); /* documented as async-signal-safe */
+}
+
+static void signal_wake(uv_async_t *waker) {
+  (void)waker;
+  if (!signal_number || rt.signal_seen) return;
+  rt.signal_seen = true;
+  task_interrupt(rt.root, INTERRUPT_CANCEL, 0);
+}
+
+int runtime_signal(void) { return signal_number; }
+void runtime_on_exit_signal(void (*restore)(void)) { restore_terminal = restore; }
+
+bool runtime_signal_seen(void) {
+  bool seen = rt.signal_seen;
+  if (signal_number) rt.signal_seen = true;
+  return seen;
+}
+
+void runtime_signals(void) {
+  struct sigaction action = {.sa_handler = signal_handler, .sa_flags = SA_RESTART};
+  static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- The loop ---- */
+
+static void alarm_rings(uv_timer_t *alarm) { (void)alarm; }
+
+static void wait_real(void) {
+  double due, left;
+  if (timer_next(&due)) {
+    left = (due - runtime_now()) * 1000;
+    uv_update_time(&rt.loop);
+    uv_timer_start(&rt.alarm, alarm_rings, left > 0 ? (uint64_t)left + 1 : 0, 0);
+  }
+  uv_run(&rt.loop, UV_RUN_ONCE);
+  uv_timer_stop(&rt.alarm);
+  timer_fire_due(runtime_now());
+}
+
+/* Nothing waits in virtual time, but what is really under way (a prompt, say) is let finish first. */
+static void wait_virtual(void) {
+  double due;
+  uv_run(&rt.loop, uv_loop_alive(&rt.loop) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  if (rt.ready || uv_loop_alive(&rt.loop)) return;
+  if (!timer_next(&due)) {
+    task_interrupt(rt.root, INTERRUPT_CANCEL, 0); /* every task waits for another: nothing can ever happen */
+    return;
+  }
+  if (due > rt.now) rt.now = due;
+  timer_fire_due(rt.now);
+}
+
+static void runtime_turn(void) {
+  if (!rt.ready) {
+    if (rt.is_virtual)
+      wait_virtual();
+    else
+      wait_real();
+  } else
+    uv_run(&rt.loop, UV_RUN_NOWAIT);
+  runtime_drain();
+}
+
+void runtime_open(lua_State *L) {
+  uv_loop_init(&rt.loop);
+  uv_timer_init(&rt.loop, &rt.alarm);
+  uv_async_init(&rt.loop, &rt.waker, signal_wake);
+  uv_unref((uv_handle_t *)&rt.waker);
+  rt.tail = &rt.ready;
+  rt.G = L;
+}
+
+int runtime_run(lua_State *L) {
+  struct task *root = rt.root = task_spawn(L);
+  task_resume(root);
+  while (!root->ended) runtime_turn();
+  /* The end of a script waits for none of its tasks, but gives each the chance to put things in order. */
+  for (struct task *task = rt.tasks; task; task = task->next) task_interrupt(task, INTERRUPT_CANCEL, 0);
+  for (int turn = 0; rt.tasks && turn < 1000; turn++) runtime_turn();
+  rt.root = NULL;
+  lua_xmove(root->L, L, 1);
+  lua_remove(L, -2);
+  return root->status;
+}
+
+static void close_handle(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+void runtime_close(void) {
+  uv_close((uv_handle_t *)&rt.alarm, NULL);
+  uv_close((uv_handle_t *)&rt.waker, NULL);
+  uv_run(&rt.loop, UV_RUN_NOWAIT);
+  if (uv_loop_close(&rt.loop) == 0) return;
+  uv_walk(&rt.loop, close_handle,
+          NULL); /* handles a library left behind; their memory goes with the process */
+  uv_run(&rt.loop, UV_RUN_NOWAIT);
+  uv_loop_close(&rt.loop);
+}
