@@ -1,0 +1,220 @@
+-- The catalogue of effects: everything that can touch the outside world, each described once. From an entry come argument
+-- validation, the effect's line, its results, `runbook effects`, the default world of scenarios.
+--
+-- An entry (`catalogue.effect(name, entry)`):
+--   summary    one sentence
+--   class      "read", "declared", "notify", "write", "destructive", or function(call) → class
+--   params     positional: { { name, type, help }, … };  options: { name = { type, default, help, what=, required=, one_of=, secret= } }
+--              types: string integer number boolean duration size strings map any. `what` options choose what is touched and
+--              stand in the line; `secret` ones take a secret. A duration reaches the entry as seconds, a size as bytes.
+--   result     { field = "type: meaning", … }; `ok` and `why` are always there
+--   run(call, plan) → fields {ok=true|false, why=, …}, or nil, {kind=, message=}
+--   command(call)  → argument vector a person could type instead
+--   target(call)   → what an operator must name to approve it
+--   match(call)    → list: what the plan pins beyond the line (full SQL, body)
+--   preview(call)  → { text=, size=, … } by reads alone; the apply pass gives it to run as `plan`
+--   would(call)    → fields of the dry result; what can't be known is catalogue.placeholder "name"
+--   verify(call)   → true, false or nil: did it happen?
+--   specimen       fields of a healthy result, or function(call) → fields
+--   lazy           { field = function(fields) → value }: computed when first read
+local blame = require "blame"
+local duration = require "duration"
+local values = require "values"
+
+local catalogue = { effects = {}, names = {} }
+
+-- Every effect's deadline unless its entry says otherwise, in seconds.
+catalogue.DEADLINE = 10
+-- SQL and other long arguments are cut to this many characters in a line; they are matched in full.
+catalogue.LINE_ARGUMENT = 120
+
+local classes = { read = true, declared = true, notify = true, write = true, destructive = true }
+
+-- The families, loaded when a script first names one.
+catalogue.families = { "http", "docker", "compose", "sql", "redis", "sysinfo", "service", "files", "exec", "prometheus",
+                       "escalate" }
+
+function catalogue.effect(name, entry)
+  local family, verb = name:match "^(%l+)%.([%l_]+)$"
+  if not family then family, verb = name, nil end
+  assert(entry.run and entry.summary and entry.result, name .. ": an entry needs summary, result and run")
+  assert(type(entry.class) == "function" or classes[entry.class], name .. ": unknown class")
+  entry.name, entry.family, entry.verb = name, family, verb
+  entry.params, entry.options = entry.params or {}, entry.options or {}
+  entry.options.timeout = entry.options.timeout or { "duration", "10s", "The longest it may take" }
+  catalogue.effects[name] = entry
+  catalogue.names[#catalogue.names + 1] = name
+  return entry
+end
+
+-- Loads a family; its effects in a table: verb → entry (the one under `true` when the family itself is an effect).
+function catalogue.family(name)
+  require("effects." .. name)
+  local verbs = {}
+  for _, entry in pairs(catalogue.effects) do
+    if entry.family == name then verbs[entry.verb or true] = entry end
+  end
+  return verbs
+end
+
+------------------------------------------------------------------ Arguments --
+
+local function wrong(entry, what, expected, found)
+  blame.raise("%s: %s: %s expected, got %s", entry.name, what, expected, values.describe(found))
+end
+
+local readers = {}
+function readers.string(value) return type(value) == "string" and value or nil, "a string" end
+function readers.boolean(value) if type(value) == "boolean" then return value end return nil, "true or false" end
+function readers.number(value) return type(value) == "number" and value or nil, "a number" end
+function readers.integer(value) return math.type(value) == "integer" and value or nil, "an integer" end
+function readers.any(value) return value end
+function readers.map(value) return type(value) == "table" and value or nil, "a table" end
+
+function readers.duration(value)
+  local seconds, why = duration.parse(value)
+  return seconds, why
+end
+
+function readers.size(value)
+  local bytes, why = duration.size(value)
+  return bytes, why
+end
+
+function readers.strings(value)
+  if type(value) ~= "table" then return nil, "a list of strings" end
+  local list = {}
+  for i, item in ipairs(value) do
+    if type(item) == "number" then item = tostring(item) end
+    if type(item) ~= "string" and not values.is_placeholder(item) and not values.is_secret(item) then
+      return nil, ("a list of strings (entry %d is %s)"):format(i, values.describe(item))
+    end
+    list[i] = item
+  end
+  return list
+end
+
+-- Results where plain values are wanted, and secrets where none may go, are the two mistakes worth their own words.
+local function read_value(entry, what, spec, value)
+  local kind = spec.type
+  if values.is_secret(value) then
+    if spec.secret then return value end
+    blame.raise("%s: %s: a secret may not go here: it would be shown. Secrets are accepted in headers, auth, a DSN, env "
+      .. "and stdin", entry.name, what)
+  end
+  if values.is_placeholder(value) then return value end
+  local read, expected = readers[kind](value)
+  if read == nil then wrong(entry, what, expected, value) end
+  if type(read) == "string" and read:find "\0" and not spec.binary then
+    blame.raise("%s: %s: the string holds a NUL byte", entry.name, what)
+  end
+  if spec.one_of then
+    for _, allowed in ipairs(spec.one_of) do if allowed == read then return read end end
+    blame.raise("%s: %s: one of %s expected, got %s", entry.name, what, table.concat(spec.one_of, ", "),
+      values.describe(value))
+  end
+  return read
+end
+
+local function spec_of(list)
+  return { type = list[1], default = list[2], one_of = list.one_of, secret = list.secret, binary = list.binary }
+end
+
+local function read_options(entry, call, given)
+  for name in pairs(given) do
+    if not entry.options[name] then
+      blame.raise("%s: unknown option '%s'%s", entry.name, tostring(name), blame.hint(name, values.keys(entry.options)))
+    end
+  end
+  for name, option in pairs(entry.options) do
+    local value = given[name]
+    if value == nil then value = option[2] end
+    if value == nil and option.required then blame.raise("%s: option '%s' is required", entry.name, name) end
+    if value ~= nil then call[name] = read_value(entry, "option '" .. name .. "'", spec_of(option), value) end
+  end
+end
+
+-- Checks a script's arguments and returns the call: { name = value } with defaults filled in and types read.
+function catalogue.call(entry, ...)
+  local arguments, call = table.pack(...), {}
+  for i, param in ipairs(entry.params) do
+    local value = arguments[i]
+    if value == nil then
+      if not param.optional then blame.raise("%s: argument %d (%s) is missing", entry.name, i, param[1]) end
+    else
+      call[param[1]] = read_value(entry, ("argument %d (%s)"):format(i, param[1]),
+        { type = param[2], one_of = param.one_of, secret = param.secret, binary = param.binary }, value)
+    end
+  end
+  local options = arguments[#entry.params + 1]
+  if options ~= nil and type(options) ~= "table" then
+    wrong(entry, ("argument %d (the options)"):format(#entry.params + 1), "a table", options)
+  end
+  if arguments.n > #entry.params + 1 then
+    blame.raise("%s takes at most %d arguments, got %d", entry.name, #entry.params + 1, arguments.n)
+  end
+  read_options(entry, call, options or {})
+  if entry.check then entry.check(call) end
+  return call
+end
+
+----------------------------------------------------------------------- Line --
+
+local function squeeze(text) return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
+
+local function shown(value)
+  if type(value) == "table" and not values.is_placeholder(value) and not values.is_secret(value) then
+    if value[1] ~= nil then
+      local words = {}
+      for i, item in ipairs(value) do words[i] = shown(item) end
+      return table.concat(words, " ")
+    end
+    local pairs_shown = {}
+    for _, key in ipairs(values.keys(value)) do
+      pairs_shown[#pairs_shown + 1] = key .. "=" .. shown(value[key])
+    end
+    return table.concat(pairs_shown, ",")
+  end
+  local text = squeeze(tostring(value))
+  if text == "" then return '""' end
+  return text
+end
+
+local function quoted(text) return text:find " " and '"' .. text .. '"' or text end
+
+local function cut(text, limit)
+  if limit and utf8.len(text) and utf8.len(text) > limit then
+    return text:sub(1, utf8.offset(text, limit + 1) - 1) .. "…"
+  elseif limit and not utf8.len(text) and #text > limit then
+    return text:sub(1, limit) .. "…"
+  end
+  return text
+end
+
+-- The effect's line: family.verb, positional arguments, then the options that choose what is touched, then the machine.
+-- `limit` cuts each argument; without it the line is the one that patterns and plans match.
+function catalogue.line(entry, call, limit)
+  local words = { entry.name }
+  for _, param in ipairs(entry.params) do
+    local value = call[param[1]]
+    if value ~= nil then
+      local text = shown(value)
+      if type(value) ~= "table" then text = quoted(text) end
+      words[#words + 1] = cut(text, limit)
+    end
+  end
+  for _, name in ipairs(values.keys(entry.options)) do
+    if entry.options[name].what and call[name] ~= nil and call[name] ~= entry.options[name][2] then
+      words[#words + 1] = name .. "=" .. cut(quoted(shown(call[name])), limit)
+    end
+  end
+  if entry.place then
+    local place = entry.place(call)
+    if place then words[#words + 1] = "@" .. place end
+  end
+  return table.concat(words, " ")
+end
+
+catalogue.placeholder = values.placeholder
+
+return catalogue

@@ -1,0 +1,176 @@
+-- The gate. Every touch of the outside world is an effect, and every effect passes gate.perform: nothing else in the
+-- program calls an entry's run, and scripts hold nothing but functions that end here. What a mode may do is decided by one
+-- small table (stdlib/modes/): how it answers reads, and whether its writes are carried out or only told.
+--
+-- A doubting reader wants three facts from this file:
+--   1. refuse(): a write in a probe, or outside a remedy, ends here, in every mode.
+--   2. write(): in a plan or dry pass a write is previewed and told, never run; a mode without `write` has no way to run one.
+--   3. apply(): a real write is in the approved plan, once, and its intent is on disk before the world is touched.
+local blame = require "blame"
+local catalogue = require "catalogue"
+local journal = require "journal"
+local outcome = require "outcome"
+local result = require "result"
+local tasks = require "tasks"
+
+local gate = {}
+local mode -- the table of the mode this process runs in; set once
+
+-- Effects in flight at a time; the others wait their turn.
+gate.IN_FLIGHT = 200
+local slots = tasks.slots(gate.IN_FLIGHT)
+
+local changes = { write = true, destructive = true }
+
+function gate.open(mode_table)
+  assert(not mode, "the mode is set once")
+  mode = mode_table
+end
+
+function gate.mode() return mode end
+
+----------------------------------------------------------------- Refusal --
+
+local function refuse(act, why)
+  journal.outcome(act, "refused", { why = why })
+  blame.raise("%s refused: %s", act.line, why)
+end
+
+-- Law 3: only a remedy changes anything, a probe least of all; telling people is allowed anywhere but in a probe.
+local function check_place(act, here)
+  local class = act.class
+  if changes[class] then
+    if here.probe then refuse(act, ("it is a %s, and a probe changes nothing"):format(class)) end
+    if here.level then refuse(act, "an escalation may only notify") end
+    if not here.remedy then refuse(act, ("it is a %s: put it in a remedy"):format(class)) end
+  elseif class == "notify" then
+    if here.probe then refuse(act, "a probe tells nobody") end
+  elseif here.level then
+    refuse(act, "an escalation may only notify")
+  end
+  local why = mode.refuses and mode.refuses(act, here)
+  if why then refuse(act, why) end
+end
+
+------------------------------------------------------------------- Reads --
+
+-- An effect that doesn't end in time gave no answer: a finding for a read.
+local function in_time(act, f, ...)
+  local seconds = act.call.timeout + (mode.grace or 0)
+  local results = table.pack(tasks.deadline(seconds, f, ...))
+  if results[1] then return results[2], results[3] end
+  return nil, { kind = "timeout", message = ("no answer within %g s"):format(act.call.timeout), at_gate = true }
+end
+
+local function read(act)
+  local began = tasks.now()
+  journal.begun(act)
+  local fields, err = slots(in_time, act, mode.read, act)
+  if not fields then fields, err = outcome.from_error(err) end
+  local status = not fields and "failed" or fields.ok == false and "not_well" or "ok"
+  fields = fields or { ok = false, error = { kind = err.kind, message = err.message } }
+  if fields.ok == nil then fields.ok = true end
+  journal.outcome(act, status, fields, tasks.now() - began)
+  return result.new(act.entry, act.line, status, fields)
+end
+
+------------------------------------------------------------------ Writes --
+
+-- Intent on disk, act, outcome. What is cancelled or times out may have happened: its outcome is unknown.
+local function act_on(act, do_it, plan)
+  local began = tasks.now()
+  journal.intent(act)
+  local done, fields, err = pcall(in_time, act, do_it, act, plan)
+  local ms = tasks.now() - began
+  if not done then
+    journal.outcome(act, "unknown", { why = "interrupted: may have run" }, ms)
+    error(fields, 0)
+  end
+  if fields and fields.ok ~= false then
+    fields.ok = true
+    journal.outcome(act, "ok", fields, ms)
+    return result.new(act.entry, act.line, "ok", fields)
+  end
+  err = err or { kind = "failed", message = fields.why or "it did not succeed" }
+  local late = err.kind == "timeout" or err.kind == "reset"
+  journal.outcome(act, late and "unknown" or "failed", { error = { kind = err.kind, message = err.message },
+    why = late and "may have run" or nil }, ms)
+  return nil, err
+end
+
+local function raise_write(act, err)
+  blame.raise("%s failed: %s", act.line, err.message)
+end
+
+-- Law 6: only what was approved, each once.
+local function apply(act, here)
+  local planned = here.plan:take(act)
+  if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, "it is not in the approved plan") end
+  local done, err = act_on(act, mode.write, planned and planned.preview)
+  if done then return done end
+  raise_write(act, err)
+end
+
+-- Law 5: told as `would`, never as `ok`.
+local function tell(act, here)
+  act.preview = mode.preview(act)
+  if here.plan then here.plan:add(act) end
+  local fields = act.entry.would and act.entry.would(act.call, act.preview) or {}
+  fields.ok, fields.dry = true, true
+  if here.pass ~= "plan" then journal.outcome(act, "would", { preview = act.preview and act.preview.text, dry = true }) end
+  return result.new(act.entry, act.line, "would", fields)
+end
+
+local function write(act, here)
+  if here.pass == "apply" and mode.write then return apply(act, here) end
+  return tell(act, here)
+end
+
+-- Telling people: in a plan pass it is told, elsewhere it goes out if the mode lets it.
+local function notify(act, here)
+  if here.pass == "plan" or not mode.notify then return tell(act, here) end
+  local done, err = act_on(act, mode.notify)
+  if done then return done end
+  if here.level then raise_write(act, err) end
+  return result.new(act.entry, act.line, "failed", { ok = false, error = { kind = err.kind, message = err.message } })
+end
+
+--------------------------------------------------------------- Questions --
+
+-- The operator's word. `question`: { kind="confirm"|"choose"|"ask"|"approve", text=, label=, options=, default=, within= };
+-- returns the answer, or nil and "silence". A plan pass takes what the design says for it: yes, the first, the default.
+function gate.ask(question)
+  local here = tasks.context()
+  if here.level then blame.raise("an escalation asks nobody: it may only notify") end
+  if here.pass == "plan" or not mode.ask then return question.planned end
+  journal.event("question", { text = question.text, kind = question.kind, options = question.options,
+                              default = question.default, within = question.within })
+  local answer, why = mode.ask(question)
+  journal.event("answer", { text = question.text, kind = question.kind, answer = answer, why = why })
+  return answer, why
+end
+
+-------------------------------------------------------------------- Entry --
+
+-- What one call of a script's is: the entry, checked arguments, the class the host gives it, its line.
+function gate.act(entry, ...)
+  local call = catalogue.call(entry, ...)
+  local act = { entry = entry, call = call, line = catalogue.line(entry, call, catalogue.LINE_ARGUMENT),
+                match = catalogue.line(entry, call) }
+  act.class = type(entry.class) == "function" and entry.class(call) or entry.class
+  return act
+end
+
+-- The one door: carries out, tells or refuses what a script asked for, as its place and the mode allow.
+function gate.perform(entry, ...)
+  local here = tasks.context()
+  local act = gate.act(entry, ...)
+  act.key = journal.key(here)
+  if entry.command then act.command = entry.command(act.call) end
+  check_place(act, here)
+  if changes[act.class] then return write(act, here) end
+  if act.class == "notify" then return notify(act, here) end
+  return read(act)
+end
+
+return gate

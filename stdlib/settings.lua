@@ -1,0 +1,13 @@
+-- What the config and the command line settled for this run; filled by stdlib/config.lua before a script's first line and
+-- read by effects. Absent settings have the defaults below.
+return {
+  docker = {},        -- { host = "unix:///var/run/docker.sock" | "tcp://…", ca=, cert=, key= }
+  kubectl = {},       -- { context=, namespace=, server= }
+  hosts = {},         -- rehearsals: { ["api.conduit.im"] = "127.0.0.1:8080" }
+  machines = {},      -- { name = { ssh=, sudo= } }
+  readers = {},       -- { { "program", "word" }, … }
+  prometheus = {},    -- { url = }
+  here = false,       -- whether writes to this machine are allowed
+  host_name = nil,    -- this machine's name; found out when nil
+  environment = {},   -- the part of our own environment that children get: PATH HOME LANG TZ
+}

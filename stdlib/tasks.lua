@@ -1,0 +1,113 @@
+-- Tasks for the host's own code: contexts, deadlines, side-by-side work, and interrupts told from errors.
+local raw = require "raw.task"
+
+local tasks = { now = raw.now, wall = raw.wall, sleep = raw.sleep, event = raw.event, signal = raw.signal }
+
+-- "cancel", "timeout", "budget" or "end" for what ends more than a pcall; nil for an ordinary error.
+tasks.is_interrupt = raw.is_interrupt
+
+-- Raises the end of the run; no script's pcall stops it.
+function tasks.raise_end(fields)
+  fields.interrupt = "end"
+  error(setmetatable(fields, raw.interrupt_metatable), 0)
+end
+
+-- What the running task is inside of: {probe=, remedy=, pass=, …}; fields of outer contexts show through.
+local outside = {}
+function tasks.context()
+  local task = raw.current()
+  return task and raw.context(task) or outside
+end
+
+local function set_context(value) raw.set_context(raw.current(), value) end
+
+-- Runs f(...) with `fields` laid over the context, restored however it ends.
+function tasks.within(fields, f, ...)
+  local before = tasks.context()
+  set_context(setmetatable(fields, { __index = before }))
+  local results = table.pack(pcall(f, ...))
+  set_context(before)
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+-- Runs f(...) for at most `seconds`: true and its results, or false when the time was over. Other errors pass.
+function tasks.deadline(seconds, f, ...)
+  local scope = raw.scope_begin(seconds)
+  local results = table.pack(pcall(f, ...))
+  raw.scope_end(scope)
+  if results[1] then return table.unpack(results, 1, results.n) end
+  local interrupt, which = raw.is_interrupt(results[2])
+  if interrupt == "timeout" and which == scope then return false end
+  error(results[2], 0)
+end
+
+-- Starts f(...) as a task of its own that inherits the context.
+function tasks.spawn(f, ...)
+  local context, arguments = tasks.context(), table.pack(...)
+  return raw.spawn(function()
+    set_context(setmetatable({}, { __index = context }))
+    return f(table.unpack(arguments, 1, arguments.n))
+  end)
+end
+
+tasks.join, tasks.cancel = raw.join, raw.cancel
+
+-- Runs all functions side by side; a list of their packed results. The first error cancels the others, waits for their
+-- end and is raised.
+function tasks.all(functions)
+  local running, results, failure = {}, {}, nil
+  for i, f in ipairs(functions) do running[i] = tasks.spawn(f) end
+  for i, task in ipairs(running) do
+    local joined = table.pack(pcall(raw.join, task))
+    local ok, problem = joined[1] and joined[2], joined[2]
+    if joined[1] and not joined[2] then problem = joined[3] end
+    if ok then
+      results[i] = table.pack(table.unpack(joined, 3, joined.n))
+    elseif failure == nil then
+      failure = { problem }
+      for j = i + 1, #running do raw.cancel(running[j]) end
+    end
+  end
+  if failure then error(failure[1], 0) end
+  return results
+end
+
+-- At most `size` holders at a time; the others wait in order.
+function tasks.slots(size)
+  local free, waiting, first, last = size, {}, 1, 0
+  local function release()
+    while first <= last do
+      local turn = waiting[first]
+      waiting[first], first = nil, first + 1
+      if not turn.gone then
+        turn.granted = true
+        return turn.event:set()
+      end
+    end
+    free = free + 1
+  end
+  local function acquire()
+    if free > 0 then
+      free = free - 1
+      return
+    end
+    local turn = { event = raw.event() }
+    last = last + 1
+    waiting[last] = turn
+    local ok, interrupt = pcall(turn.event.wait, turn.event)
+    if ok then return end
+    turn.gone = true
+    if turn.granted then release() end
+    error(interrupt, 0)
+  end
+  return function(f, ...)
+    acquire()
+    local results = table.pack(pcall(f, ...))
+    release()
+    if not results[1] then error(results[2], 0) end
+    return table.unpack(results, 2, results.n)
+  end
+end
+
+return tasks

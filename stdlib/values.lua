@@ -1,0 +1,116 @@
+-- Values that are more than plain data: secrets, and placeholders of a dry result. And small helpers over plain tables.
+local values = {}
+
+-- Secrets: parts of plain text and of names; what they stand for is in `revealed`, out of scripts' reach.
+local secret_type = { __name = "secret", __metatable = "secret" }
+local parts_of = setmetatable({}, { __mode = "k" })
+
+local function new_secret(parts)
+  local secret = setmetatable({}, secret_type)
+  parts_of[secret] = parts
+  return secret
+end
+
+function values.secret(name, value) return new_secret { { name = name, value = value } } end
+function values.is_secret(value) return parts_of[value] ~= nil end
+
+local function parts(value)
+  return parts_of[value] or { { text = tostring(value) } }
+end
+
+function secret_type.__concat(a, b)
+  local joined = {}
+  for _, part in ipairs(parts(a)) do joined[#joined + 1] = part end
+  for _, part in ipairs(parts(b)) do joined[#joined + 1] = part end
+  return new_secret(joined)
+end
+
+function secret_type.__tostring() return "***" end
+function secret_type.__len() error("a secret has no length to tell", 2) end
+function secret_type.__index() error("a secret has no fields", 2) end
+function secret_type.__newindex() error("a secret has no fields", 2) end
+
+-- The plain text of a string or secret. For the host alone, at the moment of use.
+function values.reveal(value)
+  local list = parts_of[value]
+  if not list then return value end
+  local texts = {}
+  for i, part in ipairs(list) do texts[i] = part.text or part.value end
+  return table.concat(texts)
+end
+
+-- The text with each secret as its name: ⟦NAME:plain⟧, which is what is written to disk.
+function values.marked(value)
+  local list = parts_of[value]
+  if not list then return value end
+  local texts = {}
+  for i, part in ipairs(list) do texts[i] = part.text or ("⟦%s:plain⟧"):format(part.name) end
+  return table.concat(texts)
+end
+
+-- reveal for every string in a table, however deep.
+function values.reveal_all(value)
+  if values.is_secret(value) or type(value) ~= "table" then return values.reveal(value) end
+  local copy = {}
+  for key, item in pairs(value) do copy[key] = values.reveal_all(item) end
+  return copy
+end
+
+-- Placeholders: fields of a dry result that only a real run knows. They print as ‹name› and may be passed on.
+local placeholder_type = { __name = "placeholder", __metatable = "placeholder" }
+local name_of = setmetatable({}, { __mode = "k" })
+
+function values.placeholder(name)
+  local placeholder = setmetatable({}, placeholder_type)
+  name_of[placeholder] = "‹" .. name .. "›"
+  return placeholder
+end
+function values.is_placeholder(value) return name_of[value] ~= nil end
+function placeholder_type.__tostring(value) return name_of[value] end
+
+function placeholder_type.__concat(a, b)
+  local joined = setmetatable({}, placeholder_type)
+  name_of[joined] = (name_of[a] or tostring(a)) .. (name_of[b] or tostring(b))
+  return joined
+end
+
+function placeholder_type.__index(value)
+  error(name_of[value] .. " is known only in a real run; it can be passed on, not looked into", 2)
+end
+
+-- Results (stdlib/result.lua) announce themselves here so that messages can name them.
+values.results = setmetatable({}, { __mode = "k" })
+
+-- What a value is, for messages: `the string "x"`, `a result of http.get`, `nil`.
+function values.describe(value)
+  if values.is_secret(value) then return "a secret" end
+  if values.is_placeholder(value) then return "the placeholder " .. name_of[value] end
+  if values.results[value] then return "a result of " .. values.results[value] .. " (take one of its fields)" end
+  if type(value) == "string" then
+    local short = #value > 40 and value:sub(1, 40) .. "…" or value
+    return ("the string %q"):format(short):gsub("\\\n", "\\n")
+  end
+  if type(value) == "number" or type(value) == "boolean" then return type(value) .. " " .. tostring(value) end
+  return value == nil and "nil" or "a " .. type(value)
+end
+
+-- The keys of a table as a sorted list of strings.
+function values.keys(map)
+  local keys = {}
+  for key in pairs(map) do keys[#keys + 1] = tostring(key) end
+  table.sort(keys)
+  return keys
+end
+
+-- A deep copy of plain data; shared and cyclic tables stay so.
+function values.copy(value, seen)
+  if type(value) ~= "table" or parts_of[value] or name_of[value] then return value end
+  seen = seen or {}
+  if seen[value] then return seen[value] end
+  local copy = {}
+  seen[value] = copy
+  for key, item in pairs(value) do copy[key] = values.copy(item, seen) end
+  return copy
+end
+
+return values
