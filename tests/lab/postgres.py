@@ -1,0 +1,78 @@
+"""A PostgreSQL server of the tests' own: superuser `postgres`, database and role `conduit`, everybody trusted."""
+
+import glob
+import os
+import shutil
+import signal
+import subprocess
+
+from .process import HOST, Server
+
+
+def programs():
+    """The newest installed server's folder: Debian's wrappers on PATH are slower, and hold only the clients."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
+    assert found, "no PostgreSQL server installed: run script/bootstrap"
+    return found[-1]
+
+
+class Postgres(Server):
+    user = "postgres"
+    stop_signal = signal.SIGINT      # fast shutdown: sessions are ended
+    orphan_signal = signal.SIGQUIT   # immediate shutdown
+
+    settings = {
+        "listen_addresses": HOST, "fsync": "off", "max_connections": "40", "log_min_messages": "warning",
+        "shared_buffers": "16MB", "timezone": "UTC",
+    }
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.bin = programs()
+        self.data = os.path.join(folder, "data")
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        subprocess.run([self.bin + "/initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
+                        "--locale=C.UTF-8", "--no-sync"], check=True, capture_output=True, cwd=folder, **self._identity())
+        self.start()
+        self.psql("CREATE ROLE conduit LOGIN", dbname="postgres")
+        self.psql("CREATE DATABASE conduit OWNER conduit", dbname="postgres")
+
+    def command(self):
+        options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
+        return [self.bin + "/postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder, *options]
+
+    def answers(self):
+        ready = [self.bin + "/pg_isready", "-q", "-h", HOST, "-p", str(self.port)]
+        return subprocess.run(ready).returncode == 0
+
+    def uri(self, user, dbname):
+        return f"postgresql://{user}@{HOST}:{self.port}/{dbname}"
+
+    @property
+    def dsn(self):
+        return self.uri("conduit", "conduit")
+
+    @property
+    def admin_dsn(self):
+        return self.uri("postgres", "conduit")
+
+    def psql(self, sql, dbname="conduit", user="postgres"):
+        """Runs SQL and returns psql's bare output: rows as lines, columns split by `|`."""
+        done = subprocess.run(self.psql_command(dbname, user) + ["-c", sql], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.rstrip("\n")
+
+    def psql_command(self, dbname="conduit", user="postgres"):
+        return [self.bin + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.uri(user, dbname)]
+
+    def session(self, sql="", user="conduit", name="lab"):
+        """An open connection that ran `sql` and now idles, as a psql process; close it with `.kill()` or by `.stdin.close()`."""
+        environment = {**os.environ, "PGAPPNAME": name}
+        client = subprocess.Popen(self.psql_command(user=user), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True, env=environment)
+        client.stdin.write(sql + "\n;\\echo ready\n")
+        client.stdin.flush()
+        while client.stdout.readline() not in ("ready\n", ""):
+            pass
+        return client

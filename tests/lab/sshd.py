@@ -1,0 +1,65 @@
+"""An OpenSSH server of the tests' own: the "other machine" of `on =`. It is this machine under the name of an ssh config."""
+
+import os
+import pwd
+import socket
+import subprocess
+
+from .process import HOST, Server
+
+SERVER_CONFIG = """\
+ListenAddress {host}:{port}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/client_key.pub
+PidFile {folder}/pid
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+"""
+
+CLIENT_CONFIG = """\
+Host {name}
+  HostName {host}
+  Port {port}
+  User {user}
+  IdentityFile {folder}/client_key
+  IdentitiesOnly yes
+  UserKnownHostsFile {folder}/known_hosts
+  StrictHostKeyChecking accept-new
+  BatchMode yes
+  LogLevel ERROR
+"""
+
+
+class Sshd(Server):
+    name = "lab-machine"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd insists on it; systemd would have made it
+        for key in ("host_key", "client_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(folder, key)], check=True)
+
+    def command(self):
+        self._write("sshd_config", SERVER_CONFIG)
+        self._write("config", CLIENT_CONFIG)
+        return ["/usr/sbin/sshd", "-D", "-e", "-f", os.path.join(self.folder, "sshd_config")]
+
+    def _write(self, name, template):
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        with open(os.path.join(self.folder, name), "w") as file:
+            file.write(template.format(host=HOST, port=self.port, folder=self.folder, name=self.name, user=user))
+
+    @property
+    def config(self):
+        """An ssh_config file that knows the machine by `.name`: `ssh -F CONFIG NAME`, or ~/.ssh/config of a test's HOME."""
+        return os.path.join(self.folder, "config")
+
+    def answers(self):
+        try:
+            with socket.create_connection((HOST, self.port), timeout=1) as connection:
+                return connection.recv(16).startswith(b"SSH-2.0")
+        except OSError:
+            return False
