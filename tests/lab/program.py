@@ -25,23 +25,23 @@ class Result:
         self.stdout, self.stderr = (data.decode("utf-8", "backslashreplace") for data in (out, err))
 
     @property
+    def journal_lines(self):
+        """The journal's complete lines as text: a torn last one is left out, as the program does."""
+        path = os.path.join(self.run_dir, "journal.jsonl") if self.run_dir else ""
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8", errors="backslashreplace") as file:
+            return file.read().split("\n")[:-1]
+
+    @property
     def journal(self):
-        return read_journal(self.run_dir)
+        return [json.loads(line) for line in self.journal_lines]
 
     def events(self, name):
         return [event for event in self.journal if event["event"] == name]
 
     def __repr__(self):
         return f"<exit {self.code}\n--- stdout\n{self.stdout}--- stderr\n{self.stderr}>"
-
-
-def read_journal(run_dir):
-    """The events of a run's journal; none without one. A torn last line is left out, as the program does."""
-    path = os.path.join(run_dir, "journal.jsonl") if run_dir else ""
-    if not os.path.exists(path):
-        return []
-    with open(path, "rb") as file:
-        return [json.loads(line) for line in file.read().split(b"\n")[:-1]]
 
 
 class Sandbox:
