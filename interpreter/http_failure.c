@@ -1,0 +1,116 @@
+#include <errno.h>
+#include <string.h>
+#include "http.h"
+
+/* What curl calls it, what we call it. Codes that aren't here are "io". */
+static const struct {
+  CURLcode code;
+  const char *kind;
+} kinds[] = {
+    {CURLE_COULDNT_RESOLVE_HOST, "dns"},
+    {CURLE_COULDNT_RESOLVE_PROXY, "dns"},
+    {CURLE_OPERATION_TIMEDOUT, "timeout"},
+    {CURLE_GOT_NOTHING, "reset"},
+    {CURLE_PARTIAL_FILE, "reset"},
+    {CURLE_SEND_ERROR, "reset"},
+    {CURLE_RECV_ERROR, "reset"},
+    {CURLE_PEER_FAILED_VERIFICATION, "tls"},
+    {CURLE_SSL_CONNECT_ERROR, "tls"},
+    {CURLE_SSL_ISSUER_ERROR, "tls"},
+    {CURLE_SSL_INVALIDCERTSTATUS, "tls"},
+    {CURLE_SSL_CERTPROBLEM, "usage"}, /* our own files, named in the options */
+    {CURLE_SSL_CACERT_BADFILE, "usage"},
+    {CURLE_SSL_CIPHER, "usage"},
+    {CURLE_SSL_ENGINE_INITFAILED, "usage"},
+    {CURLE_URL_MALFORMAT, "protocol"}, /* ours was checked: a redirect's */
+    {CURLE_UNSUPPORTED_PROTOCOL, "protocol"},
+    {CURLE_WEIRD_SERVER_REPLY, "protocol"},
+    {CURLE_BAD_CONTENT_ENCODING, "protocol"},
+    {CURLE_TOO_MANY_REDIRECTS, "limit"},
+};
+
+static const char *kind_of(CURLcode code) {
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (kinds[i].code == code) return kinds[i].kind;
+  return "io";
+}
+
+static double seconds_of(const struct http_request *request, CURLINFO info) {
+  curl_off_t microseconds = 0;
+  curl_easy_getinfo(request->easy, info, &microseconds);
+  return (double)microseconds / 1e6;
+}
+
+/* Says how far it got: where the time went is the diagnosis. */
+static void timeout_words(const struct http_request *request, struct error *error) {
+  const char *target = request->target;
+  double after = seconds_of(request, CURLINFO_TOTAL_TIME_T);
+  if (request->head.len)
+    error_set(error, "timeout", "%s: the answer is not complete after %.3g s, %zu bytes of body so far",
+              target, after, request->body_bytes);
+  else if (request->peer &&
+           seconds_of(request, CURLINFO_APPCONNECT_TIME_T) <= 0) /* curl doesn't say it connected */
+    error_set(error, "timeout", "%s: connected, but no TLS handshake within %.3g s", target, after);
+  else if (seconds_of(request, CURLINFO_CONNECT_TIME_T) > 0)
+    error_set(error, "timeout", "%s: connected, but no answer within %.3g s", target, after);
+  else if (seconds_of(request, CURLINFO_NAMELOOKUP_TIME_T) > 0 || request->unix_socket)
+    error_set(error, "timeout", "%s: no connection within %.3g s", target, after);
+  else
+    error_set(error, "timeout", "%s: the name was not resolved within %.3g s", target, after);
+}
+
+static int os_code(const struct http_request *request) {
+  long code = 0;
+  curl_easy_getinfo(request->easy, CURLINFO_OS_ERRNO, &code);
+  return (int)code;
+}
+
+static void connect_words(const struct http_request *request, struct error *error) {
+  int code = os_code(request);
+  error_set_code(error, code ? code : ECONNREFUSED, request->target);
+}
+
+static void certificate_words(const struct http_request *request, struct error *error) {
+  const struct certificate *certificate = request->peer ? &request->peer->certificate : NULL;
+  char day[32] = "";
+  struct tm tm;
+  const char *detail = request->detail;
+  static const char prefix[] = "SSL certificate problem: ";
+  if (strncmp(detail, prefix, sizeof prefix - 1) == 0) detail += sizeof prefix - 1;
+  if (certificate && certificate->known && certificate->expires_at < time(NULL) &&
+      gmtime_r(&certificate->expires_at, &tm))
+    strftime(day, sizeof day, ", on %Y-%m-%d", &tm);
+  error_set(error, "tls", "%s: the certificate does not verify: %s%s", request->target, detail, day);
+}
+
+/* A header line over curl's own limit is reported as lack of memory, while no answer's head is complete. */
+static bool head_too_large(const struct http_request *request) {
+  return request->head_overflow || (request->code == CURLE_OUT_OF_MEMORY && request->body_bytes == 0);
+}
+
+static void other_words(const struct http_request *request, struct error *error) {
+  const char *kind = kind_of(request->code);
+  const char *detail = request->detail[0] ? request->detail : curl_easy_strerror(request->code);
+  if (request->code == CURLE_GOT_NOTHING) detail = "the connection was closed without an answer";
+  if (strcmp(kind, "dns") == 0) detail = "the name does not resolve";
+  if (request->code == CURLE_PARTIAL_FILE) detail = "the connection was closed before the body was complete";
+  error_set(error, kind, "%s: %s", request->target, detail);
+}
+
+bool http_request_outcome(const struct http_request *request, struct error *error) {
+  if (request->code == CURLE_OK || (request->code == CURLE_WRITE_ERROR && request->body_full)) return true;
+  if (head_too_large(request))
+    error_set(error, "limit", "%s: the answer has more than %ld bytes or %d lines of headers",
+              request->target, HTTP_HEADER_MAX, HTTP_HEADER_LINES_MAX);
+  else if (request->code == CURLE_OPERATION_TIMEDOUT)
+    timeout_words(request, error);
+  else if (request->code == CURLE_COULDNT_CONNECT)
+    connect_words(request, error);
+  else if ((request->code == CURLE_RECV_ERROR || request->code == CURLE_SEND_ERROR) && os_code(request))
+    error_set_code(error, os_code(request), request->target);
+  else if (request->code == CURLE_PEER_FAILED_VERIFICATION)
+    certificate_words(request, error);
+  else
+    other_words(request, error);
+  return false;
+}
