@@ -57,7 +57,7 @@ def pytest_runtest_protocol(item):
     signal.alarm(0)
 
 
-# Folders of servers: short paths (a socket's path has 107 bytes), open to the servers' own users, swept when left behind.
+# Folders of servers: short paths (a socket's has 107 bytes at most), open to the servers' own users, swept when left.
 
 @pytest.fixture(scope="session")
 def lab_folder():
@@ -212,7 +212,7 @@ def sandbox(tmp_path):
 
 @pytest.fixture
 def runbook(sandbox):
-    """runbook("run", "x.lua", stdin="", env={}, timeout=60) -> Result; files are written by `sandbox.write(name, text)`."""
+    """runbook("run", "x.lua", stdin="", env={}, timeout=60) -> Result; `sandbox.write(name, text)` writes files."""
     return lambda *arguments, **options: sandbox.run("runbook", *arguments, **options)
 
 

@@ -23,7 +23,7 @@ Sections:
 What is not given as expected is not checked. Output and expectations are normalised before they are compared: run ids
 become <ID>, times of day and dates <TIME>, hashes <HASH>, numbers of milliseconds <MS>, the case's folder <DIR>.
 
-    script/test --update-cases      rewrites stdout, stderr and exit of cases that fail (read the diff before committing)
+    script/test --update-cases      rewrites stdout, stderr and exit of cases that fail (then read the diff)
 """
 
 import difflib

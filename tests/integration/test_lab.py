@@ -69,7 +69,8 @@ def test_prometheus_scrapes_and_alerts(prometheus_server):
 
 
 def test_sshd_runs_commands(sshd):
-    done = subprocess.run(["ssh", "-F", sshd.config, sshd.name, "echo", "here"], capture_output=True, text=True, timeout=20)
+    command = ["ssh", "-F", sshd.config, sshd.name, "echo", "here"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
 
 
@@ -118,8 +119,9 @@ def test_http_forgets_settings(http_faults):
     assert fetch(http_faults.url + "/health")[0] == 200 and len(http_faults.requests) == 1
 
 
-@pytest.mark.parametrize("route, error", [("/reset", ConnectionResetError), ("/close", http.client.RemoteDisconnected),
-                                          ("/truncated", http.client.IncompleteRead), ("/garbage", http.client.BadStatusLine)])
+@pytest.mark.parametrize("route, error", [
+    ("/reset", ConnectionResetError), ("/close", http.client.RemoteDisconnected),
+    ("/truncated", http.client.IncompleteRead), ("/garbage", http.client.BadStatusLine)])
 def test_http_faults(http_faults, route, error):
     with pytest.raises(error):
         fetch(http_faults.url + route)
@@ -130,8 +132,8 @@ def test_http_never_answers(http_faults):
         fetch(http_faults.url + "/never", timeout=0.3)
 
 
-@pytest.mark.parametrize("kind, why", [("good", None), ("expiring", None), ("expired", "expired"), ("wrong_host", "mismatch"),
-                                       ("self_signed", "self-signed")])
+@pytest.mark.parametrize("kind, why", [
+    ("good", None), ("expiring", None), ("expired", "expired"), ("wrong_host", "mismatch"), ("self_signed", "self-signed")])
 def test_https_certificates(http_faults, kind, why):
     if why is None:
         assert fetch(http_faults.https(kind) + "/", ca=http_faults.ca) == (200, b"ok\n")
@@ -172,8 +174,9 @@ def test_pagerduty_keeps_alerts(pagerduty):
 
 
 @pytest.mark.parametrize("changes, field", [
-    ({"routing_key": "short"}, "routing_key"), ({"event_action": "open"}, "event_action"), ({"payload": None}, "payload"),
-    ({"dedup_key": "k" * 256}, "dedup_key"), ({"payload": {"summary": "s", "source": "s", "severity": "bad"}}, "severity"),
+    ({"routing_key": "short"}, "routing_key"), ({"event_action": "open"}, "event_action"),
+    ({"payload": None}, "payload"), ({"dedup_key": "k" * 256}, "dedup_key"),
+    ({"payload": {"summary": "s", "source": "s", "severity": "bad"}}, "severity"),
     ({"payload": {"summary": "s" * 1025, "source": "s", "severity": "info"}}, "summary")])
 def test_pagerduty_refuses(pagerduty, changes, field):
     status, answer = page(pagerduty, **changes)
@@ -193,7 +196,8 @@ def test_pagerduty_fails_as_told(pagerduty):
 
 
 def call(slack, method, token=None, **arguments):
-    return json.loads(fetch(f"{slack.url}/api/{method}", arguments, {"Authorization": f"Bearer {token or slack.token}"})[1])
+    headers = {"Authorization": f"Bearer {token or slack.token}"}
+    return json.loads(fetch(f"{slack.url}/api/{method}", arguments, headers)[1])
 
 
 def test_slack_posts_and_creates(slack):

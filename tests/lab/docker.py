@@ -14,7 +14,7 @@ from .process import HOST, Server, free_port, wait_for
 
 CLIENT = "/usr/bin/docker"  # Debian's: another one may stand before it on PATH
 IMAGE = "conduit-api:1"
-APPLETS = ("sh", "nc", "sleep", "env", "cat", "ls", "ps", "kill", "rm", "echo", "printf", "true", "false", "yes", "dd", "head")
+APPLETS = "sh nc sleep env cat ls ps kill rm echo printf true false yes dd head".split()
 
 
 class Engine(Server):
@@ -54,15 +54,16 @@ class Engine(Server):
             os.symlink("busybox", os.path.join(root, "bin", applet))
         os.symlink("/app/dotnet", os.path.join(root, "bin", "dotnet"))
         archive = subprocess.Popen(["tar", "c", "-C", root, "."], stdout=subprocess.PIPE)
-        changes = ['CMD ["/app/start"]', "WORKDIR /app", "ENV PATH=/bin"]
-        subprocess.run([CLIENT, "-H", self.host, "import", *(word for change in changes for word in ("--change", change)),
-                        "-", IMAGE], stdin=archive.stdout, check=True, capture_output=True)
+        changes = ["--change", 'CMD ["/app/start"]', "--change", "WORKDIR /app", "--change", "ENV PATH=/bin"]
+        subprocess.run([CLIENT, "-H", self.host, "import", *changes, "-", IMAGE],
+                       stdin=archive.stdout, check=True, capture_output=True)
         archive.stdout.close()
         assert archive.wait() == 0, "tar failed"
 
     def cli(self, *arguments, check=True):
         """Runs Debian's docker client against this engine and returns its standard output without the last newline."""
-        done = subprocess.run([CLIENT, "-H", self.host, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([CLIENT, "-H", self.host, *map(str, arguments)],
+                              capture_output=True, text=True, timeout=60)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout.rstrip("\n")
 
@@ -115,8 +116,9 @@ class Api:
         os.mkdir(self.world)
 
     def create(self, options):
-        self.engine.cli("run", "-d", "--name", self.name, "--network", "host", "-v", f"{self.world}:/world",
-                        "-e", f"PORT={self.port}", "-e", f"ADDRESS={HOST}", "-e", "CONDUIT_ENVIRONMENT=lab", *options, IMAGE)
+        env = ["-e", f"PORT={self.port}", "-e", f"ADDRESS={HOST}", "-e", "CONDUIT_ENVIRONMENT=lab"]
+        self.engine.cli("run", "-d", "--name", self.name, "--network", "host", "-v", f"{self.world}:/world", *env,
+                        *options, IMAGE)
 
     def say(self, file, text):
         with open(os.path.join(self.world, file), "w") as world:

@@ -25,7 +25,8 @@ from .tls import KINDS, Authority
 from .web import Site
 
 BIG_HEADER = 10 * 1000 * 1000
-ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J\x9b31m bell\x07 back\x08 \r over \u202egnp.exe\u202c \u2066x\u2069\n"
+ESCAPES = ("\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J\x9b31m bell\x07 back\x08 \r over "
+           "\u202egnp.exe\u202c \u2066x\u2069\n")
 
 
 class Faults(Site):
@@ -123,10 +124,10 @@ def _fixed(body, kind="application/json"):
 
 
 ROUTES = {
-    "": _fixed("ok\n", "text/plain"), "status": Faults.status, "health": Faults.health, "slow": Faults.slow, "never": Faults.never,
-    "drip": Faults.drip, "echo": Faults.echo, "body": Faults.body, "chunked": Faults.chunked, "truncated": Faults.truncated,
-    "bigheader": Faults.big_header, "headers": Faults.headers, "redirect": Faults.redirect, "loop": Faults.loop,
-    "flaky": Faults.flaky, "retry-after": Faults.retry_after,
+    "": _fixed("ok\n", "text/plain"), "status": Faults.status, "health": Faults.health, "slow": Faults.slow,
+    "never": Faults.never, "drip": Faults.drip, "echo": Faults.echo, "body": Faults.body, "chunked": Faults.chunked,
+    "truncated": Faults.truncated, "bigheader": Faults.big_header, "headers": Faults.headers,
+    "redirect": Faults.redirect, "loop": Faults.loop, "flaky": Faults.flaky, "retry-after": Faults.retry_after,
     "json": _fixed({"name": "conduit", "n": 3, "pi": 3.5, "list": [1, "two", None], "deep": {"a": True}}),
     "badjson": _fixed('{"unfinished": [1, 2'), "badutf8": _fixed(b"caf\xe9 \xff\xfe \xc3(\n", "text/plain"),
     "nul": _fixed(b"before\0after\0\n", "text/plain"), "escapes": _fixed(ESCAPES, "text/plain"),

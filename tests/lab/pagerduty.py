@@ -1,7 +1,7 @@
 """An imitation of PagerDuty's Events API v2: checks events as PagerDuty does, and keeps its alerts.
 
-`alerts` maps (routing_key, dedup_key) to a dict: status (triggered, acknowledged, resolved), opened (how many alerts that
-key has opened: more than one means that somebody was paged twice), events (the accepted ones, in order).
+`alerts` maps (routing_key, dedup_key) to a dict: status (triggered, acknowledged, resolved), opened (how many alerts
+that key has opened: more than one means that somebody was paged twice), events (the accepted ones, in order).
 """
 
 import json

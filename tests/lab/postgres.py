@@ -32,8 +32,9 @@ class Postgres(Server):
         self.data = os.path.join(folder, "data")
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", "postgres")
-        subprocess.run([self.bin + "/initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
-                        "--locale=C.UTF-8", "--no-sync"], check=True, capture_output=True, cwd=folder, **self._identity())
+        initdb = [self.bin + "/initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
+                  "--locale=C.UTF-8", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **self._identity())
         self.start()
         self.psql("CREATE ROLE conduit LOGIN", dbname="postgres")
         self.psql("CREATE DATABASE conduit OWNER conduit", dbname="postgres")
@@ -67,7 +68,7 @@ class Postgres(Server):
         return [self.bin + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.uri(user, dbname)]
 
     def session(self, sql="", user="conduit", name="lab"):
-        """An open connection that ran `sql` and now idles, as a psql process; close it with `.kill()` or by `.stdin.close()`."""
+        """An open connection that ran `sql` and now idles: a psql process; `.kill()` or `.stdin.close()` ends it."""
         environment = {**os.environ, "PGAPPNAME": name}
         client = subprocess.Popen(self.psql_command(user=user), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL, text=True, env=environment)

@@ -1,4 +1,4 @@
-"""Server processes of the tests: started on loopback, ended by pid, and ended by the kernel when pytest itself is killed."""
+"""Server processes of the tests: started on loopback, ended by pid, or by the kernel when pytest itself is killed."""
 
 import ctypes
 import os

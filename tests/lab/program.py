@@ -17,8 +17,8 @@ SANITIZER_MARKS = (b"AddressSanitizer", b"LeakSanitizer", b"runtime error:", b"U
 
 
 class Result:
-    """How a call ended: `code` (as a shell shows it), `stdout`, `stderr` (text), `out`, `err` (bytes), `run_dir` (of the
-    run it started, or None), `journal` (that run's events, in order)."""
+    """How a call ended: `code` (as a shell shows it), `stdout`, `stderr` (text), `out`, `err` (bytes), `run_dir` (of
+    the run it started, or None), `journal` (that run's events, in order)."""
 
     def __init__(self, code, out, err, run_dir):
         self.code, self.out, self.err, self.run_dir = code, out, err, run_dir
@@ -45,17 +45,17 @@ class Result:
 
 
 class Sandbox:
-    """A folder with home, state and config directories, in which programs run. `env` is all the environment they get."""
+    """A folder with home, state and config directories, where programs run. `env` is all their environment."""
 
     def __init__(self, folder):
         self.folder = str(folder)
         self.state = os.path.join(self.folder, ".state")
+        report = f"exitcode={SANITIZER_EXIT}:log_path={self.folder}/.sanitizer"
         self.env = {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "xterm-256color",
-            "HOME": os.path.join(self.folder, ".home"), "XDG_STATE_HOME": self.state,
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC",
+            "TERM": "xterm-256color", "HOME": os.path.join(self.folder, ".home"), "XDG_STATE_HOME": self.state,
             "XDG_CONFIG_HOME": os.path.join(self.folder, ".config"),
-            "ASAN_OPTIONS": f"exitcode={SANITIZER_EXIT}:detect_leaks=1:log_path={self.folder}/.sanitizer",
-            "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:exitcode={SANITIZER_EXIT}:log_path={self.folder}/.sanitizer",
+            "ASAN_OPTIONS": f"detect_leaks=1:{report}", "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:{report}",
         }
         for name in (".home", ".state", ".config"):
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
@@ -77,8 +77,8 @@ class Sandbox:
     def start(self, program, *arguments, env=None, **options):
         """A program of the build in the background, as a Popen with pipes. The test ends it, or the sandbox does."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([executable(program), *map(str, arguments)], cwd=self.folder, env={**self.env, **(env or {})},
-                                start_new_session=True, **{**pipes, **options})
+        return subprocess.Popen([executable(program), *map(str, arguments)], cwd=self.folder, start_new_session=True,
+                                env={**self.env, **(env or {})}, **{**pipes, **options})
 
     def run(self, program, *arguments, stdin=b"", env=None, timeout=TIMEOUT):
         """A program of the build to its end."""
@@ -116,7 +116,8 @@ class Sandbox:
 
     def processes(self):
         """The processes that were started in this sandbox, told by their environment, arguments or open files."""
-        return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid() and self._owns(pid)]
+        others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid()]
+        return [int(pid) for pid in others if self._owns(pid)]
 
     def _owns(self, pid):
         marker = self.folder.encode() + b"/"
@@ -136,8 +137,9 @@ class Terminal:
 
     def __init__(self, sandbox, program, arguments, env, timeout):
         self.sandbox, self.before = sandbox, sandbox.runs()
-        self.child = pexpect.spawn(executable(program), list(map(str, arguments)), cwd=sandbox.folder, env=env, timeout=timeout,
-                                   dimensions=TTY_SIZE, encoding="utf-8", codec_errors="backslashreplace")
+        self.child = pexpect.spawn(executable(program), list(map(str, arguments)), cwd=sandbox.folder, env=env,
+                                   timeout=timeout, dimensions=TTY_SIZE, encoding="utf-8",
+                                   codec_errors="backslashreplace")
         self.child.delaybeforesend = None
         self.child.logfile_read = self
         self.screen = ""         # everything it wrote so far

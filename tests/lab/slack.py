@@ -1,4 +1,4 @@
-"""An imitation of Slack's Web API: the methods that an escalation uses, with Slack's own errors (HTTP 200, "ok": false).
+"""An imitation of Slack's Web API: the methods an escalation uses, with Slack's own errors (HTTP 200, "ok": false).
 
 `channels` maps ids to dicts (id, name, topic, members, is_member, is_archived), `messages` lists what was posted.
 """
@@ -32,7 +32,7 @@ class Slack(Scripted):
             self._create(name)
 
     def error_next(self, error, count=1, method=None):
-        """The next `count` calls (of one method, or of any) answer `{"ok": false, "error": error}` and change nothing."""
+        """The next `count` calls (of one method, or any) answer {"ok": false, "error": error} and change nothing."""
         with self.lock:
             self.errors += [(method, error)] * count
 

@@ -1,4 +1,4 @@
-"""An OpenSSH server of the tests' own: the "other machine" of `on =`. It is this machine under the name of an ssh config."""
+"""An OpenSSH server of the tests' own: the "other machine" of `on =`, which is this one under another name."""
 
 import os
 import pwd
@@ -54,7 +54,7 @@ class Sshd(Server):
 
     @property
     def config(self):
-        """An ssh_config file that knows the machine by `.name`: `ssh -F CONFIG NAME`, or ~/.ssh/config of a test's HOME."""
+        """An ssh_config that knows the machine by `.name`: `ssh -F CONFIG NAME`, or ~/.ssh/config of a test's HOME."""
         return os.path.join(self.folder, "config")
 
     def answers(self):

@@ -1,4 +1,4 @@
-"""Certificates made at the start of a test session: an authority of the lab's own, and good and bad ones for localhost."""
+"""Certificates made at the start of a test session: an authority of the lab's own, good and bad ones for localhost."""
 
 import os
 import ssl
@@ -15,7 +15,8 @@ class Authority:
     def __init__(self, folder):
         self.folder = folder
         self.ca = self._path("ca.pem")
-        self._openssl("req", "-x509", *_new_key(self._path("ca.key")), "-days", "30", "-subj", "/CN=Lab CA", "-out", self.ca)
+        self._openssl("req", "-x509", *_new_key(self._path("ca.key")), "-days", "30", "-subj", "/CN=Lab CA",
+                      "-out", self.ca)
         self._sign("good", days=30)
         self._sign("expiring", days=EXPIRING_DAYS)
         self._sign("expired", days=-1)
