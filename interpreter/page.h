@@ -1,0 +1,67 @@
+/* The built-in page: what goes out when the script's own escalation has failed. Without Lua, from a file
+ * prepared while all was well.
+ *
+ * RUNDIR/escalation/page-LEVEL.json is
+ *   {"requests": [{"backend": "pagerduty" | "slack" | "webhook", "url": …, "headers": {…}, "body": {…},
+ * "timeout": 10, "connect_to": "HOST:PORT"}]} In any string ⟦NAME:plain⟧ stands for a secret, read from
+ * descriptor 3 (watchdog_protocol.h), and ⟦findings⟧ for what the run's journal says is wrong. Both are put
+ * in once: what they bring is not looked at again. `connect_to` (optional) is the config's `hosts` entry: the
+ * real name at another address.
+ *
+ * Requests are sent in rounds, so that one that hangs doesn't keep the others from going out. What was
+ * delivered is noted in escalation/page-LEVEL.done, a request's number a line, and not sent again; what
+ * failed, in escalation/page-LEVEL.log.
+ */
+#ifndef PAGE_H
+#define PAGE_H
+#include <stdbool.h>
+#include <jansson.h>
+#include "buffer.h"
+#include "error.h"
+
+/* Exit codes. */
+#define PAGE_DELIVERED 0
+#define PAGE_FAILED 1
+#define PAGE_USAGE 2
+#define PAGE_NOTHING_CONFIGURED 3
+
+#define PAGE_BUDGET_SECONDS 50.0 /* below WATCHDOG_CHILD_SECONDS, after which the watchdog kills us */
+#define PAGE_ROUNDS 3
+#define PAGE_TIMEOUT_SECONDS 10.0     /* of one request, unless it says otherwise */
+#define PAGE_REQUESTS 32              /* in one file; more are not sent, and that is a failure */
+#define PAGE_FINDINGS_BYTES 4096      /* of findings in a page */
+#define PAGE_SUMMARY_CHARACTERS 1024  /* PagerDuty's limit */
+#define PAGE_BODY_BYTES 512000        /* PagerDuty's limit; Alertmanager counts it the same way */
+#define PAGE_ANSWER_BYTES (64 * 1024) /* of an answer that is looked at */
+#define PAGE_SECRETS_BYTES (1024 * 1024)
+
+/* page_text.c: secrets and findings. */
+struct page_text {
+  struct buffer secrets;  /* as read from descriptor 3 */
+  struct buffer findings; /* plain text, control and bidi characters escaped */
+};
+void page_text_read(struct page_text *text, const char *rundir);
+void page_text_free(struct page_text *text);
+/* A copy of `value` with the marks in its strings put back, escaped for `backend`; NULL with `error` when a
+ * secret is not at hand. The caller's. */
+json_t *page_text_fill(const struct page_text *text, json_t *value, const char *backend, struct error *error);
+
+/* page_findings.c: the failed checks and unknown probes of RUNDIR/journal.jsonl, one a line, cut at
+ * PAGE_FINDINGS_BYTES. A torn or damaged line is passed over: this is the last resort, it takes what it gets.
+ */
+void page_findings(struct buffer *findings, const char *rundir);
+
+/* page_request.c: one attempt. */
+struct page_result {
+  bool delivered, repeat; /* repeat: another attempt may help */
+  double retry_after;     /* seconds the other side asked us to wait; 0 none */
+  char why[512];          /* without secrets */
+};
+/* `request` is an entry of the file; takes `seconds` at most. */
+void page_request_send(json_t *request, const struct page_text *text, double seconds,
+                       struct page_result *result);
+
+/* page.c: all of it; returns an exit code. */
+int page_send(const char *rundir, int level);
+
+#endif

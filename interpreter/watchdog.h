@@ -1,0 +1,86 @@
+/* The watchdog's state: levels that fire at their time, the children that carry them out, and the outbox.
+ *
+ * It owns no event loop: watchdog_main.c waits for messages, ended children and the clock, and calls in here.
+ * Every decision is in escalation.jsonl before it is acted on; a disk that refuses does not keep a page from
+ * going out.
+ */
+#ifndef WATCHDOG_H
+#define WATCHDOG_H
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include "buffer.h"
+#include "error.h"
+#include "watchdog_journal.h"
+#include "watchdog_protocol.h"
+
+/* Work that is done by a child, again and again until it succeeds or a day has passed. */
+enum job_kind { JOB_NONE, JOB_SCRIPT, JOB_PAGE, JOB_DELIVER };
+struct job {
+  enum job_kind kind;
+  pid_t pid;      /* 0: waits for `at` to be started; else `at` is when the child is killed */
+  double at;      /* seconds of CLOCK_BOOTTIME, as all times here */
+  double pause;   /* before the next attempt */
+  double give_up; /* after a failure later than this there is none */
+};
+
+enum level_state { LEVEL_ARMED, LEVEL_FIRED, LEVEL_OVER };
+struct level {
+  int number;
+  double due;
+  enum level_state state;
+  bool queued; /* the script left it in the outbox, which is not empty yet */
+  struct job job;
+};
+
+struct watchdog {
+  const char *rundir;  /* absolute */
+  char page[PATH_MAX]; /* the runbook-page program */
+  int folder, lock;
+  int control; /* the socket; -1 once the interpreter is gone */
+  struct watchdog_journal journal;
+  char *self, **env; /* env: NULL-ended */
+  size_t env_count;
+  struct buffer secrets; /* as children read them */
+  struct level levels[WATCHDOG_LEVELS];
+  int count;
+  struct job deliver;
+  bool look_at_outbox; /* it may hold something and nobody else delivers it */
+  bool armed, stopped, ended;
+};
+
+/* Takes the run's lock and opens the journal. `rundir` must outlive the watchdog. */
+bool watchdog_open(struct watchdog *dog, const char *rundir, int control, struct error *error);
+void watchdog_close(struct watchdog *dog);
+
+/* watchdog_control.c: one packet of the interpreter; `text` is NUL-terminated at `len`. */
+void watchdog_message(struct watchdog *dog, char *text, size_t len);
+/* Tells the interpreter, if it is there and listens. */
+void watchdog_tell(struct watchdog *dog, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The interpreter has ended or let go. */
+void watchdog_gone(struct watchdog *dog);
+
+/* Replaces all levels that have not fired: those keep their state. False with `error` when the journal
+ * refuses. */
+bool watchdog_arm(struct watchdog *dog, const struct level *levels, int count, struct error *error);
+/* Nothing fires any more. What children are at is not cut short; what is still to be retried is dropped. */
+void watchdog_stop(struct watchdog *dog, const char *why);
+struct level *watchdog_level(struct watchdog *dog, int number);
+
+/* Fires, starts, kills and retries whatever is due. */
+void watchdog_work(struct watchdog *dog);
+/* When watchdog_work has something to do next; infinity when only a message or a child can bring it. */
+double watchdog_next(const struct watchdog *dog);
+void watchdog_child_ended(struct watchdog *dog, pid_t pid, int status);
+/* Someone ended us with `signal`: said in the journal, children killed. */
+void watchdog_terminated(struct watchdog *dog, int signal, pid_t by);
+/* Whether there is nothing left to watch for. */
+bool watchdog_is_over(const struct watchdog *dog);
+
+/* watchdog_folder.c: what other processes left in the run's folder. */
+/* Why the run needs no escalation (ack, abort, resolved), by inbox/…-WHY.json or the file `resolved`; NULL if
+ * it does. */
+const char *watchdog_stop_mark(int folder);
+bool watchdog_outbox_pending(int folder);
+
+#endif

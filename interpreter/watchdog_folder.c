@@ -1,0 +1,52 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "watchdog.h"
+
+static DIR *open_folder(int folder, const char *name) {
+  int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+  if (fd >= 0 && !dir) close(fd);
+  return dir;
+}
+
+static bool ends_with(const char *name, const char *end) {
+  size_t len = strlen(name), end_len = strlen(end);
+  return len > end_len && strcmp(name + len - end_len, end) == 0;
+}
+
+static const char *inbox_mark(const char *name) {
+  if (ends_with(name, "-ack.json")) return "ack";
+  if (ends_with(name, "-abort.json")) return "abort";
+  if (ends_with(name, "-resolved.json")) return "resolved";
+  return NULL;
+}
+
+const char *watchdog_stop_mark(int folder) {
+  const char *why = faccessat(folder, "resolved", F_OK, 0) == 0 ? "resolved" : NULL;
+  DIR *inbox = why ? NULL : open_folder(folder, "inbox");
+  if (!inbox) return why;
+  for (struct dirent *entry; !why && (entry = readdir(inbox));) why = inbox_mark(entry->d_name);
+  closedir(inbox);
+  return why;
+}
+
+/* Whether NAME.json has no NAME.done beside it. */
+static bool is_pending(DIR *outbox, const char *name) {
+  char done[NAME_MAX + 1];
+  if (!ends_with(name, ".json")) return false;
+  snprintf(done, sizeof done, "%.*s.done", (int)(strlen(name) - strlen(".json")), name);
+  return faccessat(dirfd(outbox), done, F_OK, 0) != 0;
+}
+
+bool watchdog_outbox_pending(int folder) {
+  bool pending = false;
+  DIR *outbox = open_folder(folder, "outbox");
+  if (!outbox) return false;
+  for (struct dirent *entry; !pending && (entry = readdir(outbox));)
+    pending = is_pending(outbox, entry->d_name);
+  closedir(outbox);
+  return pending;
+}
