@@ -55,10 +55,10 @@ class Engine(Server):
         os.symlink("/app/dotnet", os.path.join(root, "bin", "dotnet"))
         archive = subprocess.Popen(["tar", "c", "-C", root, "."], stdout=subprocess.PIPE)
         changes = ["--change", 'CMD ["/app/start"]', "--change", "WORKDIR /app", "--change", "ENV PATH=/bin"]
-        subprocess.run([CLIENT, "-H", self.host, "import", *changes, "-", IMAGE],
-                       stdin=archive.stdout, check=True, capture_output=True)
+        done = subprocess.run([CLIENT, "-H", self.host, "import", *changes, "-", IMAGE],
+                              stdin=archive.stdout, capture_output=True, text=True)
         archive.stdout.close()
-        assert archive.wait() == 0, "tar failed"
+        assert (archive.wait(), done.returncode) == (0, 0), done.stderr
 
     def cli(self, *arguments, check=True):
         """Runs Debian's docker client against this engine and returns its standard output without the last newline."""
