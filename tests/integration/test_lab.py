@@ -133,7 +133,8 @@ def test_http_never_answers(http_faults):
 
 
 @pytest.mark.parametrize("kind, why", [
-    ("good", None), ("expiring", None), ("expired", "expired"), ("wrong_host", "mismatch"), ("self_signed", "self-signed")])
+    ("good", None), ("expiring", None), ("expired", "expired"), ("wrong_host", "mismatch"),
+    ("self_signed", "self-signed")])
 def test_https_certificates(http_faults, kind, why):
     if why is None:
         assert fetch(http_faults.https(kind) + "/", ca=http_faults.ca) == (200, b"ok\n")
