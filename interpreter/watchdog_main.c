@@ -33,7 +33,7 @@ const char *__asan_default_options(void) { return "detect_leaks=0"; }
 
 /* Out of the starter's session, and deaf to its terminal. */
 static void leave_session(void) {
-  static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE};
+  static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ};
   for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
   setsid(); /* fails for a leader of its own session only, which is what we want to be */
   prctl(PR_SET_DUMPABLE, 0);
