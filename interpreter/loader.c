@@ -35,14 +35,29 @@ static const struct stdlib_file *embedded(const char *name) {
   return NULL;
 }
 
+/* A development file as a string on the stack. [-0, +1, e] */
+static const char *read_file(lua_State *L, const char *path, size_t *len) {
+  char block[4096];
+  size_t count;
+  luaL_Buffer text;
+  FILE *file = fopen(path, "rbe");
+  if (!file) luaL_error(L, "cannot open %s", path);
+  luaL_buffinit(L, &text);
+  while ((count = fread(block, 1, sizeof block, file)) > 0) luaL_addlstring(&text, block, count);
+  fclose(file);
+  luaL_pushresult(&text);
+  return lua_tolstring(L, -1, len);
+}
+
 /* A stdlib module as a function, from the folder given for development or from the binary. */
 static void load_stdlib(lua_State *L, const char *name) {
   const char *slashed = luaL_gsub(L, name, ".", "/");
   const char *chunk = lua_pushfstring(L, "=stdlib/%s.lua", slashed);
   int status;
   if (stdlib_folder) {
-    const char *path = lua_pushfstring(L, "%s/%s.lua", stdlib_folder, slashed);
-    status = luaL_loadfilex(L, path, "t");
+    size_t len;
+    const char *text = read_file(L, lua_pushfstring(L, "%s/%s.lua", stdlib_folder, slashed), &len);
+    status = luaL_loadbufferx(L, text, len, chunk, "t");
   } else {
     const struct stdlib_file *file = embedded(name);
     if (!file) luaL_error(L, "the program has no module '%s'", name);

@@ -11,6 +11,7 @@ local catalogue = require "catalogue"
 local journal = require "journal"
 local outcome = require "outcome"
 local result = require "result"
+local run = require "run"
 local tasks = require "tasks"
 
 local gate = {}
@@ -48,8 +49,8 @@ local function check_place(act, here)
   elseif here.level then
     refuse(act, "an escalation may only notify")
   end
-  local why = mode.refuses and mode.refuses(act, here)
-  if why then refuse(act, why) end
+  local why = act.entry.refuses and act.entry.refuses(act.call)
+  if why and class ~= "read" then refuse(act, why) end
 end
 
 ------------------------------------------------------------------- Reads --
@@ -114,6 +115,7 @@ end
 -- Law 5: told as `would`, never as `ok`.
 local function tell(act, here)
   act.preview = mode.preview(act)
+  if act.preview and act.preview.impossible then refuse(act, act.preview.impossible) end
   if here.plan then here.plan:add(act) end
   local fields = act.entry.would and act.entry.would(act.call, act.preview) or {}
   fields.ok, fields.dry = true, true
@@ -142,6 +144,7 @@ end
 function gate.ask(question)
   local here = tasks.context()
   if here.level then blame.raise("an escalation asks nobody: it may only notify") end
+  run.acting()
   if here.pass == "plan" or not mode.ask then return question.planned end
   journal.event("question", { text = question.text, kind = question.kind, options = question.options,
                               default = question.default, within = question.within })
@@ -164,8 +167,9 @@ end
 -- The one door: carries out, tells or refuses what a script asked for, as its place and the mode allow.
 function gate.perform(entry, ...)
   local here = tasks.context()
+  if not here.level then run.acting() end
   local act = gate.act(entry, ...)
-  act.key = journal.key(here)
+  act.key, act.probe = journal.key(here), here.probe or nil
   if entry.command then act.command = entry.command(act.call) end
   check_place(act, here)
   if changes[act.class] then return write(act, here) end

@@ -102,6 +102,12 @@ function values.keys(map)
   return keys
 end
 
+function values.copy_shallow(map)
+  local copy = {}
+  for key, item in next, map do copy[key] = item end
+  return copy
+end
+
 -- A deep copy of plain data; shared and cyclic tables stay so.
 function values.copy(value, seen)
   if type(value) ~= "table" or parts_of[value] or name_of[value] then return value end

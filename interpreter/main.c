@@ -1,0 +1,78 @@
+/* runbook: runs incident runbooks written in Lua. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <lauxlib.h>
+#include "cli.h"
+#include "libs.h"
+#include "luautil.h"
+#include "loader.h"
+#include "runtime.h"
+
+#define EXIT_DEFECT 70 /* EX_SOFTWARE: a defect of this program */
+
+static struct cli cli;
+
+static int l_getenv(lua_State *L) {
+  lua_pushstring(L, getenv(luaL_checkstring(L, 1)));
+  return 1;
+}
+
+/* What only C knows of this process. */
+static void push_host(lua_State *L) {
+  char path[PATH_MAX];
+  lua_newtable(L);
+  lua_pushcfunction(L, l_getenv);
+  lua_setfield(L, -2, "getenv");
+  ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (len > 0) set_string(L, "program", path, (size_t)len);
+  set_text(L, "libdir", loader_libdir());
+  set_text(L, "folder", getcwd(path, sizeof path));
+  set_text(L, "version", RUNBOOK_VERSION);
+}
+
+static int traceback(lua_State *L) {
+  luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
+  return 1;
+}
+
+/* The root task's end: boot.main's exit code, or a defect with its traceback. */
+static int finish(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  if (status == LUA_OK || status == LUA_YIELD) return 1;
+  fprintf(stderr, "runbook: a defect of this program: %s\n", lua_tostring(L, -1));
+  lua_pushinteger(L, EXIT_DEFECT);
+  return 1;
+}
+
+static int l_main(lua_State *L) {
+  lua_pushcfunction(L, traceback);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "boot");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "main");
+  lua_remove(L, -2);
+  lua_pushstring(L, cli.command);
+  lua_getfield(L, LUA_REGISTRYINDEX, "cli.arguments");
+  lua_getfield(L, LUA_REGISTRYINDEX, "cli.options");
+  push_host(L);
+  return finish(L, lua_pcallk(L, 4, 1, 1, 0, finish), 0);
+}
+
+int main(int argc, char **argv) {
+  lua_State *L = libs_state(cli_stdlib(argc, argv));
+  cli = cli_read(L, argc, argv);
+  if (!cli.command) return lua_close(L), cli.exit;
+  lua_setfield(L, LUA_REGISTRYINDEX, "cli.options");
+  lua_setfield(L, LUA_REGISTRYINDEX, "cli.arguments");
+  runtime_open(L);
+  runtime_signals();
+  lua_pushcfunction(L, l_main);
+  int status = runtime_run(L);
+  int code = status == LUA_OK ? (int)lua_tointeger(L, -1) : EXIT_DEFECT;
+  lua_close(L);
+  runtime_close();
+  return code;
+}

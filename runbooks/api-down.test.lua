@@ -1,0 +1,69 @@
+-- API Down, rehearsed: each scenario is a world and what the runbook must do in it.
+
+world {
+  ["http.head *"] = { ok = false, why = "connection refused" },
+  ["docker.inspect *"] = { state = "running", summary = "running for 3 days", env = { CONDUIT_ENV = "production" } },
+  ["docker.logs *"] = { text = "listening on :80\n" },
+  ["docker.exec * cat appsettings.json"] = { stdout = '{"Logging":{"LogLevel":{"Default":"Warning"}}}', code = 0 },
+  ["docker.exec * dotnet exec *"] = { stdout = "database: ok", code = 0 },
+  ["sql.row *"] = { row = { now = 12, most = 100 } },
+}
+
+-- What `script/demo` shows: the API's container was killed for memory; the restart brings it back.
+scenario "demo" {
+  given = {
+    ["docker.inspect *"] = { state = "exited", summary = "exited (137) 5 minutes ago, out of memory", exit_code = 137,
+                             oom_killed = true, env = { CONDUIT_ENV = "production" } },
+    ["docker.logs *"] = { text = "Fatal error. System.OutOfMemoryException\n" },
+    ["docker.exec *"] = { error = { kind = "stopped", message = "container conduit-api is not running" } },
+    ["docker.restart *"] = { takes = "4s", radius = "restarts conduit-api (exited 5 minutes ago)" },
+  },
+  answers = { ["*"] = "yes" },
+  after = { ["docker.restart conduit-api"] = { ["http.head *"] = { ok = true, status = 200, takes = "30ms" } } },
+  expect = { outcome = "resolved", by = "Restart the API service", does = { "docker.restart conduit-api" }, pages = 0,
+             within = "3m" },
+}
+
+scenario "false alarm" {
+  given  = { ["http.head *"] = { ok = true, status = 200 } },
+  expect = { outcome = "resolved", does = {}, pages = 0 },
+}
+
+scenario "the health check can't be made" {
+  given   = { ["http.head *"] = { error = { kind = "dns", message = "api.conduit.im does not resolve" } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {} },
+}
+
+scenario "Redis is full" {
+  given   = { ["redis.info * memory"] = { used_percent = 97 } },
+  answers = { ["Clear the Redis cache"] = "yes", ["*"] = "no" },
+  after   = { ["redis.command * FLUSHDB"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Clear the Redis cache", does = { "redis.command * FLUSHDB" },
+              never = { "service.restart *" }, pages = 0, within = "5m" },
+}
+
+scenario "the pool is exhausted" {
+  given   = { ["sql.row *"] = { row = { now = 97, most = 100 } } },
+  answers = { ["Kill idle database connections"] = "yes", ["*"] = "no" },
+  after   = { ["sql.terminate_idle *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Kill idle database connections", does = { "sql.terminate_idle *" }, pages = 0 },
+}
+
+scenario "the database can't be known" {
+  given   = { ["sql.*"] = { error = { kind = "login", message = "password authentication failed" } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {} },
+}
+
+scenario "nobody answers" {
+  answers = { ["*"] = "silence" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "a probe hangs" {
+  given   = { ["sql.ready *"] = { never = true } },
+  answers = { ["Restart PostgreSQL"] = "yes", ["*"] = "no" },
+  after   = { ["service.restart postgresql"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Restart PostgreSQL", does = { "service.restart postgresql" } },
+}

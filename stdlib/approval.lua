@@ -1,0 +1,62 @@
+-- Who may say yes to a plan, and how: automatically, by a word, or by typing the target's name.
+local gate = require "gate"
+local journal = require "journal"
+local plan = require "plan"
+local run = require "run"
+
+local approval = {}
+
+-- How long an approval waits before silence is a no, in seconds.
+approval.WITHIN = 300
+
+-- What the config says for a level: auto, ask or type.
+function approval.policy(level)
+  local given = run.config and run.config.approvals and run.config.approvals[level]
+  return given or "ask"
+end
+
+-- Granted without a question? Never when a finding was read that nobody knew.
+local function automatic(made)
+  if #run.ignorance > 0 then return nil end
+  local level = made:level()
+  if plan.covers(run.options.yes, level) then return "--yes " .. run.options.yes end
+  if approval.policy(level) == "auto" then return "config: approvals." .. level .. " = auto" end
+end
+
+local function record(title, granted, by, made)
+  journal.event("approval", { remedy = title, granted = granted, by = by, level = made and made:level() }, true)
+  if not granted then
+    journal.event("remedy.ended", { remedy = title, state = "declined", why = by })
+  end
+  return granted
+end
+
+local function question(it, made)
+  local level = made:level()
+  local typed = approval.policy(level) == "type" and made:target() or nil
+  return { kind = "approve", label = it.title, text = ("Apply “%s”?"):format(it.title), default = "no",
+           within = approval.WITHIN, type = typed, plan = made:describe(), warning = it.warning, level = level,
+           ignorance = run.ignorance, planned = "yes" }
+end
+
+-- Asks for a plan; true when it was approved.
+function approval.ask(it, made)
+  local granted = automatic(made)
+  if granted then return record(it.title, true, granted, made) end
+  local answer, why = gate.ask(question(it, made))
+  return record(it.title, answer == "yes", answer == nil and (why or "silence") or "operator", made)
+end
+
+-- Asks for one write outside the plan; only a person's yes counts.
+function approval.ask_one(it, act, text)
+  local answer, why = gate.ask { kind = "approve", label = it.title, text = text, default = "no", beyond = true,
+    within = approval.WITHIN, level = "high", ignorance = run.ignorance, planned = "no",
+    plan = { remedy = it.title, level = "high", assumes = {},
+             effects = { { line = act.line, class = act.class, command = act.command,
+                           radius = act.preview and act.preview.text } } } }
+  journal.event("approval", { remedy = it.title, granted = answer == "yes", by = answer == nil and why or "operator",
+                              line = act.line }, true)
+  return answer == "yes"
+end
+
+return approval

@@ -1,0 +1,136 @@
+-- The watchdog's side of a run: started before the script's first line, armed with its levels before the first effect,
+-- told how the run ended. Armed means rehearsed: each level was carried out dry, and what it needs is at hand.
+local backends = require "backends"
+local duration = require "duration"
+local escalation = require "words.escalation"
+local json = require "raw.json"
+local journal = require "journal"
+local raw_run = require "raw.run"
+local run = require "run"
+local secrets = require "secrets"
+local settings = require "settings"
+local tasks = require "tasks"
+
+local arming = {}
+local handle -- of the watchdog process
+
+-- When nobody said otherwise, the first page goes out this long after the alert began.
+local DEFAULT_AFTER = "15m"
+-- How long the end of a run waits to hear that a page was delivered.
+local DELIVERY_SECONDS = 10
+
+-- Seconds from now until a level: it counts from the beginning of the alert.
+local function from_now(after) return math.max(0, after - run.elapsed()) end
+
+local function levels_from_now()
+  local list = {}
+  for index, level in ipairs(run.levels) do list[index] = { index = index, after = from_now(level.after) } end
+  return list
+end
+
+-- The page that goes out when the script's own level fails: prepared now, sent without Lua.
+local function prepare_pages(levels)
+  for _, level in ipairs(levels) do
+    raw_run.replace(("escalation/page-%d.json"):format(level.index), json.encode({
+      requests = backends.built_in_requests(level.index) }))
+  end
+end
+
+-- Before the script's first line: one level, the config's or the default, with the built-in page.
+function arming.start(host)
+  local after = duration.parse(run.config.escalate_after or DEFAULT_AFTER)
+  local first = { { index = 1, after = from_now(after) } }
+  local ok, why = pcall(prepare_pages, first)
+  if not ok then error({ refused = "the escalation can't be armed: " .. tostring(why) }, 0) end
+  local err
+  handle, err = require("raw.watchdog").start { run_path = run.path, self = host.program, levels = first,
+    secrets = secrets.all(), env = arming.child_environment(host) }
+  if not handle then error({ refused = "the watchdog can't be started: " .. err.message }, 0) end
+end
+
+function arming.child_environment(host)
+  local env = {}
+  for name, value in pairs(settings.environment) do env[name] = value end
+  env.XDG_STATE_HOME = host.getenv "XDG_STATE_HOME"
+  return env
+end
+
+local function rehearse(index)
+  local ok, why = pcall(tasks.within, { pass = "plan", plan = false, probe = false, together = false },
+    escalation.carry_out, index)
+  if ok then return end
+  if tasks.is_interrupt(why) then error(why, 0) end
+  error({ refused = ("escalation level %d fails its rehearsal: %s"):format(index, tostring(why)) }, 0)
+end
+
+local function describe()
+  local parts = {}
+  for index, level in ipairs(run.levels) do
+    parts[index] = ("level %d in %s"):format(index, duration.text(from_now(level.after)))
+  end
+  return table.concat(parts, ", ")
+end
+
+-- At the first effect: the script's levels are known, rehearsed and handed over.
+function arming.arm()
+  if #run.levels == 0 then
+    run.levels[1] = { after = duration.parse(run.config.escalate_after or DEFAULT_AFTER), fn = escalation.default }
+  end
+  for index in ipairs(run.levels) do rehearse(index) end
+  if handle then
+    prepare_pages(run.levels and levels_from_now())
+    for name, value in pairs(secrets.all()) do handle:secret(name, value) end
+    local ok, err = handle:arm(levels_from_now())
+    if not ok then error({ refused = "the escalation can't be armed: " .. err.message }, 0) end
+  end
+  journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. backends.warning() }, true)
+end
+
+------------------------------------------------------------- The run's end --
+
+local function wait_for_delivery()
+  local limit = tasks.now() + DELIVERY_SECONDS
+  while tasks.now() < limit do
+    local status = handle:status()
+    if #status.delivered > 0 then return "the on-call engineer was paged" end
+    if #status.failed > 0 or not status.alive then break end
+    tasks.sleep(0.05)
+  end
+  return "the page is NOT DELIVERED yet; the watchdog keeps trying" .. backends.contacts()
+end
+
+local function paged() return handle and #handle:status().fired > 0 end
+
+-- Tells the watchdog how it ended; lines for the operator.
+local function settle(it)
+  local status = handle:status()
+  if it.outcome == "resolved" then
+    handle:stop("resolved")
+    if #status.fired == 0 then return { "escalation stopped: resolved" } end
+    return { "the page is resolved too: " .. backends.resolve_pages(#run.levels, it) }
+  end
+  if it.outcome == "unresolved" or it.outcome == "failed" then
+    if #status.fired > 0 then return { "the on-call engineer was paged earlier" } end
+    handle:fire(1)
+    journal.event("escalation.fired", { level = 1, why = it.outcome })
+    return { wait_for_delivery() }
+  end
+  if it.outcome == "usage" or it.outcome == "refused" then
+    handle:stop("abort")
+    return {}
+  end
+  return { ("the incident is not over: escalation (%s) stays armed"):format(describe()),
+           ("  runbook ack %s     I own it: no later level fires"):format(run.id),
+           ("  runbook abort %s   it is over"):format(run.id) }
+end
+
+function arming.settle(it)
+  if not handle then return {} end
+  local lines = settle(it)
+  handle:deliver()
+  handle:detach()
+  return lines
+end
+
+arming.paged = paged
+return arming

@@ -1,0 +1,107 @@
+-- Who is told, through what: the config's pager, chat and incident backends, and the keys that make telling twice harmless.
+local blame = require "blame"
+local config = require "config"
+local run = require "run"
+local values = require "values"
+
+local backends = {}
+
+local known = { "pagerduty", "slack", "webhook" }
+-- Which config entry answers which step.
+local entry_of = { page = "pager", notify = "chat", channel = "chat", incident = "incident" }
+
+local function one(path, given)
+  local name = given[1]
+  local found
+  for _, other in ipairs(known) do found = found or other == name end
+  if not found then
+    error({ usage = ("config: %s: unknown backend %s%s"):format(path, values.describe(name),
+      blame.hint(tostring(name), values.copy(known))) }, 0)
+  end
+  local backend = require("backends." .. name)
+  for key in pairs(given) do
+    if key ~= 1 and not backend.keys[key] then
+      error({ usage = ("config: %s: %s takes no '%s'%s"):format(path, name, tostring(key),
+        blame.hint(tostring(key), values.keys(backend.keys))) }, 0)
+    end
+  end
+  return backend
+end
+
+-- The backends for a step: { { backend =, settings = with secrets fetched }, … }; raises what makes one unusable.
+function backends.of(step)
+  local path = entry_of[step]
+  local given = run.config[path]
+  if not given then return {} end
+  if given[1] and type(given[1]) ~= "table" then given = { given } end
+  local list = {}
+  for _, description in ipairs(given) do
+    local backend = one(path, description)
+    local settings, why = config.reveal(description)
+    if not settings then error(("config: %s: %s"):format(path, why), 0) end
+    if backend[step] then list[#list + 1] = { backend = backend, settings = settings, name = backend.name } end
+  end
+  return list
+end
+
+-- The key of a level's page, the same for the script's page and the built-in one.
+function backends.page_key(level) return ("runbook/%s/%d"):format(run.id or "scenario", level or 0) end
+
+-- Phone numbers and the like, for when paging fails.
+function backends.contacts()
+  local list = run.config.contacts
+  return list and #list > 0 and "; call: " .. table.concat(list, ", ") or ""
+end
+
+-- What the operator must know before relying on the escalation.
+function backends.warning()
+  if not run.config.pager then
+    return "; NO PAGER IS CONFIGURED: a page would stay on this screen and on disk" .. backends.contacts()
+  end
+  return ""
+end
+
+-- The built-in page of a level, as requests with secrets by name: what C sends when the script's level fails.
+function backends.built_in_requests(level)
+  local requests = {}
+  local args = { summary = ("%s: not resolved, and its escalation could not be carried out: ⟦findings⟧"):format(
+                   run.about.title or run.file), severity = run.about.severity or "critical", details = "⟦findings⟧",
+                 source = "runbook " .. (run.id or "") }
+  for _, it in ipairs(backends.of "page") do
+    requests[#requests + 1] = backends.marked(it.backend.page_request(it.settings, args, backends.page_key(level)))
+  end
+  if #requests == 0 then
+    for _, it in ipairs(backends.of "notify") do
+      local build = it.backend.notify_request
+      if build then
+        requests[#requests + 1] = backends.marked(build(it.settings, { to = "#general",
+          text = args.summary }, backends.page_key(level)))
+      end
+    end
+  end
+  return requests
+end
+
+-- A request with its secrets as marks, however deep.
+function backends.marked(value)
+  if values.is_secret(value) or type(value) ~= "table" then return values.marked(value) end
+  local copy = {}
+  for key, item in pairs(value) do copy[key] = backends.marked(item) end
+  return copy
+end
+
+-- After a recovery: resolves every page that may be open; words for the operator.
+function backends.resolve_pages(levels)
+  local failures = {}
+  for _, it in ipairs(backends.of "page") do
+    for level = 1, math.max(1, levels) do
+      if it.backend.resolve then
+        local ok, err = it.backend.resolve(it.settings, backends.page_key(level))
+        if not ok then failures[#failures + 1] = it.name .. ": " .. err.message end
+      end
+    end
+  end
+  return #failures == 0 and "done" or "NOT DONE (" .. table.concat(failures, "; ") .. ")"
+end
+
+return backends

@@ -1,0 +1,50 @@
+-- PagerDuty Events API v2 (developer.pagerduty.com/docs/events-api-v2-overview). A 202 is acceptance by an asynchronous
+-- pipeline; the deduplication key, set before the first attempt, makes repeated sending harmless.
+local json = require "raw.json"
+local post = require "backends.post"
+
+local pagerduty = { name = "pagerduty", keys = { routing_key = true, url = true } }
+
+local URL = "https://events.pagerduty.com"
+local SUMMARY_MAX = 1024       -- characters
+local PAYLOAD_MAX = 512000     -- bytes of a whole event
+local severities = { critical = "critical", error = "error", warning = "warning", info = "info" }
+
+local function cut(text, max)
+  if (utf8.len(text) or 0) <= max then return text end
+  return text:sub(1, utf8.offset(text, max) - 1) .. "…"
+end
+
+local function event(settings, action, key, payload)
+  local body = { routing_key = settings.routing_key, event_action = action, dedup_key = key, payload = payload,
+                 client = "runbook" }
+  return post.request("pagerduty", (settings.url or URL) .. "/v2/enqueue", {}, body)
+end
+
+-- The request that pages: args { summary, severity, details, source }.
+function pagerduty.page_request(settings, args, key)
+  local payload = { summary = cut(args.summary, SUMMARY_MAX), source = args.source,
+                    severity = severities[args.severity] or "critical", custom_details = { findings = args.details } }
+  if #json.encode(payload) > PAYLOAD_MAX then
+    payload.custom_details = { error = "the details were too long for one event; see the run's journal" }
+  end
+  return event(settings, "trigger", key, payload)
+end
+
+function pagerduty.page(settings, args, key)
+  local reply, err = post.send(pagerduty.page_request(settings, args, key))
+  if not reply then return nil, err end
+  return { id = key, delivered = true }
+end
+
+function pagerduty.resolve(settings, key)
+  local reply, err = post.send(event(settings, "resolve", key))
+  return reply and { id = key, delivered = true }, err
+end
+
+function pagerduty.acknowledge(settings, key)
+  local reply, err = post.send(event(settings, "acknowledge", key))
+  return reply and { id = key, delivered = true }, err
+end
+
+return pagerduty

@@ -1,0 +1,86 @@
+-- Slack's Web API (docs.slack.dev): a failure arrives as { ok = false, error = … } in a 200. Names of channels are taken for
+-- ever; a name that carries the run's id and is taken was taken by our own earlier attempt.
+local json = require "raw.json"
+local post = require "backends.post"
+
+local slack = { name = "slack", keys = { token = true, url = true, invite = true } }
+
+local URL = "https://slack.com/api"
+local TEXT_MAX = 4000        -- characters of a message that Slack doesn't cut
+local CHANNEL_NAME_MAX = 80
+local TOPIC_MAX = 250
+
+-- Slack says that some aspect of the operation may have succeeded.
+local perhaps = { request_timeout = true, fatal_error = true, internal_error = true, ratelimited = true,
+                  rate_limited = true, service_unavailable = true }
+
+local function escape(text) return (text:gsub("&", "&amp;"):gsub("<", "&lt;"):gsub(">", "&gt;")) end
+
+local function cut(text, max)
+  if (utf8.len(text) or #text) <= max then return text end
+  return text:sub(1, (utf8.offset(text, max) or max + 1) - 1) .. "…"
+end
+
+local function request(settings, method, body)
+  return post.request("slack", (settings.url or URL) .. "/" .. method, { Authorization = "Bearer " .. settings.token }, body)
+end
+
+-- The decoded answer, or nil and { kind=, message= }.
+local function call(settings, method, body)
+  local reply, err = post.send(request(settings, method, body))
+  if not reply then return nil, err end
+  local answer = json.decode(reply.body)
+  if type(answer) ~= "table" then return nil, { kind = "protocol", message = "Slack's answer is no JSON" } end
+  if answer.ok then return answer end
+  return nil, { kind = perhaps[answer.error] and "busy" or "rejected", error = answer.error,
+                message = ("Slack says %s"):format(tostring(answer.error)) }
+end
+
+-- args { to, text }
+function slack.notify_request(settings, args)
+  return request(settings, "chat.postMessage", { channel = args.to, text = escape(cut(args.text, TEXT_MAX)) })
+end
+
+function slack.notify(settings, args)
+  local answer, err = call(settings, "chat.postMessage", { channel = args.to, text = escape(cut(args.text, TEXT_MAX)) })
+  return answer and { id = answer.ts, delivered = true }, err
+end
+
+local function clean_name(name)
+  return (name:lower():gsub("[^%l%d_%-]", "-"):sub(1, CHANNEL_NAME_MAX))
+end
+
+-- Looks a channel up by name, page after page; nil when it isn't there.
+local function find(settings, name)
+  local cursor
+  repeat
+    local answer, err = call(settings, "conversations.list", { limit = 1000, exclude_archived = true, cursor = cursor })
+    if not answer then return nil, err end
+    for _, channel in ipairs(answer.channels or {}) do if channel.name == name then return channel end end
+    cursor = answer.response_metadata and answer.response_metadata.next_cursor
+  until not cursor or cursor == ""
+  return nil, { kind = "rejected", message = ("the channel name %s is taken and the channel can't be seen"):format(name) }
+end
+
+-- args { name, topic, invite }: the channel exists afterwards; a taken name that is ours is found again.
+function slack.channel(settings, args)
+  local name = clean_name(args.name)
+  local answer, err = call(settings, "conversations.create", { name = name, is_private = false })
+  local channel = answer and answer.channel
+  if not channel then
+    if err.error ~= "name_taken" and err.kind ~= "busy" then return nil, err end
+    local found, why = find(settings, name)
+    if not found then return nil, err.error == "name_taken" and why or err end
+    channel = found
+  end
+  if args.topic then call(settings, "conversations.setTopic", { channel = channel.id, topic = cut(args.topic, TOPIC_MAX) }) end
+  local invited = args.invite or settings.invite
+  if invited then call(settings, "conversations.invite", { channel = channel.id, users = table.concat(invited, ",") }) end
+  return { id = channel.id, name = channel.name, url = ("https://slack.com/app_redirect?channel=%s"):format(channel.id),
+           delivered = true }
+end
+
+-- Preflight: who the token belongs to.
+function slack.check(settings) return call(settings, "auth.test", {}) end
+
+return slack

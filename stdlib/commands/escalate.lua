@@ -1,0 +1,71 @@
+-- _escalate RUNDIR LEVEL: the watchdog's child. Runs the script from source/ as far as its declarations, then the level.
+local config = require "config"
+local files = require "raw.files"
+local gate = require "gate"
+local json = require "raw.json"
+local raw_run = require "raw.run"
+local run = require "run"
+local script = require "script"
+local secrets = require "secrets"
+local tasks = require "tasks"
+
+-- All of a level is in the outbox, some of it undelivered: the watchdog goes on with _deliver.
+local EXIT_QUEUED = 75
+
+local function read(path)
+  local text, err = files.read { path = path, max = 16 << 20 }
+  if not text then error(path .. ": " .. err.message, 0) end
+  return text.text
+end
+
+-- Puts the run's state back as far as a level needs it: config, parameters, what was found.
+local function restore(folder, host)
+  run.path, run.id = folder, folder:match "([^/]+)$"
+  run.manifest = assert(json.decode(read(folder .. "/source/manifest.json")))
+  run.file = run.manifest.file
+  run.config = {}
+  local kept = files.stat(folder .. "/source/config.lua")
+  if kept.state == "file" then run.config = config.from_text(read(folder .. "/source/config.lua")) end
+  local environment
+  environment, run.environment = config.environment(run.config, run.manifest.environment)
+  config.apply(run.config, environment, {}, host.getenv)
+  run.given_params = run.manifest.params_given
+  run.kept_sources = {}
+  for _, source in ipairs(run.manifest.sources) do run.kept_sources[source.path] = read(folder .. "/" .. source.file) end
+  run.start()
+end
+
+local function learn(folder)
+  local began
+  for _, event in ipairs(raw_run.read_journal(folder .. "/journal.jsonl") or {}) do
+    run.learn(event.event, event)
+    began = began or event.at
+    if event.event == "remedy.ended" and event.state == "applied" then run.applied[#run.applied + 1] = event.remedy end
+  end
+  local at = began and require("helpers").time.parse(began)
+  if at then run.began = run.began - math.max(0, tasks.wall() - at) end
+end
+
+-- Runs the script as far as its first act: by then it has said who it is and what its levels are.
+local function declare()
+  run.declaring = true
+  local ok, err = pcall(function() script.load(run.file, script.words())() end)
+  run.declaring = false
+  if not ok and not tasks.is_interrupt(err) and #run.levels == 0 then error(err, 0) end
+end
+
+return function(arguments, options, host, command)
+  local folder, level = arguments[1], tonumber(arguments[2])
+  run.options = options
+  secrets.handed_over(host.secrets())
+  restore(folder, host)
+  if command == "_deliver" then return require("outbox").flush() and 0 or 1 end
+  gate.open(require "modes.escalate")
+  require("sandbox").seal()
+  declare()
+  learn(folder)
+  if not run.levels[level] then error("the script declares no level " .. tostring(level), 0) end
+  run.acted = true
+  require("words.escalation").carry_out(level)
+  return require("outbox").undelivered > 0 and EXIT_QUEUED or 0
+end

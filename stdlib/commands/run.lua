@@ -1,0 +1,191 @@
+-- runbook run FILE: the run itself, as a table of contents.
+local arming = require "arming"
+local config = require "config"
+local ending = require "ending"
+local gate = require "gate"
+local journal = require "journal"
+local json = require "raw.json"
+local raw_run = require "raw.run"
+local raw_task = require "raw.task"
+local run = require "run"
+local screen = require "screen"
+local script = require "script"
+local secrets = require "secrets"
+local tasks = require "tasks"
+
+-- A params or answers file is this long at most, in bytes.
+local FILE_MAX = 1 << 20
+
+local function usage(text, ...) error({ usage = text:format(...) }, 0) end
+
+-------------------------------------------------------------- Preparation --
+
+local function read_table(path, what)
+  local files = require "raw.files"
+  local read, err = files.read { path = path, max = FILE_MAX }
+  if not read then usage("%s %s: %s", what, path, err.message) end
+  if path:find "%.json$" then
+    local value, problem = json.decode(read.text)
+    if not value then usage("%s %s: %s", what, path, problem.message) end
+    return value
+  end
+  local chunk, problem = load(read.text, "@" .. path, "t", {})
+  if not chunk then usage("%s", problem) end
+  local ok, value = pcall(chunk)
+  if not ok or type(value) ~= "table" then usage("%s %s: it must return a table", what, path) end
+  return value
+end
+
+local function from_command_line(list)
+  local map = {}
+  for _, text in ipairs(list or {}) do
+    local name, value = text:match "^([%w_]+)=(.*)$"
+    if not name then usage("-p %s: NAME=VALUE expected", text) end
+    map[name] = value
+  end
+  return map
+end
+
+local function open_config(options, host)
+  local folder = script.split(run.file)
+  if folder:sub(1, 1) ~= "/" then folder = host.folder .. "/" .. folder end
+  if options.scenario then
+    run.config, run.config_text = {}, nil
+  else
+    run.config, run.config_path, run.config_text = config.find(folder, host.getenv)
+  end
+  local environment
+  environment, run.environment = config.environment(run.config, options.env)
+  config.apply(run.config, environment, options, options.scenario and function() end or host.getenv)
+  run.given_params = { { name = "-p", values = from_command_line(options.param) } }
+  if options.params then table.insert(run.given_params, { name = "--params", values = read_table(options.params, "--params") }) end
+  if run.scenario then table.insert(run.given_params, { name = "scenario", values = run.scenario.params or {} }) end
+  table.insert(run.given_params, { name = "config", values = environment.params or {}, shared = true })
+end
+
+local function open_scenario(options)
+  local description, why = require("scenario_file").pick(options.scenario)
+  if not description then usage("%s", why) end
+  run.scenario = description
+  raw_task.virtual(tasks.wall())
+  secrets.pretend = true
+  require("settings").host_name = "here"
+end
+
+-- What makes this run less than careful stands in its first line.
+local function careless(options)
+  local list = {}
+  if options.yes then list[#list + 1] = "--yes " .. options.yes end
+  if options.answers then list[#list + 1] = "--answers " .. options.answers end
+  if next(require("settings").hosts) then list[#list + 1] = "hosts (real names go to other addresses)" end
+  if options.here then list[#list + 1] = "--here" end
+  return #list > 0 and table.concat(list, ", ") or nil
+end
+
+local function mode_name(options)
+  return options.scenario and "scenario" or options.dry_run and "dry" or "live"
+end
+
+-- The run directory, its journal and the first event. Scenarios leave nothing behind.
+local function open_journal(options, host)
+  local name = mode_name(options)
+  if name ~= "scenario" then
+    local _, base = script.split(run.file)
+    local made, err = raw_run.create { title_slug = base:gsub("%.lua$", ""), dry = name == "dry" }
+    if not made then error({ refused = "no run directory: " .. err.message }, 0) end
+    run.id, run.path = made.id, made.path
+    if made.warning then screen.say(made.warning) end
+    local ok, problem = journal.open(made.path .. "/journal.jsonl")
+    if not ok then error({ refused = "no journal: " .. problem.message }, 0) end
+  end
+  run.seed = name == "scenario" and 1 or string.unpack("<i8", raw_run.random(8))
+  journal.event("run.started", { file = run.file, mode = name, id = run.id, environment = run.environment,
+    version = host.version, careless = careless(options), config = run.config_path, seed = run.seed,
+    user = host.getenv "USER" })
+end
+
+local function keep_sources(options)
+  if not run.path then return end
+  if run.config_text then raw_run.save("source/config.lua", run.config_text) end
+  raw_run.replace("source/manifest.json", json.encode(script.manifest {
+    file = run.file, environment = run.environment, params = options.param, params_given = run.given_params,
+    here = options.here }))
+end
+
+local function open_mode(options)
+  local name = mode_name(options)
+  local mode = require("modes." .. name)
+  if name == "scenario" then mode.open(run.scenario) end
+  gate.open(mode)
+  return mode
+end
+
+------------------------------------------------------------------ The run --
+
+-- Levels are armed when the script first acts: by then it has declared them all.
+local function arm_levels(options, mode)
+  local escalation = require "words.escalation"
+  if options.scenario then
+    mode.arm(run.levels, escalation.carry_out)
+  elseif not options.dry_run then
+    keep_sources(options)
+    arming.arm()
+  end
+end
+
+local function execute(options, host)
+  if not options.scenario and not options.dry_run then arming.start(host) end
+  local mode = gate.mode()
+  run.on_first_act = function() arm_levels(options, mode) end
+  local chunk = script.load(run.file, script.words())
+  local value = chunk()
+  if not run.acted then run.acting() end
+  return ending.of_return(value)
+end
+
+local function prepare(options, host)
+  run.options, run.config = options, {}
+  if options.scenario then open_scenario(options) end
+  run.start()
+  open_config(options, host)
+  if options.answers then screen.answers(read_table(options.answers, "--answers")) end
+  if options.alert_started then
+    local at, why = require("helpers").time.parse(options.alert_started)
+    if not at then usage("--alert-started: %s", why) end
+    run.began = run.began - math.max(0, tasks.wall() - at)
+  end
+  screen.open(options)
+  open_mode(options)
+  open_journal(options, host)
+  require("sandbox").seal()
+end
+
+-- Differences from what the scenario expects, as lines and a worse exit code.
+local function compare(it, code)
+  local expect = run.scenario and run.scenario.expect
+  if not expect then return code end
+  it.exit = code
+  local list = require("scenario_file").differences(expect, it, gate.mode(), run.elapsed())
+  for _, line in ipairs(list) do screen.say("differs: " .. line) end
+  return #list > 0 and 1 or code
+end
+
+return function(arguments, options, host)
+  run.file = arguments[1]
+  local prepared, problem = pcall(prepare, options, host)
+  if not prepared then
+    local it = ending.of_error(problem)
+    screen.say("runbook: " .. tostring(it.text))
+    return ending.exit(it)
+  end
+  local ok, it = pcall(execute, options, host)
+  if not ok then it = ending.of_error(it) end
+  if not ok and it.outcome ~= "resolved" and it.outcome ~= "suspended" and it.outcome ~= "aborted" then
+    screen.say("runbook: " .. screen.inert(it.text, 1000))
+  end
+  local says = gate.mode().settle and gate.mode().settle(it) or arming.settle(it)
+  if it.outcome == "suspended" then
+    table.insert(says, 1, "no terminal to ask on; run it again from one, or give the answer with --answers FILE")
+  end
+  return compare(it, ending.write(it, says))
+end

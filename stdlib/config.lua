@@ -1,0 +1,141 @@
+-- The config: the nearest runbook.config.lua upwards from the runbook, then the user's own. A table that can do nothing else.
+local blame = require "blame"
+local duration = require "duration"
+local files = require "raw.files"
+local secrets = require "secrets"
+local settings = require "settings"
+local values = require "values"
+
+local config = {}
+
+-- A config is this long at most, in bytes.
+local SIZE_MAX = 1 << 20
+
+local environment_keys = { params = "table", docker = "table", kubectl = "table", hosts = "table", here = "boolean",
+                           default = "boolean", prometheus = "table", reader = "string" }
+local keys = { secrets = "table", pager = "table", chat = "table", incident = "table", contacts = "table",
+               escalate_after = "string", approvals = "table", machines = "table", readers = "table", prometheus = "table",
+               hosts = "table", keep = "string", environments = "table", docker = "table", kubectl = "table",
+               here = "boolean" }
+local choices = { auto = true, ask = true, type = true }
+
+local function fail(path, text, ...) error({ usage = path .. ": " .. text:format(...) }, 0) end
+
+local function check_keys(path, where, map, known)
+  for name, value in pairs(map) do
+    local wanted = known[name]
+    if not wanted then
+      fail(path, "unknown key '%s'%s%s", where, tostring(name), blame.hint(tostring(name), values.keys(known)))
+    end
+    if type(value) ~= wanted then
+      fail(path, "%s%s: a %s expected, got %s", where, name, wanted, values.describe(value))
+    end
+  end
+end
+
+local function check(path, given)
+  if type(given) ~= "table" then fail(path, "it must return a table, got %s", values.describe(given)) end
+  check_keys(path, "", given, keys)
+  for level, how in pairs(given.approvals or {}) do
+    if not (level == "low" or level == "medium" or level == "high") or not choices[how] then
+      fail(path, "approvals.%s: low, medium and high can be auto, ask or type; got %s", tostring(level), values.describe(how))
+    end
+  end
+  for name, source in pairs(given.secrets or {}) do
+    if type(source) ~= "table" or not (source.file or source.command) then
+      fail(path, "secrets.%s: { file = \"…\" } or { command = { … } } expected", tostring(name))
+    end
+  end
+  for name, environment in pairs(given.environments or {}) do
+    if type(environment) ~= "table" then fail(path, "environments.%s: a table expected", tostring(name)) end
+    check_keys(path, "environments." .. name .. ".", environment, environment_keys)
+  end
+  if given.escalate_after and not duration.parse(given.escalate_after) then
+    fail(path, "escalate_after: a duration like \"15m\" expected, got %s", values.describe(given.escalate_after))
+  end
+end
+
+-- Secrets of the config are fetched when something is sent, not when it is read.
+local function lazy_secret(name) return { secret = name } end
+
+local function evaluate(path, text)
+  local env = { secret = lazy_secret }
+  local chunk, why = load(text, "@" .. path, "t", setmetatable(env, { __index = function(_, name)
+    error(("'%s' is not known in a config: it returns a table and can do nothing else"):format(tostring(name)), 2)
+  end }))
+  if not chunk then error({ usage = why }, 0) end
+  local ok, given = pcall(chunk)
+  if not ok then error({ usage = tostring(given) }, 0) end
+  check(path, given)
+  return given
+end
+
+local function read(path)
+  if files.stat(path).state ~= "file" then return nil end
+  local text, err = files.read { path = path, max = SIZE_MAX }
+  if not text then fail(path, "%s", err.message) end
+  return evaluate(path, text.text), text.text
+end
+
+-- The nearest config upwards from `folder`, then the user's own; {} when there is none.
+function config.find(folder, getenv)
+  local up = folder
+  while up do
+    local given, text = read(up .. "/runbook.config.lua")
+    if given then return given, up .. "/runbook.config.lua", text end
+    up = up ~= "/" and (up:match "^(.*)/[^/]+$" or nil)
+    if up == "" then up = "/" end
+  end
+  local home = getenv "XDG_CONFIG_HOME" or (getenv "HOME" or "") .. "/.config"
+  local given, text = read(home .. "/runbook/config.lua")
+  if given then return given, home .. "/runbook/config.lua", text end
+  return {}
+end
+
+-- Reads a config's text that an earlier process of this run kept.
+function config.from_text(text) return evaluate("config", text) end
+
+-- The environment asked for, else the one marked default, else none.
+function config.environment(given, name)
+  local environments = given.environments or {}
+  if name then
+    if not environments[name] then
+      error({ usage = ("there is no environment '%s'%s"):format(name, blame.hint(name, values.keys(environments))) }, 0)
+    end
+    return environments[name], name
+  end
+  for _, other in ipairs(values.keys(environments)) do
+    if environments[other].default then return environments[other], other end
+  end
+  return {}, nil
+end
+
+-- Lays the config and its environment into the settings that effects read.
+function config.apply(given, environment, options, getenv)
+  for _, source in ipairs { given, environment } do
+    for _, name in ipairs { "docker", "kubectl", "hosts", "prometheus" } do
+      for key, value in pairs(source[name] or {}) do settings[name][key] = value end
+    end
+  end
+  settings.machines, settings.readers = given.machines or {}, given.readers or {}
+  settings.reader = environment.reader
+  settings.here = options.here or environment.here or given.here or false
+  settings.docker.host = settings.docker.host or getenv "DOCKER_HOST"
+  for _, name in ipairs { "PATH", "HOME", "LANG", "TZ" } do settings.environment[name] = getenv(name) end
+  secrets.open(given.secrets, getenv)
+end
+
+-- A backend's description with its secrets fetched; nil and why when one can't be.
+function config.reveal(value)
+  if type(value) ~= "table" then return value end
+  if value.secret and next(value, next(value)) == nil then return secrets.get(value.secret) end
+  local copy = {}
+  for key, item in pairs(value) do
+    local revealed, why = config.reveal(item)
+    if revealed == nil then return nil, ("secret %q: %s"):format(tostring(item.secret or key), why) end
+    copy[key] = revealed
+  end
+  return copy
+end
+
+return config

@@ -1,0 +1,90 @@
+-- How a run ends: the outcome, the exit code, and the last line.
+local duration = require "duration"
+local goal = require "words.goal"
+local journal = require "journal"
+local run = require "run"
+local tasks = require "tasks"
+local words = require "words.ending"
+
+local ending = {}
+
+local exits = { resolved = 0, unresolved = 1, usage = 2, failed = 3, aborted = 4, suspended = 5, refused = 6 }
+
+local SIGINT, SIGNAL_EXIT = 2, 128
+
+local function no(text, ...) return { outcome = "unresolved", text = text:format(...) } end
+
+-- `return resolved` is the script's word; it counts only if the goal, or what the probes know, agrees.
+local function judge_resolved(text)
+  if run.goal then
+    if goal.look() then return { outcome = "resolved", text = text, by = run.applied[#run.applied] } end
+    return no("the script says resolved (%s), but this doesn't hold: %s", text, run.goal.label)
+  end
+  if #run.unknown > 0 then
+    return no("the script says resolved (%s), but %s is unknown: %s", text, run.unknown[1].title, run.unknown[1].why)
+  end
+  return { outcome = "resolved", text = text, by = run.applied[#run.applied] }
+end
+
+-- What the script returned.
+function ending.of_return(value)
+  local said = words.ending_of(value)
+  if not said then return no("the script ended without saying resolved or unresolved") end
+  if said.outcome == "resolved" then return judge_resolved(said.text) end
+  return { outcome = "unresolved", text = said.text }
+end
+
+local function cancelled()
+  local signal = tasks.signal()
+  if not signal then return { outcome = "failed", text = "every task waits for another: nothing can ever happen" } end
+  return { outcome = "aborted", text = "interrupted by the operator",
+           exit = signal ~= SIGINT and SIGNAL_EXIT + signal or nil }
+end
+
+-- What the script raised.
+function ending.of_error(err)
+  local interrupt = tasks.is_interrupt(err)
+  if interrupt == "end" then return err end
+  if interrupt == "cancel" then return cancelled() end
+  if interrupt == "budget" then
+    return { outcome = "failed", text = "the script computed for too long without waiting" }
+  end
+  if type(err) == "table" then
+    for _, kind in ipairs { "usage", "refused" } do
+      if err[kind] then return { outcome = kind, text = err[kind] } end
+    end
+    if err.wrong then return { outcome = "failed", text = err.wrong } end
+  end
+  return { outcome = "failed", text = tostring(err) }
+end
+
+function ending.exit(it)
+  if it.exit then return it.exit end
+  if run.options.dry_run and (it.outcome == "unresolved" or it.outcome == "resolved") then return 0 end
+  return exits[it.outcome] or 70
+end
+
+-- reads 14 · declared 1 · would 0 · changed 2 · refused 1 · failed 0 · owed 0 · 06:41 · resolved by "Restart …"
+function ending.recap(it)
+  local counts = journal.counts
+  local verdict = it.outcome
+  if it.outcome == "resolved" then
+    verdict = it.by and ("resolved by %q"):format(it.by) or it.held and "resolved by itself" or "resolved: " .. it.text
+  elseif it.text then
+    verdict = verdict .. ": " .. it.text
+  end
+  if run.options.dry_run then verdict = "DRY RUN, nothing was changed · " .. verdict end
+  return ("reads %d · declared %d · would %d · changed %d · refused %d · failed %d · owed %d · %s · %s"):format(
+    counts.read, counts.declared, counts.would, counts.changed, counts.refused, counts.failed, #run.owed,
+    duration.clock(run.elapsed()), verdict)
+end
+
+-- Writes run.ended; `says` are lines the operator reads before the recap.
+function ending.write(it, says)
+  it.exit = ending.exit(it)
+  journal.event("run.ended", { outcome = it.outcome, by = it.by, text = it.text, exit = it.exit, says = says,
+    counts = journal.counts, recap = ending.recap(it), owed = #run.owed }, true)
+  return it.exit
+end
+
+return ending

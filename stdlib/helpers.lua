@@ -1,0 +1,70 @@
+-- Pure helpers of the language: json, text, time. (re is raw.re itself.)
+local blame = require "blame"
+local duration = require "duration"
+local raw_json = require "raw.json"
+local raw_text = require "raw.text"
+local result = require "result"
+local tasks = require "tasks"
+local values = require "values"
+
+local helpers = {}
+
+local function plain_text(word, value)
+  if type(value) ~= "string" then blame.raise("%s: text expected, got %s", word, values.describe(value)) end
+  return value
+end
+
+helpers.json = {
+  null = raw_json.null,
+  -- json.decode(text) → value, or nil and why when the text isn't JSON
+  decode = function(text)
+    local value, err = raw_json.decode(plain_text("json.decode", text))
+    if value == nil and err then return nil, err.message end
+    return value
+  end,
+  encode = function(value)
+    if result.is(value) then value = result.fields(value) end
+    return raw_json.encode(value)
+  end,
+}
+
+helpers.text = {
+  lines = function(text) return raw_text.lines(plain_text("text.lines", text)) end,
+  tail = function(text, count) return raw_text.tail(plain_text("text.tail", text), count) end,
+  table = function(text) return raw_text.table(plain_text("text.table", text)) end,
+}
+
+local function parse_time(text)
+  local year, month, day, hour, minute, second, fraction, zone =
+    plain_text("time.parse", text):match "^(%d%d%d%d)-(%d%d)-(%d%d)[T ](%d%d):(%d%d):?(%d*)(%.?%d*)(.*)$"
+  if not year then return nil, "a time like 2026-11-23T17:40:00Z expected" end
+  -- Days since 1970 by the civil-from-days method, so that no time zone of the machine comes in.
+  local y, m = tonumber(year), tonumber(month)
+  if m <= 2 then y = y - 1 end
+  local era = y // 400
+  local of_era = y - era * 400
+  local of_year = (153 * ((m + 9) % 12) + 2) // 5 + tonumber(day) - 1
+  local days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+  local seconds = days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + (tonumber(second) or 0)
+  local sign, zh, zm = zone:match "^([%+%-])(%d%d):?(%d%d)$"
+  if sign then seconds = seconds - (sign == "+" and 1 or -1) * (tonumber(zh) * 3600 + tonumber(zm) * 60) end
+  return seconds + (tonumber(fraction) or 0)
+end
+
+helpers.time = {
+  now = function() return tasks.wall() end,
+  parse = parse_time,
+  -- seconds → "5m ago"
+  ago = function(at) return duration.text(math.max(0, tasks.wall() - at)) .. " ago" end,
+  -- a time → seconds since then
+  since = function(at)
+    if type(at) == "string" then
+      local why
+      at, why = parse_time(at)
+      if not at then blame.raise("time.since: %s", why) end
+    end
+    return tasks.wall() - at
+  end,
+}
+
+return helpers

@@ -1,0 +1,92 @@
+-- The run's events: each is a line of the journal and a line of news for the screen. Every fact of a run passes here, so
+-- the screen, the report and the recap can say nothing that isn't on disk.
+local raw = require "raw.run"
+local result = require "result"
+local values = require "values"
+
+local journal = { counts = { read = 0, declared = 0, would = 0, changed = 0, refused = 0, failed = 0, told = 0 } }
+local listeners = {}
+local counters = {} -- task path → effects so far
+local open = false  -- scenarios and commands without a run directory write nothing
+local broken        -- why the journal can't be written any more
+
+-- f(name, fields, line) hears every event; `line` is the journal's own, nil for passing news.
+function journal.listen(f) listeners[#listeners + 1] = f end
+
+function journal.open(path)
+  local ok, err = raw.open_journal(path)
+  open = ok and true or false
+  return ok, err
+end
+
+-- Plain data that can be written: secrets as their names, placeholders as their text, results as their fields.
+function journal.plain(value)
+  if values.is_secret(value) then return values.marked(value) end
+  if values.is_placeholder(value) then return tostring(value) end
+  if result.is(value) then return journal.plain(result.fields(value)) end
+  if type(value) == "function" or type(value) == "thread" then return tostring(type(value)) end
+  if type(value) ~= "table" then return value end
+  local copy = setmetatable({}, getmetatable(value) and getmetatable(value).__name == "list" and getmetatable(value) or nil)
+  for key, item in next, value do copy[key] = journal.plain(item) end
+  return copy
+end
+
+local function tell(name, fields, line)
+  for _, listener in ipairs(listeners) do listener(name, fields, line) end
+end
+
+-- Writes an event; `sync` waits until it is on disk. True, or nil and an error when it could not be written.
+function journal.event(name, fields, sync)
+  local ok, err, line = true, nil, nil
+  fields = journal.plain(fields or {})
+  if open and not broken then
+    ok, err, line = raw.event(name, fields, { sync = sync or false })
+    if not ok then
+      broken = err
+      tell("journal.broken", { why = err.message })
+    end
+  elseif broken then
+    ok, err = nil, broken
+  end
+  tell(name, fields, line)
+  return ok, err
+end
+
+-- News for the screen alone.
+function journal.news(name, fields) tell(name, fields) end
+
+-- An effect's place in the run: task path and number in it, the same on every replay.
+function journal.key(here)
+  local path = here.path or "1"
+  counters[path] = (counters[path] or 0) + 1
+  return path .. ":" .. counters[path]
+end
+
+local function about(act)
+  return { key = act.key, probe = act.probe, line = act.line, class = act.class, args = act.call, command = act.command }
+end
+
+-- A read begins: the screen shows it, the journal needs only its outcome.
+function journal.begun(act) tell("effect.begun", { key = act.key, probe = act.probe, line = act.line, class = act.class }) end
+
+-- Law 7: on disk before the world is changed, or the world isn't changed.
+function journal.intent(act)
+  local ok, err = journal.event("effect.intent", about(act), true)
+  if not ok then
+    error(("%s not done: its intent could not be written to the journal: %s"):format(act.line, err.message), 0)
+  end
+end
+
+local counted = { would = "would", refused = "refused", failed = "failed", unknown = "failed" }
+
+function journal.outcome(act, status, fields, seconds)
+  local counts, class = journal.counts, act.class
+  local name = counted[status] or ((class == "write" or class == "destructive") and "changed")
+    or (class == "notify" and "told") or class
+  if counts[name] then counts[name] = counts[name] + 1 end
+  local event = about(act)
+  event.status, event.result, event.ms = status, fields, seconds and math.floor(seconds * 1000 + 0.5)
+  return journal.event("effect.outcome", event, class == "write" or class == "destructive" or class == "notify")
+end
+
+return journal

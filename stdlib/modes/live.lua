@@ -1,0 +1,15 @@
+-- Live: reads are real; writes are real, and the gate lets only approved ones come this far.
+local screen = require "screen"
+local values = require "values"
+
+local live = { name = "live", grace = 0.25 } -- raw modules report their own deadlines; the gate's comes just after
+
+local function carry_out(act, plan) return act.entry.run(values.reveal_all(act.call), plan) end
+
+function live.read(act) return carry_out(act) end
+function live.write(act, plan) return carry_out(act, plan) end
+function live.notify(act) return carry_out(act) end
+function live.preview(act) return act.entry.preview and act.entry.preview(values.reveal_all(act.call)) end
+function live.ask(question) return screen.ask(question) end
+
+return live

@@ -1,0 +1,74 @@
+-- Undelivered notifications wait on disk: written before the first attempt, marked when delivered, tried again by the
+-- watchdog until a day has passed.
+local backends = require "backends"
+local files = require "raw.files"
+local json = require "raw.json"
+local raw_run = require "raw.run"
+local run = require "run"
+
+local outbox = { undelivered = 0 }
+
+-- Entries are this long at most, in bytes.
+local ENTRY_MAX = 1 << 20
+
+local function name_of(entry) return (entry.key:gsub("[^%w]", "-")) .. "-" .. entry.backend end
+
+-- Sends one entry through its backend. Its fields, or nil and an error.
+local function send(it, entry)
+  if entry.step == "resolve" then return it.backend.resolve(it.settings, entry.key) end
+  return it.backend[entry.step](it.settings, entry.args, entry.key)
+end
+
+local function mark_done(name, fields)
+  raw_run.replace(("outbox/%s.done"):format(name), json.encode(fields))
+end
+
+-- Queues a step for a backend, tries it at once. The backend's fields with delivered = true, or { delivered = false, why = }.
+function outbox.deliver(it, step, args, key)
+  local entry = { step = step, args = backends.marked(args), key = key, backend = it.name }
+  local name = name_of(entry)
+  raw_run.replace(("outbox/%s.json"):format(name), json.encode(entry))
+  local fields, err = send(it, { step = step, args = args, key = key })
+  if fields then
+    mark_done(name, fields)
+    return fields
+  end
+  if err.kind == "rejected" then -- repeating won't help; it stays on disk, marked as refused
+    mark_done(name, { rejected = err.message })
+  else
+    outbox.undelivered = outbox.undelivered + 1
+  end
+  return { delivered = false, why = err.message, kind = err.kind }
+end
+
+local function entries()
+  local walked = files.walk { under = run.path .. "/outbox", name = "*.json" }
+  local list = {}
+  for _, file in ipairs(walked and walked.files or {}) do list[#list + 1] = file.path:match "([^/]+)%.json$" end
+  table.sort(list)
+  return list
+end
+
+local function retry(name)
+  if files.stat(run.path .. "/outbox/" .. name .. ".done").state == "file" then return true end
+  local read = files.read { path = run.path .. "/outbox/" .. name .. ".json", max = ENTRY_MAX }
+  local entry = read and json.decode(read.text)
+  if not entry then return true end
+  for _, it in ipairs(backends.of(entry.step)) do
+    if it.name == entry.backend then
+      local fields, err = send(it, entry)
+      if fields then mark_done(name, fields) elseif err.kind == "rejected" then mark_done(name, { rejected = err.message }) end
+      return fields ~= nil or err.kind == "rejected"
+    end
+  end
+  return true
+end
+
+-- Tries everything that waits; true when nothing does any more.
+function outbox.flush()
+  local all = true
+  for _, name in ipairs(entries()) do all = retry(name) and all end
+  return all
+end
+
+return outbox

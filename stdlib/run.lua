@@ -1,0 +1,78 @@
+-- The state of this run: one table, filled as the script declares itself. Words and modes read and write it; scripts don't.
+local journal = require "journal"
+local tasks = require "tasks"
+
+local run = {
+  id = nil, path = nil, -- of the run directory; nil in scenarios
+  file = nil,           -- the runbook's path as given
+  options = {},         -- of the command line
+  about = {},           -- what `runbook{…}` says
+  params = {},          -- name → value
+  goal = nil,           -- what `recovered` declares
+  levels = {},          -- of the escalation: { after =, fn = }
+  remedies = {},        -- by title
+  applied = {},         -- titles of remedies applied, in order
+  ignorance = {},       -- findings read though their probe didn't know: { "Database connectivity.down: permission denied" }
+  unknown = {},         -- probes that ended unknown: { title =, why = }
+  failed_checks = {},   -- { probe =, label =, detail =, fault = }
+  owed = {},            -- undo still to be done
+  began = nil, began_wall = nil,
+}
+
+function run.start()
+  run.began, run.began_wall = tasks.now(), tasks.wall()
+end
+
+function run.elapsed() return tasks.now() - run.began end
+
+-- A place in the run of its own for what begins now: the same on every replay.
+local children = {}
+function run.next_path()
+  local path = tasks.context().path or "1"
+  children[path] = (children[path] or 0) + 1
+  return path .. "." .. children[path]
+end
+
+-- Called by everything that begins to act. A process that only wants the script's declarations ends the script here.
+function run.acting()
+  if run.declaring then tasks.raise_end { outcome = "declared" } end
+  if run.acted then return end
+  run.acted = true
+  if run.on_first_act then run.on_first_act() end
+end
+
+-- Remembers that a decision was taken without knowing `finding`.
+function run.decided_without(finding)
+  for _, known in ipairs(run.ignorance) do if known == finding then return end end
+  run.ignorance[#run.ignorance + 1] = finding
+end
+
+-- Short words for what was found, for pages: "3 checks failed: /health answers (HTTP 503); …".
+function run.findings()
+  local list = {}
+  for _, check in ipairs(run.failed_checks) do
+    list[#list + 1] = ("%s: %s%s"):format(check.probe or "-", check.label, check.detail and " (" .. check.detail .. ")" or "")
+  end
+  for _, probe in ipairs(run.unknown) do list[#list + 1] = ("%s: unknown: %s"):format(probe.title, probe.why) end
+  return list
+end
+
+function run.headline()
+  local list = run.findings()
+  local title = run.about.title or run.file or "runbook"
+  if #list == 0 then return title .. ": nothing found so far" end
+  return ("%s: %s%s"):format(title, list[1], #list > 1 and (" and %d more"):format(#list - 1) or "")
+end
+
+-- Notes what a probe or check said; called by the words and, when a level is carried out by another process, for every
+-- event of the journal.
+function run.learn(name, fields)
+  if name == "check" and fields.passed == false then
+    run.failed_checks[#run.failed_checks + 1] = fields
+  elseif name == "probe.ended" and fields.state == "unknown" then
+    run.unknown[#run.unknown + 1] = { title = fields.probe, why = fields.why }
+  end
+end
+journal.listen(run.learn)
+
+return run

@@ -1,0 +1,131 @@
+-- What the operator sees: one of three views over the run's events, and the questions. Views print; they decide nothing.
+local duration = require "duration"
+local journal = require "journal"
+local patterns = require "patterns"
+local run = require "run"
+local tasks = require "tasks"
+local text = require "raw.text"
+local tty = require "raw.tty"
+
+local screen = { notes = {} }
+local view
+local answers = {} -- of --answers: { pattern =, value = }
+local one_at_a_time = tasks.slots(1)
+
+-- Opens the view: jsonl, live (a terminal) or plain lines; follows the run's events from here on.
+function screen.open(options)
+  local name = options.format == "jsonl" and "jsonl" or tty.is_tty(1) and not options.plain and "live" or "plain"
+  view = require("views." .. name)
+  view.open(options)
+  journal.listen(view.event)
+end
+
+function screen.answers(map) answers = patterns.list(map) end
+
+-- A line outside any event: warnings and errors go to standard error, which no format owns.
+function screen.say(line)
+  if view and view.say then return view.say(line) end
+  tty.write(2, line .. "\n")
+end
+
+----------------------------------------------------------------- Questions --
+
+-- Foreign text stays inert wherever it is shown.
+local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
+screen.inert = inert
+
+local function plan_lines(question)
+  local lines = {}
+  local function add(...) lines[#lines + 1] = string.format(...) end
+  for _, effect in ipairs(question.plan and question.plan.effects or {}) do
+    add("    %s%s", inert(effect.line), effect.class == "destructive" and "   [destructive]" or "")
+    if effect.radius then add("      %s", inert(effect.radius, 300)) end
+    if effect.command then add("      by hand: %s", inert(text.shell_quote(effect.command), 300)) end
+  end
+  for _, label in ipairs(question.plan and question.plan.assumes or {}) do add("    assumes: %s", inert(label)) end
+  return lines
+end
+
+-- The question with what it is about: the plan, the warning, what nobody knew.
+function screen.question_lines(question)
+  local lines = { "" }
+  local function add(...) lines[#lines + 1] = string.format(...) end
+  add("? %s", inert(question.text))
+  if question.warning then add("    warning: %s", inert(question.warning)) end
+  for _, line in ipairs(plan_lines(question)) do lines[#lines + 1] = line end
+  for _, finding in ipairs(question.ignorance or {}) do add("    decided without knowing %s", inert(finding)) end
+  for i, option in ipairs(question.options or {}) do add("    %d  %s", i, inert(option)) end
+  return lines
+end
+
+local function prompt(question)
+  local silence = ("%s = %s"):format(duration.text(question.within), question.default and tostring(question.default) or "no answer")
+  if question.type then return ("  type %q to approve, anything else declines (silence for %s) > "):format(inert(question.type), silence) end
+  if question.kind == "confirm" or question.kind == "approve" then return ("  yes or no? (silence for %s) > "):format(silence) end
+  if question.kind == "choose" then return ("  1-%d? (silence for %s) > "):format(#question.options, silence) end
+  return ("  (silence for %s) > "):format(silence)
+end
+
+-- What a typed line answers; nil when it answers nothing and must be asked again.
+local function read_answer(question, line)
+  local answer = line:match "^%s*(.-)%s*$"
+  if question.type then return answer == question.type and "yes" or "no" end
+  if question.kind == "confirm" or question.kind == "approve" then
+    local low = answer:lower()
+    if low == "y" or low == "yes" then return "yes" end
+    if low == "n" or low == "no" then return "no" end
+    return nil
+  end
+  if question.kind == "choose" then
+    local number = tonumber(answer)
+    if math.type(number) == "integer" and question.options[number] then return question.options[number] end
+    for _, option in ipairs(question.options) do if option == answer then return option end end
+    return nil
+  end
+  return answer
+end
+
+local function from_answers(question)
+  local value = patterns.best(answers, question.label)
+  if value == nil then return nil end
+  if value == true then value = "yes" elseif value == false then value = "no" end
+  if question.kind == "approve" or question.kind == "confirm" then return value == "yes" and "yes" or "no" end
+  return value
+end
+
+-- A closed terminal is silence, not a no that somebody said.
+local function ask_terminal(question)
+  for _, line in ipairs(screen.question_lines(question)) do screen.say(line) end
+  local limit = tasks.now() + question.within
+  while tasks.now() < limit do
+    local line, err = tty.ask { prompt = prompt(question), timeout = limit - tasks.now() }
+    if not line then return nil, err.kind == "timeout" and "silence" or err.message end
+    local answer = read_answer(question, line)
+    if answer ~= nil then return answer end
+    screen.say("  please answer with one of the words above")
+  end
+  return nil, "silence"
+end
+
+-- Law 9: without a terminal the run suspends; it never goes on.
+local function suspend(question)
+  tasks.raise_end { outcome = "suspended", text = ("it waits for an answer: %s"):format(question.text), question = question }
+end
+
+-- Asks; the answer, or nil and why there is none. One question at a time.
+function screen.ask(question)
+  local answer = from_answers(question)
+  if answer ~= nil then
+    journal.news("answered", { text = question.text, answer = answer })
+    return answer, "--answers"
+  end
+  if run.options.no_input or not tty.interactive() then suspend(question) end
+  return one_at_a_time(function()
+    if view.pause then view.pause() end
+    local typed, why = ask_terminal(question)
+    if view.resume then view.resume() end
+    return typed, why
+  end)
+end
+
+return screen

@@ -1,0 +1,73 @@
+-- The runbook's own files: read, kept in the run directory as they were, loaded into the sandbox.
+local files = require "raw.files"
+local raw_run = require "raw.run"
+local run = require "run"
+
+local script = { sources = {}, saved = 0 }
+
+-- A script or module is this long at most, in bytes.
+local SIZE_MAX = 4 << 20
+
+-- "/a/b/c.lua" → "/a/b", "c.lua"; "c.lua" → ".", "c.lua".
+function script.split(path)
+  local folder, name = path:match "^(.*)/([^/]*)$"
+  if not folder then return ".", path end
+  return folder == "" and "/" or folder, name
+end
+
+-- Keeps what was read in source/, numbered, with a list of what was which.
+local function keep(path, text)
+  script.sources[#script.sources + 1] = { path = path, text = text, sha256 = raw_run.sha256(text) }
+  if not run.path or run.kept_sources then return end
+  raw_run.save(("source/%03d.lua"):format(#script.sources), text)
+end
+
+-- The text of a script or module: from the disk, or in a process of a run that goes on, from what was kept.
+function run.read_source(path)
+  if run.kept_sources then
+    local text = run.kept_sources[path]
+    if not text then return nil, "it was not part of the run when it began" end
+    return text
+  end
+  local read, err = files.read { path = path, max = SIZE_MAX }
+  if not read then return nil, err.message end
+  if read.cut then return nil, ("it is longer than %d bytes"):format(SIZE_MAX) end
+  keep(path, read.text)
+  return read.text
+end
+
+-- What a later process needs to carry on with exactly this run's files.
+function script.manifest(extra)
+  local manifest = { sources = {} }
+  for i, source in ipairs(script.sources) do
+    manifest.sources[i] = { path = source.path, file = ("source/%03d.lua"):format(i), sha256 = source.sha256 }
+  end
+  for key, value in pairs(extra) do manifest[key] = value end
+  return manifest
+end
+
+-- The runbook as a function; raises { wrong = message } when it can't be loaded.
+function script.load(path, words)
+  local folder = script.split(path)
+  local text, why = run.read_source(path)
+  if not text then error({ wrong = ("%s can't be read: %s"):format(path, why) }, 0) end
+  if text:sub(1, 1) == "#" then text = "--" .. text end
+  local env = require("sandbox").environment(folder, words)
+  local chunk, problem = load(text, "@" .. path, "t", env)
+  if not chunk then error({ wrong = problem }, 0) end
+  return chunk
+end
+
+-- All words of the language.
+function script.words()
+  local words = {}
+  for _, name in ipairs { "about", "params", "together", "operator" } do
+    for word, f in pairs(require("words." .. name)) do words[word] = f end
+  end
+  for _, name in ipairs { "goal", "escalation", "probe", "remedy", "ending" } do
+    for word, f in pairs(require("words." .. name).words) do words[word] = f end
+  end
+  return words
+end
+
+return script

@@ -1,0 +1,69 @@
+-- Where secrets come from: the environment, a file or a command, as the config says; fetched once, registered for redaction
+-- at the moment they are known.
+local raw = require "raw.secret"
+local values = require "values"
+
+local secrets = { fetched = {} } -- name → secret
+local sources, environment = {}, function() end
+
+-- How long a command may take to print a secret, in seconds.
+local COMMAND_SECONDS = 20
+
+-- `given`: the config's `secrets`; `getenv`: how to look into our own environment.
+function secrets.open(given, getenv)
+  sources, environment = given or {}, getenv or environment
+end
+
+-- Secrets handed over by another process of the run, which is what a level's process has.
+function secrets.handed_over(map)
+  for name, value in pairs(map) do secrets.value(name, value) end
+end
+
+local function from_command(argv)
+  local settings = require "settings"
+  local done, err = require("raw.process").run { argv = argv, env = settings.environment, timeout = COMMAND_SECONDS }
+  if not done then return nil, err.message end
+  if done.code ~= 0 then return nil, ("%s ended with code %s"):format(argv[1], tostring(done.code or done.signal)) end
+  return (done.stdout:gsub("\r?\n$", ""))
+end
+
+local function fetch(name)
+  local source = sources[name]
+  if source == nil then
+    local value = environment(name)
+    if not value then return nil, ("the environment variable %s is not set, and the config names no other source"):format(name) end
+    return value
+  end
+  if source.file then
+    local value, err = raw.file(source.file)
+    return value, err and err.message
+  end
+  return from_command(source.command)
+end
+
+-- Registers a value under a name and gives the opaque secret.
+function secrets.value(name, value)
+  local ok, err = raw.add(name, value)
+  if not ok then return nil, err.message end
+  secrets.fetched[name] = values.secret(name, value)
+  return secrets.fetched[name]
+end
+
+-- The secret of that name, or nil and why not. In a scenario it is a placeholder.
+function secrets.get(name)
+  if secrets.fetched[name] then return secrets.fetched[name] end
+  if secrets.pretend then return secrets.value(name, "secret-of-the-scenario-" .. name) end
+  local value, why = fetch(name)
+  if not value then return nil, why end
+  if value == "" then return nil, "it is empty" end
+  return secrets.value(name, value)
+end
+
+-- name → value of every secret this run has used, for the watchdog's memory.
+function secrets.all()
+  local map = {}
+  for name, secret in pairs(secrets.fetched) do map[name] = values.reveal(secret) end
+  return map
+end
+
+return secrets

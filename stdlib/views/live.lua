@@ -1,0 +1,2 @@
+-- A terminal: for now the plain lines.
+return require "views.plain"

@@ -1,0 +1,135 @@
+-- Plain lines: what a pipe, a log or a small terminal gets. A probe is printed when it ends, so that probes side by side
+-- don't mix. No meaning by colour: every state is a word.
+local duration = require "duration"
+local run = require "run"
+local text = require "raw.text"
+local tty = require "raw.tty"
+
+local plain = {}
+
+local waiting = {} -- probe title → its lines so far
+local dry
+
+local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
+
+local function put(line) tty.write(1, line .. "\n") end
+
+local function stamp() return run.began and duration.clock(run.elapsed()) or "00:00" end
+
+local function say(format, ...) put(("%s  %s"):format(stamp(), format:format(...))) end
+
+function plain.open(options) dry = options.dry_run end
+
+-- Under its probe while one is running, else at once.
+local function under(probe, line)
+  if probe and waiting[probe] then
+    table.insert(waiting[probe], line)
+  else
+    say("%s", line)
+  end
+end
+
+local function milliseconds(ms) return ms and ("%d ms"):format(ms) or "" end
+
+local states = { ok = "ok", not_well = "not well", failed = "failed", would = "would", refused = "refused",
+                 unknown = "unknown: may have run" }
+
+local function why_of(fields)
+  local result = fields.result or {}
+  return result.why or result.error and result.error.message or result.preview
+end
+
+-- The effect's line, how it ended, and the command a person could type instead.
+function plain.effect_lines(fields)
+  local why = why_of(fields)
+  local lines = { ("%s%s: %s%s%s"):format(fields.status == "would" and "would " or "", inert(fields.line),
+    states[fields.status], why and ", " .. inert(why, 300) or "", fields.ms and "  " .. milliseconds(fields.ms) or "") }
+  if fields.command and #fields.command > 0 then
+    lines[2] = "  by hand: " .. inert(text.shell_quote(fields.command), 300)
+  end
+  return lines
+end
+
+local on = {}
+plain.on = on
+
+function on.runbook(fields)
+  put(("%s%s%s"):format(fields.title, fields.severity and " (" .. fields.severity .. ")" or "",
+    fields.impact and ": " .. fields.impact or ""))
+end
+
+on["run.started"] = function(fields)
+  if fields.careless then put("careless: " .. fields.careless) end
+  put(("%s of %s%s"):format(dry and "DRY RUN" or fields.mode == "live" and "run" or fields.mode, inert(fields.file),
+    fields.id and ", run " .. fields.id or ""))
+end
+
+on["probe.started"] = function(fields) waiting[fields.probe] = {} end
+
+function on.check(fields)
+  under(fields.probe, ("  %s %s%s"):format(fields.passed and "ok  " or "FAIL", inert(fields.label),
+    fields.detail and ": " .. inert(fields.detail, 300) or ""))
+end
+
+function on.note(fields)
+  local lines = text.lines(fields.text)
+  for i = 1, math.min(#lines, 12) do under(fields.probe, "  | " .. inert(lines[i], 160)) end
+  if #lines > 12 then under(fields.probe, ("  | … %d more lines in the journal"):format(#lines - 12)) end
+end
+
+on["probe.ended"] = function(fields)
+  local lines = waiting[fields.probe] or {}
+  waiting[fields.probe] = nil
+  local found = {}
+  for name, value in pairs(fields.findings or {}) do if value == true then found[#found + 1] = name end end
+  table.sort(found)
+  local verdict = fields.state == "unknown" and "unknown: " .. inert(fields.why, 300)
+    or #found > 0 and "found: " .. table.concat(found, ", ") or "nothing found"
+  say("%s: %s  %s", inert(fields.probe), verdict, milliseconds(fields.ms))
+  for _, line in ipairs(lines) do say("%s", line) end
+end
+
+on["effect.outcome"] = function(fields)
+  if fields.key and fields.key:find "^goal" then return end
+  for _, line in ipairs(plain.effect_lines(fields)) do under(fields.probe, "    " .. line) end
+end
+
+on["effect.intent"] = function(fields)
+  say("  doing %s", inert(fields.line))
+end
+
+on["remedy.started"] = function(fields) say("%s (risk %s)", inert(fields.remedy), fields.risk or "low") end
+
+on["remedy.ended"] = function(fields)
+  say("%s: %s%s", inert(fields.remedy), fields.state, fields.why and ": " .. inert(fields.why, 300) or "")
+end
+
+on["goal.waiting"] = function(fields)
+  say("waiting up to %s until: %s", duration.text(fields.within), inert(fields.label))
+end
+on["goal.missed"] = function(fields)
+  say("not yet after %s: %s", duration.text(fields.within), inert(fields.label))
+end
+function on.recovered(fields) say("holds: %s", inert(fields.label)) end
+
+function on.answer(fields)
+  say("%s %s", inert(fields.text), fields.answer ~= nil and inert(fields.answer) or "(" .. (fields.why or "silence") .. ")")
+end
+
+on["escalation.armed"] = function(fields) say("escalation: %s", inert(fields.text, 400)) end
+on["escalation.fired"] = function(fields) say("escalation level %d is being carried out%s", fields.level,
+  fields.why and ": " .. inert(fields.why) or "") end
+on["escalation.stopped"] = function(fields) say("escalation stopped: %s", inert(fields.why)) end
+on["journal.broken"] = function(fields)
+  tty.write(2, "the journal can't be written any more: " .. inert(fields.why) .. "; nothing will be changed\n")
+end
+on["run.ended"] = function(fields)
+  for _, line in ipairs(fields.says or {}) do put(inert(line, 400)) end
+  put(fields.recap)
+end
+
+function plain.event(name, fields)
+  if on[name] then on[name](fields) end
+end
+
+return plain

@@ -1,0 +1,48 @@
+-- note, resolved, unresolved: what goes into the story, and how it ends.
+local blame = require "blame"
+local journal = require "journal"
+local result = require "result"
+local tasks = require "tasks"
+local values = require "values"
+
+local words = {}
+
+-- The longest note in characters; the effect's result is in the journal in full.
+local NOTE_MAX = 4000
+
+local function text_of(value)
+  if not result.is(value) then return tostring(value) end
+  if result.status(value) == "failed" then return "failed: " .. result.summary(value) end
+  local fields = result.fields(value)
+  return fields.text or fields.stdout or fields.body or tostring(value)
+end
+
+-- note(text or result): into the journal and the report; silent in a plan pass.
+function words.note(value)
+  if value == nil then blame.raise("note: text or a result expected, got nil") end
+  if values.is_secret(value) then value = "***" end
+  local here = tasks.context()
+  if here.pass == "plan" or here.pass == "dry" then return end
+  local text = text_of(value)
+  journal.event("note", { probe = here.probe or nil, line = result.is(value) and result.line(value) or nil,
+                          text = #text > NOTE_MAX and text:sub(-NOTE_MAX) or text, cut = #text > NOTE_MAX or nil })
+end
+
+local ending_type = { __name = "ending", __metatable = "ending" }
+local hidden = setmetatable({}, { __mode = "k" })
+
+local function ending(outcome, text)
+  if type(text) ~= "string" then blame.raise("%s: text expected, got %s", outcome, values.describe(text)) end
+  local self = setmetatable({}, ending_type)
+  hidden[self] = { outcome = outcome, text = text }
+  return self
+end
+
+-- `return resolved "…"` and `return unresolved "…"`
+function words.resolved(text) return ending("resolved", text) end
+function words.unresolved(text) return ending("unresolved", text) end
+
+-- { outcome =, text = } of what a script returned, or nil.
+local ending_of = function(value) return hidden[value] end
+
+return { words = words, ending_of = ending_of }

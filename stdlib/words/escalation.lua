@@ -1,0 +1,57 @@
+-- escalation(after, fn): a level of the watchdog. Armed before any effect; carried out by another process at its time.
+local blame = require "blame"
+local duration = require "duration"
+local run = require "run"
+local tasks = require "tasks"
+local values = require "values"
+
+local escalation = {}
+local words = {}
+
+-- More levels than this is a mistake.
+escalation.LEVELS_MAX = 10
+
+function words.escalation(after, fn)
+  local seconds, why = duration.parse(after)
+  if not seconds then blame.raise("escalation: %s", why) end
+  if fn ~= nil and type(fn) ~= "function" then
+    blame.raise("escalation: a function expected, got %s", values.describe(fn))
+  end
+  if run.acted then blame.raise("escalation: levels are armed before the first effect, probe or remedy") end
+  if #run.levels >= escalation.LEVELS_MAX then blame.raise("escalation: at most %d levels", escalation.LEVELS_MAX) end
+  run.levels[#run.levels + 1] = { after = seconds, fn = fn or escalation.default }
+end
+
+-- What a level's function is told about the run.
+function escalation.view()
+  return { id = run.id or "scenario", title = run.about.title, severity = run.about.severity or "critical",
+           headline = run.headline(), findings = run.findings(), report = escalation.report(),
+           elapsed = duration.clock(run.elapsed()) }
+end
+
+-- The plain-text report a chat message carries.
+function escalation.report()
+  local lines = { ("%s (%s), run %s, %s since the alert"):format(run.about.title or run.file, run.about.severity or "-",
+    run.id or "scenario", duration.clock(run.elapsed())) }
+  if run.about.impact then lines[#lines + 1] = "Impact: " .. run.about.impact end
+  for _, finding in ipairs(run.findings()) do lines[#lines + 1] = "- " .. finding end
+  for _, title in ipairs(run.applied) do lines[#lines + 1] = "Applied: " .. title end
+  if #run.applied == 0 then lines[#lines + 1] = "No remedy was applied." end
+  return table.concat(lines, "\n")
+end
+
+-- A level without a function of its own pages with headline and findings.
+function escalation.default(view)
+  local catalogue, gate = require "catalogue", require "gate"
+  gate.perform(catalogue.family("escalate").page,
+    { summary = view.headline, severity = view.severity, details = view.findings })
+end
+
+-- Carries a level out in this process, in the mode of the gate: really, or told.
+function escalation.carry_out(index)
+  local level = run.levels[index]
+  return tasks.within({ level = index, path = "escalation." .. index }, level.fn, escalation.view())
+end
+
+escalation.words = words
+return escalation

@@ -1,0 +1,117 @@
+-- recovered(label, options, fn): the goal. When it holds, the run ends there as resolved.
+local blame = require "blame"
+local duration = require "duration"
+local journal = require "journal"
+local run = require "run"
+local tasks = require "tasks"
+local values = require "values"
+
+local goal = {}
+local words = {}
+
+-- Without `holds`, the goal holds when it was true this many polls in a row.
+goal.POLLS = 3
+-- The longest one poll may take, in seconds: a goal whose function hangs is "not yet".
+goal.POLL_SECONDS = 60
+
+local defaults = { within = "2m", every = "5s" }
+
+-- { within =, every =, holds = } as seconds.
+function goal.times(word, options, fallback)
+  local times = {}
+  if type(options) ~= "table" then blame.raise("%s: a table of options expected, got %s", word, values.describe(options)) end
+  for name, value in pairs(options) do
+    if name ~= "within" and name ~= "every" and name ~= "holds" then
+      blame.raise("%s: unknown option '%s' (there is: every, holds, within)", word, tostring(name))
+    end
+    local seconds, why = duration.parse(value)
+    if not seconds then blame.raise("%s: %s: %s", word, name, why) end
+    times[name] = seconds
+  end
+  for name, value in pairs(fallback or defaults) do times[name] = times[name] or duration.parse(value) end
+  if times.every <= 0 then blame.raise("%s: every: more than 0s expected", word) end
+  return times
+end
+
+function words.recovered(label, options, fn)
+  if type(label) ~= "string" then blame.raise("recovered: a label expected, got %s", values.describe(label)) end
+  if type(options) == "function" then options, fn = {}, options end
+  if type(fn) ~= "function" then blame.raise("recovered: a function expected, got %s", values.describe(fn)) end
+  if run.goal then blame.raise("recovered stands twice; a run has one goal") end
+  run.goal = goal.times("recovered", options)
+  run.goal.label, run.goal.fn = label, fn
+end
+
+-- One look. A failed read, an error or a poll that hangs is "not yet".
+local function look()
+  local answered = false
+  local ok, why = pcall(tasks.within, { probe = "recovered", path = "goal", plan = false, remedy = false, pass = false },
+    function()
+      local in_time, value = tasks.deadline(goal.POLL_SECONDS, run.goal.fn)
+      answered = in_time and value and true or false
+    end)
+  if not ok and tasks.is_interrupt(why) then error(why, 0) end
+  return ok and answered
+end
+
+-- Whether it holds now: polls until it held long enough, or a poll said no.
+function goal.holds()
+  local times, began = run.goal, tasks.now()
+  local polls = 0
+  while look() do
+    polls = polls + 1
+    if times.holds then
+      if tasks.now() - began >= times.holds then return true end
+    elseif polls >= goal.POLLS then
+      return true
+    end
+    tasks.sleep(times.every)
+  end
+  return false
+end
+
+-- Ends the run when the goal holds.
+function goal.end_if_held()
+  if not run.goal or not goal.holds() then return end
+  local by = run.applied[#run.applied]
+  journal.event("recovered", { label = run.goal.label, by = by })
+  tasks.raise_end { outcome = "resolved", by = by, text = run.goal.label, held = true }
+end
+
+-- After a remedy: polls for `within` seconds; ends the run when the goal holds. "0s" looks once.
+function goal.wait(within)
+  if not run.goal then return end
+  local limit = tasks.now() + (within or run.goal.within)
+  journal.news("goal.waiting", { label = run.goal.label, within = within or run.goal.within })
+  repeat
+    goal.end_if_held()
+    if tasks.now() + run.goal.every > limit then break end
+    tasks.sleep(run.goal.every)
+  until tasks.now() > limit
+  journal.news("goal.missed", { label = run.goal.label, within = within or run.goal.within })
+end
+
+-- wait_until(label, options, fn) → boolean: polls until fn returns true.
+function words.wait_until(label, options, fn)
+  if type(options) == "function" then options, fn = {}, options end
+  local times = goal.times("wait_until", options, { within = "1m", every = "2s" })
+  local here = tasks.context()
+  if here.plan and here.plan.entries and #here.plan.entries > 0 and here.pass ~= "apply" then
+    here.plan:assume(label)
+    return true
+  end
+  local limit, since = tasks.now() + times.within, nil
+  while true do
+    if fn() then
+      since = since or tasks.now()
+      if tasks.now() - since >= (times.holds or 0) then return true end
+    else
+      since = nil
+    end
+    if tasks.now() + times.every > limit then return false end
+    tasks.sleep(times.every)
+  end
+end
+
+goal.words, goal.look = words, look
+return goal

@@ -1,0 +1,151 @@
+-- params{…}: what can be set from outside, typed by its default; and secret "NAME".
+local blame = require "blame"
+local duration = require "duration"
+local journal = require "journal"
+local run = require "run"
+local values = require "values"
+
+local words = {}
+
+local known = { one_of = true, pattern = true, type = true, required = true, secret = true }
+local types = { duration = true, time = true, size = true, string = true, number = true, boolean = true, list = true }
+
+local function type_of(name, spec)
+  if spec.type then
+    if not types[spec.type] then blame.raise("params: %s: unknown type '%s'%s", name, tostring(spec.type),
+      blame.hint(tostring(spec.type), values.keys(types))) end
+    return spec.type
+  end
+  local default = spec[1]
+  if type(default) == "table" then return "list" end
+  if default == nil then return "string" end
+  return type(default)
+end
+
+-- A value as the command line or a file gives it, read as the parameter's type; nil and what was expected.
+local read = {}
+function read.string(value) if type(value) == "string" then return value end return nil, "text" end
+function read.number(value)
+  local number = type(value) == "number" and value or type(value) == "string" and tonumber(value)
+  return number or nil, "a number"
+end
+function read.boolean(value)
+  if value == true or value == "true" or value == "yes" then return true end
+  if value == false or value == "false" or value == "no" then return false end
+  return nil, "true or false"
+end
+function read.list(value)
+  if type(value) == "table" then return values.copy(value) end
+  if type(value) ~= "string" then return nil, "a list" end
+  local list = {}
+  for item in value:gmatch "[^,]+" do list[#list + 1] = item end
+  return list
+end
+function read.duration(value)
+  local seconds, why = duration.parse(value)
+  if not seconds then return nil, why end
+  return value
+end
+function read.size(value) return duration.size(value) end
+function read.time(value)
+  if type(value) == "string" and value:match "^%d%d%d%d%-%d%d%-%d%d[T ]%d%d:%d%d" then return value end
+  return nil, "a time like 2026-11-23T17:40:00Z"
+end
+
+-- Where a value came from says who is to blame for it: the script for a default, the caller for the rest.
+local function set(name, spec, value, source)
+  local kind = type_of(name, spec)
+  local result, expected = read[kind](value)
+  local function wrong(what)
+    local message = ("parameter '%s' (%s): %s expected, got %s"):format(name, source, what, values.describe(value))
+    if source == "default" then blame.raise("%s", message) end
+    error({ usage = message .. (spec[2] and ". " .. spec[2] or "") }, 0)
+  end
+  if result == nil then wrong(expected) end
+  if spec.one_of then
+    local found = false
+    for _, allowed in ipairs(spec.one_of) do found = found or allowed == result end
+    if not found then wrong("one of " .. table.concat(spec.one_of, ", ")) end
+  end
+  if spec.pattern and not require("raw.re").find(tostring(result), "^(?:" .. spec.pattern .. ")$") then
+    wrong("text matching " .. spec.pattern)
+  end
+  return result
+end
+
+local function check_spec(name, spec)
+  if type(name) ~= "string" then blame.raise("params: names are strings") end
+  if type(spec) ~= "table" then
+    blame.raise("params: %s: { default, \"help\", … } expected, got %s", name, values.describe(spec))
+  end
+  for key in pairs(spec) do
+    if key ~= 1 and key ~= 2 and not known[key] then blame.raise("params: %s: unknown option '%s'%s", name, tostring(key),
+      blame.hint(tostring(key), values.keys(known))) end
+  end
+end
+
+-- The given value by precedence: -p, --params, the environment's config, the default.
+local function given(name, spec)
+  for _, source in ipairs(run.given_params or {}) do
+    local value = source.values[name]
+    if value ~= nil then
+      if spec.secret and source.name == "-p" then
+        error({ usage = ("parameter '%s' is a secret: it may not come from -p, where every user of the machine can read it")
+          :format(name) }, 0)
+      end
+      return value, source.name
+    end
+  end
+  return spec[1], "default"
+end
+
+function words.params(specs)
+  if type(specs) ~= "table" then blame.raise("params: a table expected, got %s", values.describe(specs)) end
+  if run.param_specs then blame.raise("params{…} stands twice") end
+  run.param_specs = specs
+  for name, spec in pairs(specs) do check_spec(name, spec) end
+  for _, source in ipairs(run.given_params or {}) do
+    for name in pairs(source.values) do
+      if not specs[name] and not source.shared then
+        error({ usage = ("there is no parameter '%s' (%s)%s"):format(name, source.name,
+          blame.hint(name, values.keys(specs))) }, 0)
+      end
+    end
+  end
+  for _, name in ipairs(values.keys(specs)) do
+    local spec = specs[name]
+    local value, source = given(name, spec)
+    if value == nil or value == "" and spec.required then
+      if spec.required then error({ usage = ("parameter '%s' is required: -p %s=… (%s)"):format(name, name,
+        spec[2] or "") }, 0) end
+    elseif spec.secret then
+      run.params[name] = require("secrets").value("param " .. name, value)
+    else
+      run.params[name] = set(name, spec, value, source)
+    end
+    journal.event("param", { name = name, value = run.params[name], source = source })
+  end
+  local names = values.keys(specs)
+  return setmetatable({}, {
+    __metatable = "params", __name = "params",
+    __index = function(_, name)
+      local value = run.params[name]
+      if value == nil and not specs[name] then
+        blame.raise("there is no parameter '%s'%s", tostring(name), blame.hint(tostring(name), names))
+      end
+      return values.copy(value)
+    end,
+    __newindex = function(_, name) blame.raise("parameter '%s' can't be changed by the script", tostring(name)) end,
+    __pairs = function() return next, values.copy(run.params) end,
+  })
+end
+
+-- secret "NAME": from the environment, a file or a command, as the config says. It prints as ***.
+function words.secret(name)
+  if type(name) ~= "string" then blame.raise("secret: a name expected, got %s", values.describe(name)) end
+  local secret, why = require("secrets").get(name)
+  if not secret then blame.raise("secret %q: %s", name, why) end
+  return secret
+end
+
+return words

@@ -1,0 +1,157 @@
+-- remedy(title, options, fn): a changing step. Plan, approve, apply, wait for the goal.
+local approval = require "approval"
+local blame = require "blame"
+local duration = require "duration"
+local gate = require "gate"
+local goal = require "words.goal"
+local journal = require "journal"
+local plan = require "plan"
+local run = require "run"
+local snapshot = require "snapshot"
+local tasks = require "tasks"
+local values = require "values"
+
+local remedy = {}
+local words = {}
+
+local known = { risk = "string", warning = "string", undo = "function", within = "string" }
+local risks = { low = true, medium = true, high = true }
+
+local function read_options(title, options)
+  for name, value in pairs(options) do
+    if not known[name] then
+      blame.raise("remedy '%s': unknown option '%s'%s", title, tostring(name), blame.hint(tostring(name), values.keys(known)))
+    end
+    if type(value) ~= known[name] then
+      blame.raise("remedy '%s': %s: a %s expected, got %s", title, name, known[name], values.describe(value))
+    end
+  end
+  if options.risk and not risks[options.risk] then
+    blame.raise("remedy '%s': risk: low, medium or high expected, got %s", title, values.describe(options.risk))
+  end
+  local within
+  if options.within then
+    local why
+    within, why = duration.parse(options.within)
+    if not within then blame.raise("remedy '%s': within: %s", title, why) end
+  end
+  return within
+end
+
+local function failed(it, why)
+  journal.event("remedy.ended", { remedy = it.title, state = "failed", why = why })
+  return nil
+end
+
+-- Interrupts end more than a remedy.
+local function attempt(f, ...)
+  local results = table.pack(pcall(f, ...))
+  if not results[1] and tasks.is_interrupt(results[2]) then error(results[2], 0) end
+  return table.unpack(results, 1, results.n)
+end
+
+-- The dry pass: what would it do now? The script's own variables are put back. The plan, or nil and why there is none.
+local function make_plan(it, pass, fn, ...)
+  local made = plan.new(it)
+  local restore = snapshot.take(fn, ...)
+  local arguments = table.pack(...)
+  local ok, in_time = attempt(tasks.within, { remedy = it, pass = pass, plan = made, path = run.next_path() },
+    function() return tasks.deadline(plan.SECONDS_MAX, fn, table.unpack(arguments, 1, arguments.n)) end)
+  restore()
+  if not ok then return nil, tostring(in_time) end
+  if not in_time then return nil, ("planning took longer than %d s"):format(plan.SECONDS_MAX) end
+  journal.event("plan", made:describe())
+  return made
+end
+
+-- An approved plan that has grown old is made anew; one that has grown larger asks again.
+local function approve(it, fn, ...)
+  local made, why = make_plan(it, "plan", fn, ...)
+  while made do
+    if #made:writes() == 0 then return made end
+    if not approval.ask(it, made) then return nil end
+    if tasks.now() - made.made <= plan.FRESH_SECONDS then return made end
+    local fresh
+    fresh, why = make_plan(it, "plan", fn, ...)
+    if fresh and made:covers_plan(fresh) then return fresh end
+    made = fresh
+  end
+  return failed(it, why)
+end
+
+local function apply(it, made, fn, ...)
+  local ok, why = attempt(tasks.within, { remedy = it, pass = "apply", plan = made, path = run.next_path() }, fn, ...)
+  if ok then
+    journal.event("remedy.ended", { remedy = it.title, state = "applied" })
+    run.applied[#run.applied + 1] = it.title
+    return true
+  end
+  failed(it, tostring(why))
+  return false
+end
+
+-- What was begun and has an undo is owed until the end of the run; half-way through, it is offered at once.
+local function settle(it, made, applied, ...)
+  local began = false
+  for _, act in ipairs(made.entries) do began = began or act.taken end
+  if not it.undo or not began or it.is_undo then return end
+  local owed = { title = it.title, undo = it.undo, arguments = table.pack(...) }
+  run.owed[#run.owed + 1] = owed
+  if not applied then remedy.undo(owed) end
+end
+
+-- The remedy that takes a remedy back; true when it was applied.
+function remedy.undo(owed)
+  local it = { title = "Undo: " .. owed.title, risk = "low", is_undo = true }
+  if not remedy.carry_out(it, owed.undo, table.unpack(owed.arguments, 1, owed.arguments.n)) then return false end
+  for i, other in ipairs(run.owed) do if other == owed then table.remove(run.owed, i) end end
+  return true
+end
+
+local function tell(it, fn, ...)
+  local made, why = make_plan(it, "dry", fn, ...)
+  if not made then return failed(it, why) or false end
+  journal.event("remedy.ended", { remedy = it.title, state = "would" })
+  return true
+end
+
+-- Plans, asks, applies. True when it was applied (in a dry run: told), false when declined, refused or failed.
+function remedy.carry_out(it, fn, ...)
+  journal.event("remedy.started", { remedy = it.title, risk = it.risk, warning = it.warning })
+  if not gate.mode().write then return tell(it, fn, ...) end
+  local made = approve(it, fn, ...)
+  if not made then return false end
+  local applied = apply(it, made, fn, ...)
+  settle(it, made, applied, ...)
+  return applied
+end
+
+local function check_place(title)
+  local here = tasks.context()
+  if here.probe then blame.raise("remedy '%s' is refused inside a probe: a probe changes nothing", title) end
+  if here.remedy then blame.raise("remedy '%s' can't be called inside another remedy", title) end
+  if here.together then blame.raise("remedy '%s' can't be called inside together", title) end
+  if here.level then blame.raise("remedy '%s' can't be called inside an escalation: it may only notify", title) end
+end
+
+function words.remedy(title, options, fn)
+  if type(title) ~= "string" then blame.raise("remedy: a title expected, got %s", values.describe(title)) end
+  if type(options) == "function" then options, fn = {}, options end
+  if type(options) ~= "table" or type(fn) ~= "function" then
+    blame.raise("remedy '%s': options and a function expected", title)
+  end
+  local within = read_options(title, options)
+  local it = { title = title, risk = options.risk or "low", warning = options.warning, undo = options.undo, within = within }
+  run.remedies[#run.remedies + 1] = it
+  return function(...)
+    run.acting()
+    check_place(title)
+    goal.end_if_held()
+    local applied = remedy.carry_out(it, fn, ...)
+    if applied and gate.mode().write then goal.wait(within) end
+    return applied
+  end
+end
+
+remedy.words = words
+return remedy
