@@ -54,10 +54,11 @@ bool files_read(const char *path, size_t max, bool tail, struct buffer *text, ui
 
 /* Deletes those that are still what `list` says: same device, inode, size and time of modification, regular,
  * reached from `under` through folders on its own file system without any symbolic link. Sets `why` on the
- * others. Stops between two files. The paths must begin with `under` and a slash. Between the last look and
- * the unlink somebody may still put another file of that name into that same folder: the system offers
- * nothing tighter. */
-bool files_delete(const char *under, struct file_list *list, atomic_bool *stop, struct error *error);
+ * others. Stops between two files: *reached is how many were dealt with. The paths must begin with `under`
+ * and a slash. Between the last look and the unlink somebody may still put another file of that name into
+ * that same folder: the system offers nothing tighter. */
+bool files_delete(const char *under, struct file_list *list, atomic_bool *stop, size_t *reached,
+                  struct error *error);
 
 /* Replaces or makes a file as a whole: a new file in the same folder, synced, renamed over it. mode -1: as
  * the old file's, else 0644; an old file's owner is kept if we may. A symbolic link or anything else not

@@ -65,7 +65,8 @@ static const char *delete_one(const struct deletion *deletion, struct file *file
   return why;
 }
 
-bool files_delete(const char *under, struct file_list *list, atomic_bool *stop, struct error *error) {
+bool files_delete(const char *under, struct file_list *list, atomic_bool *stop, size_t *reached,
+                  struct error *error) {
   struct stat info;
   struct deletion deletion = {.root = tree_open(under, error)};
   if (deletion.root < 0) return false;
@@ -76,9 +77,9 @@ bool files_delete(const char *under, struct file_list *list, atomic_bool *stop, 
   }
   deletion.device = info.st_dev;
   deletion.prefix = strcmp(under, "/") == 0 ? 1 : strlen(under) + 1;
-  for (size_t i = 0; i < list->count; i++)
-    list->files[i].why =
-        atomic_load(stop) ? "was not reached: stopped" : delete_one(&deletion, &list->files[i]);
+  for (*reached = 0; *reached < list->count && !atomic_load(stop); ++*reached)
+    list->files[*reached].why = delete_one(&deletion, &list->files[*reached]);
+  for (size_t i = *reached; i < list->count; i++) list->files[i].why = "was not reached: stopped";
   close(deletion.root);
   return true;
 }

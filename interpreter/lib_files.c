@@ -231,7 +231,9 @@ static void read_files(lua_State *L, struct file_list *list, const char *under) 
 
 static void delete_run(struct work *base) {
   struct files_work *work = (struct files_work *)base;
-  files_delete(work->path, &work->list, &base->offload.stop, &base->error);
+  size_t reached = work->list.count;
+  files_delete(work->path, &work->list, &base->offload.stop, &reached, &base->error);
+  base->stopped = reached < work->list.count;
 }
 
 /* t.deleted, t.bytes, t.left of the table on top. */
@@ -256,19 +258,21 @@ static void set_deletion(lua_State *L, const struct file_list *list) {
 }
 
 static int delete_push(lua_State *L, struct work *base) {
-  struct files_work *work = (struct files_work *)base;
-  bool failed = base->error.kind[0] != '\0';
-  if (failed)
-    push_failure(L, &base->error);
-  else
-    lua_createtable(L, 0, 3);
-  if (!failed || strcmp(base->error.kind, "timeout") == 0) set_deletion(L, &work->list);
-  return failed ? 2 : 1;
+  lua_createtable(L, 0, 3);
+  set_deletion(L, &((struct files_work *)base)->list);
+  return 1;
+}
+
+static void delete_explain(lua_State *L, struct work *base) {
+  if (base->stopped) set_deletion(L, &((struct files_work *)base)->list);
 }
 
 static int l_delete(lua_State *L) {
-  static const struct work_kind kind = {
-      .run = delete_run, .push = delete_push, .clear = files_clear, .patient = true, .partial = true};
+  static const struct work_kind kind = {.run = delete_run,
+                                        .push = delete_push,
+                                        .explain = delete_explain,
+                                        .clear = files_clear,
+                                        .patient = true};
   lua_settop(L, 1);
   options_check(L, 1, "under files timeout");
   const char *under = options_path(L, 1, "under");

@@ -20,17 +20,18 @@ static void work_run(struct offload *offload) {
   work->kind->run(work);
 }
 
-/* Of a work that was stopped and waited for, the reason of the stop is the failure. */
+/* The outcome of a patient work is what it did, not that its time was over. */
 static void work_done(struct offload *offload) {
   struct work *work = (struct work *)offload;
   struct work_op *waiting = (struct work_op *)work->op;
+  struct op *op = &waiting->op;
   waiting->running = false;
-  if (waiting->op.timed_out && work->kind->partial) {
-    waiting->op.timed_out = false;
-    error_set(&work->error, "timeout", "%s took longer than %g s", waiting->op.what, waiting->op.limit);
-  }
-  if (!work->kind->partial) waiting->op.error = work->error;
-  op_complete(&waiting->op);
+  if (work->stopped && op->timed_out)
+    error_set(&work->error, "timeout", "%s took longer than %g s", op->what, op->limit);
+  else if (work->stopped)
+    error_set(&work->error, "cancelled", "cancelled");
+  op->timed_out = false;
+  op_complete(op);
 }
 
 static void work_cancel(struct op *op) {
@@ -59,7 +60,10 @@ static void work_release(struct op *op) {
 
 static int work_push(lua_State *L, struct op *op) {
   struct work *work = ((struct work_op *)op)->work;
-  return work->kind->push(L, work);
+  if (!work->error.kind[0]) return work->kind->push(L, work);
+  push_failure(L, &work->error);
+  if (work->kind->explain) work->kind->explain(L, work);
+  return 2;
 }
 
 void *work_new(lua_State *L, size_t size, const struct work_kind *kind) {

@@ -13,14 +13,13 @@
 
 struct work;
 struct work_kind {
-  void (*run)(struct work *work); /* on its thread: fills its results or work->error */
-  /* Pushes the results; not called for failures, unless `partial`. */
-  int (*push)(lua_State *L, struct work *work);
-  void (*clear)(struct work *work); /* frees what the struct points to; may be NULL */
-  /* The work changes the world: a deadline or a cancellation asks it to stop and waits for it, so that what
-   * it did is known when the task goes on. Otherwise it is abandoned at once. */
+  void (*run)(struct work *work);                   /* on its thread: fills its results or work->error */
+  int (*push)(lua_State *L, struct work *work);     /* the results of a success */
+  void (*explain)(lua_State *L, struct work *work); /* adds to a failure's table, on top; may be NULL */
+  void (*clear)(struct work *work);                 /* frees what the struct points to; may be NULL */
+  /* The work changes the world: a deadline or a cancellation only asks it to stop, and what it says it did is
+   * the outcome, even a late success. Otherwise it is abandoned at once. */
   bool patient;
-  bool partial; /* push is called after failures too, and looks at work->error itself */
 };
 
 struct work {
@@ -28,6 +27,7 @@ struct work {
   const struct work_kind *kind;
   struct op *op; /* who waits */
   struct error error;
+  bool stopped; /* set by a patient `run` that ended early because it was asked to */
 };
 
 /* A zeroed work of `size` bytes (a struct whose first member is `struct work work`), owned by the op pushed.

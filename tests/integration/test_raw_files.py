@@ -11,8 +11,8 @@ import pytest
 from lab.luavalues import PRELUDE, ask, lua
 from lab.program import executable
 
-ODD_NAMES = [b"new\nline.log", b"\xff\xfe\xc3(.log", b"x" * 251 + b".log", b" .log", b"-rf.log", b"*.log", b"\x1b[31m.log",
-             b".log", "größe \u202e.log".encode()]
+ODD_NAMES = [b"new\nline.log", b"\xff\xfe\xc3(.log", b"x" * 251 + b".log", b" .log", b"-rf.log", b"*.log",
+             b"\x1b[31m.log", b".log", "größe \u202e.log".encode()]
 
 
 @pytest.fixture
@@ -156,7 +156,8 @@ def test_read_head_and_tail(files, folder):
     assert files("read", path=path)[0] == {"text": "0123456789\0\xff", "bytes": 12, "cut": False}
     assert files("read", path=path, max=4)[0] == {"text": "0123", "bytes": 12, "cut": True}
     assert files("read", path=path, max=4, keep="tail")[0] == {"text": "89\0\xff", "bytes": 12, "cut": True}
-    assert not files("read", path=path, max=12)[0]["cut"] and not files("read", path=path, max=12, keep="tail")[0]["cut"]
+    for keep in ("head", "tail"):
+        assert not files("read", path=path, max=12, keep=keep)[0]["cut"]
 
 
 def test_read_follows_links_to_files_only(files, folder):
@@ -205,7 +206,8 @@ def walk_then_delete(luahost, under, between="", **options):
       local under = {lua(under)}
       local list = files.walk {{ under = under }}.files
       local function sh(script)
-        assert(process.run {{ argv = {{ "sh", "-ec", script, "sh", under }}, env = {{ PATH = "/usr/bin:/bin" }} }}.code == 0)
+        local argv = {{ "sh", "-ec", script, "sh", under }}
+        assert(process.run {{ argv = argv, env = {{ PATH = "/usr/bin:/bin" }} }}.code == 0)
       end
       {between}
       show(files.delete {{ under = under, files = list }})""", **options)[0][0]
@@ -238,7 +240,8 @@ def test_delete_only_what_was_seen(luahost, folder, between, why):
     folder.write(b"other", modified=1234567890)
     result = walk_then_delete(luahost, folder.path, f"sh [[{between}]]")
     assert result["deleted"] == 1 and not os.path.exists(folder.path + b"/other")
-    assert [left["path"] for left in result["left"]] == [folder.path.decode() + "/a/f"] and why in result["left"][0]["why"]
+    assert [left["path"] for left in result["left"]] == [folder.path.decode() + "/a/f"]
+    assert why in result["left"][0]["why"]
 
 
 def test_delete_with_a_mount_in_the_way(luahost, folder, tmpfs):
@@ -260,12 +263,14 @@ def test_delete_when_the_folder_itself_became_a_link(luahost, folder):
       local files, process = require "raw.files", require "raw.process"
       local under = {lua(folder.path)}
       local list = files.walk {{ under = under }}.files
-      process.run {{ argv = {{ "sh", "-c", "mv $1 $1.moved; ln -s $1.moved $1", "sh", under }}, env = {{ PATH = "/bin" }} }}
+      local argv = {{ "sh", "-c", "mv $1 $1.moved; ln -s $1.moved $1", "sh", under }}
+      process.run {{ argv = argv, env = {{ PATH = "/bin" }} }}
       show(files.delete {{ under = under, files = list }})""")
     assert shown[0][1]["kind"] == "usage" and os.path.exists(folder.path + b".moved/f")
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "$/../passwd", "$/a/../f", "$/./f", "$//f", "$", "$/", "$x/f", "f", "$/a\0b"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "$/../passwd", "$/a/../f", "$/./f", "$//f", "$", "$/", "$x/f", "f",
+                                  "$/a\0b"])
 def test_delete_refuses_paths_from_elsewhere(luahost, folder, path):
     target = path.replace("$", folder.path.decode())
     shown = ask(luahost, f"""
@@ -277,7 +282,8 @@ def test_delete_refuses_paths_from_elsewhere(luahost, folder, path):
 @pytest.mark.parametrize("options", [
     "{}", "{ under = '/tmp' }", "{ under = '/tmp/..', files = {} }", "{ under = '', files = {} }",
     "{ under = '/tmp', files = { { path = '/tmp/x' } } }", "{ under = '/tmp', files = { 'x' } }",
-    "{ under = '/tmp', files = { { path = '/tmp/x', dev = 1.5, ino = 1 } } }", "{ under = '/tmp', files = {}, wat = 1 }",
+    "{ under = '/tmp', files = { { path = '/tmp/x', dev = 1.5, ino = 1 } } }",
+    "{ under = '/tmp', files = {}, wat = 1 }",
 ])
 def test_delete_misuse_raises(luahost, options):
     assert ask(luahost, f'show(pcall(require("raw.files").delete, {options}))')[0][0] is False
@@ -406,7 +412,8 @@ def test_held_open_after_deletion(luahost, folder):
     info = os.stat(path)
     with open(path):
         os.unlink(path)
-        shown = ask(luahost, f'show(require("raw.files").held_open {{ files = {{ {{ dev = {info.st_dev}, ino = {info.st_ino} }} }} }})')
+        files = lua([{"dev": info.st_dev, "ino": info.st_ino}])
+        shown = ask(luahost, f'show(require("raw.files").held_open {{ files = {files} }})')
     assert shown[0][0]["count"] == 1
 
 

@@ -202,7 +202,8 @@ def test_fifty_at_once(luahost):
       local children, right = {}, 0
       for i = 1, 50 do
         children[i] = task.spawn(function()
-          return process.run { argv = { "sh", "-c", "sleep 0.1; echo " .. i }, env = { PATH = "/usr/bin:/bin" } }.stdout
+          local argv = { "sh", "-c", "sleep 0.1; echo " .. i }
+          return process.run { argv = argv, env = { PATH = "/usr/bin:/bin" } }.stdout
         end)
       end
       for i, child in ipairs(children) do

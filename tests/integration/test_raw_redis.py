@@ -105,20 +105,21 @@ def test_passwords_and_permissions(redis_lua, redis_server):
     redis_server.cli("ACL", "SETUSER", "default", "resetpass", ">word")
     try:
         shown = redis_lua({"host": HOST, "port": redis_server.port}, """
-          for _, command in ipairs { { "GET", "x" }, { "AUTH", "wrong" }, { "AUTH", "reader", "pass" }, { "SET", "x", "1" } } do
+          local commands = { { "GET", "x" }, { "AUTH", "wrong" }, { "AUTH", "reader", "pass" }, { "SET", "x", "1" } }
+          for _, command in ipairs(commands) do
             local value, err = conn:call(command)
             show(value, err and err.kind)
           end""")
     finally:
-        subprocess.run(["/usr/bin/redis-cli", "-h", HOST, "-p", str(redis_server.port), "-a", "word", "--no-auth-warning",
-                        "ACL", "SETUSER", "default", "nopass"], check=True, stdout=subprocess.DEVNULL)
+        admin = ["/usr/bin/redis-cli", "-h", HOST, "-p", str(redis_server.port), "-a", "word", "--no-auth-warning"]
+        subprocess.run([*admin, "ACL", "SETUSER", "default", "nopass"], check=True, stdout=subprocess.DEVNULL)
     assert shown == [[None, "login"], [None, "login"], ["OK", None], [None, "permission"]]
 
 
 def test_unix_socket(redis_lua, lab_folder, luahost):
     path = os.path.join(lab_folder, "redis.sock")
-    server = subprocess.Popen(["/usr/bin/redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", lab_folder],
-                              stdout=subprocess.DEVNULL)
+    options = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", lab_folder]
+    server = subprocess.Popen(["/usr/bin/redis-server", *options], stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: os.path.exists(path), "the socket is there")
         assert redis_lua({"path": path}, 'show(conn:call { "ECHO", "hi" })') == [["hi"]]

@@ -289,8 +289,8 @@ def test_no_such_container(sys_):
 
 @pytest.mark.slow
 def test_a_real_container(sys_, docker_engine):
-    container = docker_engine.run("sleeper", "sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 1000",
-                                  options=("--memory", "64m", "--memory-swap", "64m"))
+    busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 1000"
+    container = docker_engine.run("sleeper", "sh", "-c", busy, options=("--memory", "64m", "--memory-swap", "64m"))
     time.sleep(1)
     group_, _ = sys_("cgroup", id=container)
     assert group_["memory_limit"] == 64 << 20 and 0 < group_["memory_bytes"] < 64 << 20
@@ -298,9 +298,9 @@ def test_a_real_container(sys_, docker_engine):
 
 
 @pytest.mark.parametrize("call", [
-    "cgroup { id = '../x' }", "cgroup { id = '' }", "cgroup {}", "du {}", "du { path = 'a\\0b' }", "cpu { interval = 0 }",
-    "cpu { interval = 1e9 }", "processes { top = 0 }", "process_cpu {}", "process_cpu { pids = { 'x' } }", "memory2()",
-    "disks { wat = 1 }",
+    "cgroup { id = '../x' }", "cgroup { id = '' }", "cgroup {}", "du {}", "du { path = 'a\\0b' }", "disks { wat = 1 }",
+    "cpu { interval = 0 }", "cpu { interval = 1e9 }", "processes { top = 0 }", "process_cpu {}",
+    "process_cpu { pids = { 'x' } }",
 ])
 def test_misuse_raises(luahost, call):
     assert ask(luahost, f'show(pcall(function() require("raw.sys").{call} end))')[0][0] is False
