@@ -20,13 +20,12 @@
 #include "op.h"
 
 /* ---- Limits ---- */
-#define HTTP_BODY_MAX (1L << 20)    /* bytes kept of a body, unless max_body says otherwise */
-#define HTTP_BODY_LIMIT (64L << 20) /* the most max_body may say */
-#define HTTP_HEADER_MAX                                                                                      \
-  (256L << 10)                    /* bytes of header lines in all answers of a request, redirects included */
-#define HTTP_HEADER_LINES_MAX 500 /* of them; browsers and proxies stop at about a hundred */
-#define HTTP_REDIRECTS_MAX 10L    /* followed, when following was asked for */
-#define HTTP_TIMEOUT_SECONDS 10.0 /* a request's deadline, unless `timeout` says otherwise */
+#define HTTP_BODY_MAX (1L << 20)       /* bytes kept of a body, unless max_body says otherwise */
+#define HTTP_BODY_LIMIT (64L << 20)    /* the most max_body may say */
+#define HTTP_HEADER_MAX (256L << 10)   /* bytes of header lines, of all answers of a request */
+#define HTTP_HEADER_LINES_MAX 500      /* of them; browsers and proxies stop at about a hundred */
+#define HTTP_REDIRECTS_MAX 10L         /* followed, when following was asked for */
+#define HTTP_TIMEOUT_SECONDS 10.0      /* a request's deadline, unless `timeout` says otherwise */
 #define HTTP_IDLE_CONNECTIONS_MAX 256L /* kept open for reuse */
 #define HTTP_IDLE_SECONDS 10L /* not reused after that: a probe must see what a new client would see */
 #define HTTP_DNS_SECONDS 5L   /* names are looked up again after that, for the same reason */

@@ -83,9 +83,12 @@ static void certificate_words(const struct http_request *request, struct error *
   error_set(error, "tls", "%s: the certificate does not verify: %s%s", request->target, detail, day);
 }
 
-/* A header line over curl's own limit is reported as lack of memory, while no answer's head is complete. */
+#define CURL_TOO_LARGE 100 /* CURLE_TOO_LARGE, since curl 8.6 */
+
+/* curl has a limit of its own for a header line; before 8.6 it calls that lack of memory. */
 static bool head_too_large(const struct http_request *request) {
-  return request->head_overflow || (request->code == CURLE_OUT_OF_MEMORY && request->body_bytes == 0);
+  bool line = request->code == CURLE_OUT_OF_MEMORY || (int)request->code == CURL_TOO_LARGE;
+  return request->head_overflow || (line && request->body_bytes == 0);
 }
 
 static void other_words(const struct http_request *request, struct error *error) {

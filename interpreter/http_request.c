@@ -1,6 +1,7 @@
 #include "http.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/socket.h>
 
 /* ---- What comes back ---- */
@@ -34,12 +35,13 @@ static void body_keep_tail(struct http_request *request, const char *data, size_
 
 static size_t on_body(char *data, size_t size, size_t count, void *user) {
   struct http_request *request = user;
-  size_t len = size * count, room = request->max_body - request->body.len;
+  size_t len = size * count;
   request->body_bytes += len;
   if (request->keep_tail) {
     body_keep_tail(request, data, len);
     return len;
   }
+  size_t room = request->max_body - request->body.len;
   buffer_append(&request->body, data, len < room ? len : room);
   request->body_full = len > room;
   return request->body_full ? CURL_WRITEFUNC_ERROR : len;
@@ -73,6 +75,13 @@ static void set_callbacks(struct http_request *request) {
   curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, &request->peer);
 }
 
+/* curl keeps a parsed bundle for all connections, but only if it has no folder of certificates to look into
+ * as well: 3 ms for a TLS connection instead of 24. */
+static bool has_ca_bundle(void) {
+  const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
+  return path && access(path, R_OK) == 0;
+}
+
 bool http_request_init(struct http_request *request) {
   CURL *easy = request->easy = curl_easy_init();
   if (!easy) return false;
@@ -89,8 +98,7 @@ bool http_request_init(struct http_request *request) {
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, HTTP_IDLE_SECONDS);
   /* A resumed session skips the certificate, and what we are asked is whether a new client would get in. */
   curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-  /* With a folder of certificates besides the file, curl would parse the file for every connection. */
-  curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+  if (has_ca_bundle()) curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
   return true;
 }
 

@@ -9,6 +9,7 @@
  * resolve {"host:port:address"}, connect_to {"host:port:address:port"}, ca_file, cert_file, key_file, verify
  * (true), proxy.
  *
+ * HTTP/1.1, bodies as they come (no encodings are asked for). Without ca_file the system's bundle is trusted.
  * Proxies named by the environment are not used: `proxy` is the only way to one. Connections are kept and
  * reused for GET, HEAD and OPTIONS only: libcurl silently sends a request again when a reused connection
  * turns out to be dead, and what changes the world must not be sent twice.

@@ -1,19 +1,21 @@
 /* raw.pg: PostgreSQL.
  *
- *   connect{dsn=, timeout=, options={…}, hosts={name = "address:port"}} → connection | nil, {kind=, message=,
- * sqlstate=} options become the session's settings as it starts: {statement_timeout_ms = 5000,
- * default_transaction_read_only = "on"}; a name that ends in _ms is milliseconds. hosts sends a name
- * elsewhere (rehearsals). parse(dsn) → {host=, port=, dbname=, user=, password_given=} | nil, {kind =
- * "usage", message=} connection:query(sql, params, {timeout=, max_rows=, max_bytes=, stop_at_cut=}) →
- * {columns={name…}, rows={{name = value}…}, command=, affected=, cut=} | nil, {kind=, message=, sqlstate=}
- *     One statement. Params: strings, numbers, booleans; nil is NULL when params.n counts them. NULL is an
- * absent field. At a limit the statement is read to its end and the rest dropped, as a write needs it; with
- * stop_at_cut it is cancelled and the connection closed, as a read wants it. connection:info() → {host=,
- * address=, port=, db=, user=, server_version=, pid=, in_recovery=} connection:close()
+ * connect{dsn=, timeout=, options={…}, hosts={name = "address:port"}} → connection
+ *     options become the session's settings as it starts: {statement_timeout_ms = 5000,
+ *     default_transaction_read_only = "on"}; a name that ends in _ms is milliseconds (poolers such as
+ *     PgBouncer refuse them). hosts sends a name elsewhere (rehearsals).
+ * parse(dsn) → {host=, port=, dbname=, user=, password_given=}
+ * connection:query(sql, params, {timeout=, max_rows=, max_bytes=, stop_at_cut=})
+ *       → {columns={name…}, rows={{name = value}…}, command=, affected=, cut=}
+ *     One statement. Params: strings, numbers, booleans; nil is NULL when params.n counts them; NULL is an
+ *     absent field. At a limit the statement is read to its end and the rest dropped, as a write needs it;
+ *     with stop_at_cut it is cancelled and the connection closed, as a read wants it.
+ * connection:info() → {host=, address=, port=, db=, user=, server_version=, pid=, in_recovery=}
+ * connection:close()
  *
- * After a timeout, a cancellation or a lost connection the object is closed: whether the statement took
- * effect is not known. Of the environment libpq sees PGPASSWORD and PGPASSFILE only, and it reads ~/.pgpass
- * and ~/.postgresql.
+ * Each but close may give nil, {kind=, message=, sqlstate=}. After a timeout, a cancellation or a lost
+ * connection the object is closed; whether the statement took effect is not known.
+ * Of the environment libpq sees PGPASSWORD and PGPASSFILE only, and it reads ~/.pgpass and ~/.postgresql.
  */
 #include <math.h>
 #include <stdlib.h>

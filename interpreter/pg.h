@@ -29,8 +29,8 @@
 #define PG_PARAMS_MAX 1000         /* of a query */
 #define PG_HOSTS_MAX 16            /* in a connection string */
 #define PG_ADDRESSES_MAX 16        /* tried of a name */
-#define PG_SOCKET_FOLDER                                                                                     \
-  "/var/run/postgresql" /* without a host; Debian's and Red Hat's libpq have it built in */
+/* Without a host; Debian's and Red Hat's libpq have the same built in. */
+#define PG_SOCKET_FOLDER "/var/run/postgresql"
 #define PG_PORT "5432"
 
 /* An error with the server's code, when the server gave one. */

@@ -82,7 +82,7 @@ static void append_notes(char *out, size_t size, const char *text) {
   }
 }
 
-/* Of "connection to server at "…", port … failed: words", one for each way tried, the words of the last. */
+/* Of the texts "connection to server at … failed: words", one for each way tried, the words of the last. */
 static const char *last_words(const char *text) {
   static const char mark[] = " failed: ";
   for (const char *at = strstr(text, mark); at; at = strstr(text, mark)) text = at + sizeof mark - 1;
