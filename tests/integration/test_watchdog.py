@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,6 +39,11 @@ with open(os.path.join(rundir, "calls.jsonl"), "a+") as calls:
 step = plan[min(count, len(plan) - 1)]
 if step == "hang": time.sleep(600)
 if step == "crash": os.abort()
+if step == "leave":
+    pid = os.fork()
+    if pid == 0: time.sleep(600)
+    with open(os.path.join(rundir, "left"), "w") as file: file.write(str(pid))
+    sys.exit(0)
 if step == "queue":
     with open(os.path.join(rundir, "outbox", "0001.json"), "w") as file: file.write("{}")
     sys.exit(75)
@@ -292,15 +298,19 @@ def test_a_stop_said_before_dying_is_heard(run):
     assert run.story()[-1] == "stopped"
 
 
-def test_a_stop_ends_the_retries_of_a_page(run, closed_port):
+@pytest.mark.parametrize("by", ["message", "file"])
+def test_a_stop_ends_the_retries_of_a_page(run, closed_port, by):
     run.plan([1])
     run.requests({"backend": "webhook", "url": f"http://{HOST}:{closed_port}/", "body": {}})
     run.arm({1: SOON})
     run.wait_for("failed 1 built-in")
-    run.say("stop ack")
+    if by == "message":
+        run.say("stop ack")
+    else:
+        run.write("inbox/1-ack.json", "")
     run.let_go()
     run.wait_end()
-    assert run.events[-1]["why"] == "ack"
+    assert (run.events[-1]["why"], run.events[-1]["levels"]) == ("ack", [1])
 
 
 def test_a_level_that_recovered_tells_nobody(run):
@@ -467,6 +477,14 @@ def test_its_session_signals_and_descriptors(run):
     run.wait_for("delivered 1 script")
 
 
+def test_nothing_is_left_of_a_child(run):
+    run.plan(["leave"])
+    run.arm({1: SOON})
+    run.wait_for("delivered 1 script")
+    left = "/proc/" + open(os.path.join(run.path, "left")).read()
+    wait_for(lambda: not os.path.exists(left) or status_of(left[6:])["State"].startswith("Z"), "what it left is killed")
+
+
 def test_a_kill_by_name_is_obeyed_and_written_down(run):
     run.plan(["hang"])
     run.arm({1: SOON, 2: FAR})
@@ -475,6 +493,23 @@ def test_a_kill_by_name_is_obeyed_and_written_down(run):
     run.wait_end()
     assert run.events[-1]["why"] == f"ended by signal 15 from process {os.getpid()}" and run.events[-1]["levels"] == [1, 2]
     wait_for(lambda: not os.path.exists(f"/proc/{run.calls[0]['pid']}"), "the child is killed")
+
+
+def test_it_is_not_dumpable(lab_folder):
+    """Its memory holds the secrets: not even its own user's debugger may look. Such a process belongs to root in /proc."""
+    folder = os.path.join(lab_folder, "dumpable")
+    os.mkdir(folder)
+    user = "nobody" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with control, subprocess.Popen([executable("runbook-watchdog"), folder], env={}, close_fds=False, user=user,
+                                   preexec_fn=lambda: os.dup2(other.fileno(), 3)) as process:
+        other.close()
+        wait_for(lambda: os.path.exists(folder + "/escalation.jsonl"), "its journal")
+        owner = os.stat(f"/proc/{process.pid}/mem").st_uid
+        control.close()
+    assert owner == 0 and os.stat(folder + "/escalation.jsonl").st_uid != 0
 
 
 def test_one_watchdog_a_run(run):
@@ -577,12 +612,13 @@ def test_a_run_without_a_folder_is_refused(run):
     assert run.hear().startswith("error missing ")
 
 
-def test_a_full_disk_does_not_silence_it(run, webhook):
+@pytest.mark.parametrize("room", [0, 40])
+def test_a_full_disk_does_not_silence_it(run, webhook, room):
     run.plan([1])
     run.requests(webhook_request(webhook))
     run.arm({1: 1.0}, SECRETS)
     size = os.path.getsize(os.path.join(run.path, "escalation.jsonl"))
-    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (size + 40, size + 40))
+    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (size + room, size + room))
     webhook.wait_for_requests(1)
     assert run.story() == ["armed"]
 
