@@ -73,25 +73,12 @@ static void read_settings(lua_State *L, struct buffer *settings) {
   lua_pop(L, 1);
 }
 
-/* "address:port", "[v6]:port" or an address alone. */
-static void redirect(struct pg_place *place, const char *target) {
-  const char *end = *target == '[' ? strchr(target, ']') : strchr(target, ':');
-  const char *port = end ? strchr(end, ':') : NULL;
-  size_t len = port ? (size_t)(port - target) : strlen(target);
-  if (*target == '[' && len > 2) target++, len -= 2;
-  free(place->address);
-  place->address = strndup(target, len);
-  if (!port) return;
-  free(place->port);
-  place->port = xstrdup(port + 1);
-}
-
 static void read_hosts(lua_State *L, struct pg_connect *connect) {
   int type = lua_getfield(L, 1, "hosts");
   if (type != LUA_TNIL && type != LUA_TTABLE) luaL_error(L, "option 'hosts': table expected");
   for (size_t i = 0; type == LUA_TTABLE && i < connect->place_count; i++) {
     if (lua_getfield(L, -1, connect->places[i].host) == LUA_TSTRING)
-      redirect(&connect->places[i], lua_tostring(L, -1));
+      pg_place_redirect(&connect->places[i], lua_tostring(L, -1));
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

@@ -88,6 +88,8 @@ struct pg_connect {
   struct pg_failure failure;
 };
 
+/* Sends it to `target` ("address:port", "[v6]:port" or an address alone) under its own name. */
+void pg_place_redirect(struct pg_place *place, const char *target);
 /* Splits the DSN's hosts, addresses and ports; false with failure.error filled. */
 bool pg_connect_places(struct pg_connect *connect);
 void pg_connect_start(struct pg_connect *connect);

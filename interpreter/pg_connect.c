@@ -6,6 +6,13 @@
 
 /* ---- Where to ---- */
 
+static char *slice(const char *text, size_t len) {
+  char *copy = xmalloc(len + 1);
+  memcpy(copy, text, len);
+  copy[len] = '\0';
+  return copy;
+}
+
 /* The n-th of a comma-separated list, malloc'ed; the only one serves all; NULL when there is none or it is
  * empty. */
 static char *nth_of(const char *list, size_t n) {
@@ -16,7 +23,7 @@ static char *nth_of(const char *list, size_t n) {
     if (!list++) return NULL;
   }
   size_t len = strcspn(list, ",");
-  return len ? strndup(list, len) : NULL;
+  return len ? slice(list, len) : NULL;
 }
 
 static size_t count_of(const char *list) {
@@ -47,6 +54,19 @@ static void place_fill(struct pg_place *place, const char *host, const char *hos
   if (!place->port) place->port = xstrdup(PG_PORT);
   if (!place->host) place->host = xstrdup(place->address ? place->address : PG_SOCKET_FOLDER);
   if (!place->address && is_numeric(place->host)) place->address = xstrdup(place->host);
+}
+
+void pg_place_redirect(struct pg_place *place, const char *target) {
+  bool in_brackets = *target == '[' && strchr(target, ']');
+  const char *end = in_brackets ? strchr(target, ']') : target, *port = strchr(end, ':');
+  if (!in_brackets && port && strchr(port + 1, ':')) port = NULL; /* a v6 address alone */
+  if (in_brackets) target++;
+  size_t len = in_brackets ? (size_t)(end - target) : port ? (size_t)(port - target) : strlen(target);
+  free(place->address);
+  place->address = slice(target, len);
+  if (!port) return;
+  free(place->port);
+  place->port = xstrdup(port + 1);
 }
 
 bool pg_connect_places(struct pg_connect *connect) {

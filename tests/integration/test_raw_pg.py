@@ -405,6 +405,12 @@ def test_hosts(pg, postgres):
     assert (shown[0][0]["host"], shown[0][0]["address"], shown[0][0]["port"]) == ("db.prod.invalid", HOST, postgres.port)
 
 
+def test_hosts_with_v6_addresses(refusal, closed_port):
+    for target, shown in ((f"[::1]:{closed_port}", f"db:{closed_port} (::1)"), ("::1", "db:1 (::1)"), ("[::1]", "db:1 (::1)")):
+        error = refusal("host=db port=1", hosts={"db": target})
+        assert error["message"].startswith(shown + ": "), error
+
+
 def test_next_host(pg, postgres, closed_port):
     dsn = f"postgresql://conduit@{HOST}:{closed_port},nope.invalid:5432,localhost:{postgres.port}/conduit"
     assert pg(dsn, "show(c:info().host)") == [["localhost"]]
