@@ -10,10 +10,7 @@ static unsigned jobs;
 
 static void wake_closed(uv_handle_t *handle) { free(handle); }
 
-static void wake_close(struct offload *job) {
-  uv_close((uv_handle_t *)job->wake, wake_closed);
-  job->wake = NULL;
-}
+static void wake_close(uv_async_t *wake) { uv_close((uv_handle_t *)wake, wake_closed); }
 
 static void *offload_thread(void *arg) {
   struct offload *job = arg;
@@ -34,7 +31,8 @@ static void offload_deliver(uv_async_t *wake) {
   bool finished = job->finished;
   pthread_mutex_unlock(&lock);
   if (!finished) return;
-  wake_close(job);
+  job->wake = NULL;
+  wake_close(wake);
   job->done(job);
 }
 
@@ -79,19 +77,21 @@ bool offload_start(uv_loop_t *loop, struct offload *job, struct error *error) {
   } else {
     job->wake->data = job;
     status = thread_start(job);
-    if (status) wake_close(job);
+    if (status) wake_close(job->wake);
   }
   if (!status) return true;
   slot_return();
   return error_set_code(error, status, "a thread could not be started");
 }
 
+/* Once the lock is given back an unfinished job may be gone at any moment. */
 void offload_abandon(struct offload *job) {
   atomic_store(&job->stop, true);
-  wake_close(job);
   pthread_mutex_lock(&lock);
-  job->abandoned = true;
+  uv_async_t *wake = job->wake;
   bool finished = job->finished;
+  job->abandoned = true;
   pthread_mutex_unlock(&lock);
+  wake_close(wake);
   if (finished) job->destroy(job);
 }

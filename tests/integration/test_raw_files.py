@@ -425,3 +425,26 @@ def test_many_at_once(luahost, folder):
       for i = 1, 200 do tasks[i] = task.spawn(function() return #files.read {{ path = {lua(path)} }}.text end) end
       for _, one in ipairs(tasks) do if select(2, task.join(one)) == 1000 then right = right + 1 end end
       show(right)""") == [[200]]
+
+
+def test_threads_that_end_while_they_are_given_up(luahost):
+    """Deadlines and cancellations at the very moment the work is done."""
+    assert ask(luahost, """
+      local task, files, sys, redis = require "raw.task", require "raw.files", require "raw.sys", require "raw.redis"
+      local kinds = {
+        function(i) files.walk { under = "/usr/share/doc", timeout = 0.0001 + 0.002 * (i % 7) } end,
+        function() files.read { path = "/etc/passwd" } end,
+        function() sys.du { path = "/usr/share/doc", timeout = 0.003 } end,
+        function() sys.disks { timeout = 0.00005 } end,
+        function() redis.connect { host = "localhost", port = 1, timeout = 0.001 } end,
+      }
+      for round = 1, 20 do
+        local tasks = {}
+        for i = 1, 40 do tasks[i] = task.spawn(function() kinds[i % #kinds + 1](i) end) end
+        task.sleep(0.001)
+        for i = 1, 40, 3 do task.cancel(tasks[i]) end
+        for i = 1, 40 do task.join(tasks[i]) end
+      end
+      task.spawn(function() sys.du { path = "/usr" } end)
+      task.sleep(0.01)
+      show("done")""") == [["done"]]
