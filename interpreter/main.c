@@ -10,6 +10,7 @@
 #include "luautil.h"
 #include "loader.h"
 #include "runtime.h"
+#include "watchdog_protocol.h"
 
 #define EXIT_DEFECT 70 /* EX_SOFTWARE: a defect of this program */
 
@@ -20,12 +21,35 @@ static int l_getenv(lua_State *L) {
   return 1;
 }
 
+/* secrets() → { NAME = value }: what the watchdog hands to its children on descriptor 3
+ * (watchdog_protocol.h). */
+static int l_secrets(lua_State *L) {
+  luaL_Buffer text;
+  char block[4096], name[256];
+  ssize_t count;
+  size_t len, used = 0;
+  luaL_buffinit(L, &text);
+  while ((count = read(WATCHDOG_FD, block, sizeof block)) > 0) luaL_addlstring(&text, block, (size_t)count);
+  luaL_pushresult(&text);
+  const char *at = lua_tolstring(L, -1, &len), *end = at + len;
+  lua_newtable(L);
+  int header = 0;
+  while (at < end && sscanf(at, "%255s %zu%n", name, &used, &header) == 2 &&
+         used <= (size_t)(end - at) - (size_t)header - 1) {
+    set_string(L, name, at + header + 1, used);
+    at += (size_t)header + 1 + used;
+  }
+  return 1;
+}
+
 /* What only C knows of this process. */
 static void push_host(lua_State *L) {
   char path[PATH_MAX];
   lua_newtable(L);
   lua_pushcfunction(L, l_getenv);
   lua_setfield(L, -2, "getenv");
+  lua_pushcfunction(L, l_secrets);
+  lua_setfield(L, -2, "secrets");
   ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
   if (len > 0) set_string(L, "program", path, (size_t)len);
   set_text(L, "libdir", loader_libdir());

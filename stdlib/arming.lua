@@ -83,6 +83,7 @@ function arming.arm()
     local ok, err = handle:arm(levels_from_now())
     if not ok then error({ refused = "the escalation can't be armed: " .. err.message }, 0) end
   end
+  run.escalation_at = run.levels[1].after
   journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. backends.warning() }, true)
 end
 

@@ -93,12 +93,20 @@ local function from_answers(question)
   return value
 end
 
+-- "01:12 · page in 13:48": the incident's clock beside every question.
+function screen.clock()
+  local text = duration.clock(run.elapsed())
+  if not run.escalation_at then return text end
+  local left = run.escalation_at - run.elapsed()
+  return text .. (left > 0 and " · page in " .. duration.clock(left) or " · the page is due")
+end
+
 -- A closed terminal is silence, not a no that somebody said.
 local function ask_terminal(question)
   for _, line in ipairs(screen.question_lines(question)) do screen.say(line) end
   local limit = tasks.now() + question.within
   while tasks.now() < limit do
-    local line, err = tty.ask { prompt = prompt(question), timeout = limit - tasks.now() }
+    local line, err = tty.ask { prompt = "  [" .. screen.clock() .. "]" .. prompt(question), timeout = limit - tasks.now() }
     if not line then return nil, err.kind == "timeout" and "silence" or err.message end
     local answer = read_answer(question, line)
     if answer ~= nil then return answer end

@@ -154,6 +154,8 @@ local function prepare(options, host)
     if not at then usage("--alert-started: %s", why) end
     run.began = run.began - math.max(0, tasks.wall() - at)
   end
+  options.no_color = host.getenv "NO_COLOR" and host.getenv "NO_COLOR" ~= ""
+  options.plain = host.getenv "TERM" == "dumb"
   screen.open(options)
   open_mode(options)
   open_journal(options, host)

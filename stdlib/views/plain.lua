@@ -12,7 +12,9 @@ local dry
 
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
 
-local function put(line) tty.write(1, line .. "\n") end
+-- Where a finished line goes; the live view puts itself in between.
+function plain.out(line) tty.write(1, line .. "\n") end
+local function put(line) plain.out(line) end
 
 local function stamp() return run.began and duration.clock(run.elapsed()) or "00:00" end
 

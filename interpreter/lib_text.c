@@ -1,0 +1,171 @@
+/* raw.text: foreign text made inert, and the small helpers of the language's `text`.
+ *
+ * inert(text, {max=, lines=}) → text     width(text) → columns     truncate(text, columns) → text
+ * shell_quote(list) → a command line     slack(text), html(text) → escaped
+ * lines(text) → list     tail(text, n) → the last n lines     table(text) → list of rows by the first line's
+ * column names
+ */
+#include <string.h>
+#include <lauxlib.h>
+#include "buffer.h"
+#include "libs.h"
+#include "luautil.h"
+#include "text.h"
+
+#define TEXT_LINES_MAX 1000000 /* lines one call makes */
+
+static int push_buffer(lua_State *L, struct buffer *buffer) {
+  lua_pushlstring(L, buffer->data ? buffer->data : "", buffer->len);
+  buffer_free(buffer);
+  return 1;
+}
+
+static int l_inert(lua_State *L) {
+  size_t len;
+  struct buffer out = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  bool has_options = lua_istable(L, 2);
+  long long max = has_options ? field_integer(L, 2, "max", 0) : 0;
+  bool lines = has_options && field_bool(L, 2, "lines", false);
+  text_inert(&out, text, len, max > 0 ? (size_t)max : 0, lines);
+  return push_buffer(L, &out);
+}
+
+static int l_width(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_pushinteger(L, (lua_Integer)text_width(text, len));
+  return 1;
+}
+
+static int l_truncate(lua_State *L) {
+  size_t len;
+  struct buffer out = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_Integer columns = luaL_checkinteger(L, 2);
+  text_truncate(&out, text, len, columns > 0 ? (size_t)columns : 0);
+  return push_buffer(L, &out);
+}
+
+/* Entries that are no strings (secrets, placeholders) are shown as they print. */
+static int l_shell_quote(lua_State *L) {
+  luaL_Buffer line;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Integer count = luaL_len(L, 1);
+  luaL_buffinit(L, &line);
+  for (lua_Integer i = 1; i <= count; i++) {
+    size_t len;
+    struct buffer word = {0};
+    if (i > 1) luaL_addchar(&line, ' ');
+    lua_geti(L, 1, i);
+    const char *text = luaL_tolstring(L, -1, &len);
+    text_shell_quote(&word, text, len);
+    lua_pop(L, 2);
+    luaL_addlstring(&line, word.data, word.len);
+    buffer_free(&word);
+  }
+  luaL_pushresult(&line);
+  return 1;
+}
+
+static int escape(lua_State *L, const char *characters, const char *const *instead) {
+  size_t len;
+  struct buffer out = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  for (size_t i = 0; i < len; i++) {
+    const char *found = text[i] ? strchr(characters, text[i]) : NULL;
+    if (found)
+      buffer_puts(&out, instead[found - characters]);
+    else
+      buffer_putc(&out, text[i]);
+  }
+  return push_buffer(L, &out);
+}
+
+static int l_slack(lua_State *L) {
+  static const char *const instead[] = {"&amp;", "&lt;", "&gt;"};
+  return escape(L, "&<>", instead);
+}
+
+static int l_html(lua_State *L) {
+  static const char *const instead[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
+  return escape(L, "&<>\"'", instead);
+}
+
+static int l_lines(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len), *end = text + len;
+  lua_newtable(L);
+  for (lua_Integer count = 1; text < end && count <= TEXT_LINES_MAX; count++) {
+    const char *newline = memchr(text, '\n', (size_t)(end - text));
+    size_t size = (size_t)((newline ? newline : end) - text);
+    lua_pushlstring(L, text, size > 0 && text[size - 1] == '\r' ? size - 1 : size);
+    lua_rawseti(L, -2, count);
+    text += size + 1;
+  }
+  return 1;
+}
+
+static int l_tail(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_Integer count = luaL_checkinteger(L, 2);
+  size_t at = len > 0 && text[len - 1] == '\n' ? len - 1 : len;
+  while (count > 0 && at > 0) {
+    if (text[at - 1] == '\n' && --count == 0) break;
+    at--;
+  }
+  lua_pushlstring(L, text + at, len - at);
+  return 1;
+}
+
+/* The next word of a line, or NULL; `last` takes all that is left. */
+static const char *next_word(const char **at, const char *end, bool last, size_t *size) {
+  while (*at < end && (**at == ' ' || **at == '\t')) ++*at;
+  const char *word = *at;
+  while (*at < end && (last || (**at != ' ' && **at != '\t'))) ++*at;
+  *size = (size_t)(*at - word);
+  while (*size > 0 && (word[*size - 1] == ' ' || word[*size - 1] == '\r')) --*size;
+  return *size > 0 ? word : NULL;
+}
+
+static const char *line_end(const char *at, const char *end) {
+  const char *newline = memchr(at, '\n', (size_t)(end - at));
+  return newline ? newline : end;
+}
+
+/* Columns are separated by blanks; the last one keeps its own. */
+static int l_table(lua_State *L) {
+  size_t len, size;
+  const char *text = luaL_checklstring(L, 1, &len), *end = text + len, *stop = line_end(text, end), *word;
+  lua_Integer names = 0;
+  lua_settop(L, 1);
+  lua_newtable(L); /* 2: names */
+  lua_newtable(L); /* 3: rows */
+  for (const char *at = text; (word = next_word(&at, stop, false, &size)) != NULL;) {
+    lua_pushlstring(L, word, size);
+    lua_rawseti(L, 2, ++names);
+  }
+  for (lua_Integer row = 1; stop < end && row <= TEXT_LINES_MAX; row++) {
+    const char *at = stop + 1;
+    stop = line_end(at, end);
+    if (at >= stop) continue;
+    lua_newtable(L);
+    for (lua_Integer i = 1; i <= names && (word = next_word(&at, stop, i == names, &size)) != NULL; i++) {
+      lua_rawgeti(L, 2, i);
+      lua_pushlstring(L, word, size);
+      lua_rawset(L, -3);
+    }
+    lua_rawseti(L, 3, (lua_Integer)lua_rawlen(L, 3) + 1);
+  }
+  return 1;
+}
+
+int luaopen_raw_text(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"inert", l_inert}, {"width", l_width}, {"truncate", l_truncate}, {"shell_quote", l_shell_quote},
+      {"slack", l_slack}, {"html", l_html},   {"lines", l_lines},       {"tail", l_tail},
+      {"table", l_table}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}
