@@ -7,7 +7,10 @@
 --   params     positional: { { name, type, help }, … };  options: { name = { type, default, help, what=, required=, one_of=, secret= } }
 --              types: string integer number boolean duration size strings map any. `what` options choose what is touched and
 --              stand in the line; `secret` ones take a secret. A duration reaches the entry as seconds, a size as bytes.
+--              `show = function(value)` of a param is what stands for it in the line.
+--   rest       { name, help }: all further positional arguments, strings and numbers, as a list of strings
 --   result     { field = "type: meaning", … }; `ok` and `why` are always there
+--   open_fields  true: names that `result` doesn't list are fields too, nil when the target didn't send them
 --   run(call, plan) → fields {ok=true|false, why=, …}, or nil, {kind=, message=}
 --   command(call)  → argument vector a person could type instead
 --   target(call)   → what an operator must name to approve it
@@ -134,6 +137,19 @@ local function read_options(entry, call, given)
   end
 end
 
+-- The positional arguments from `first` on, up to the options: `redis.command(url, "GET", "key")`.
+local function read_rest(entry, arguments, first)
+  local words = {}
+  for i = first, arguments.n do
+    local word = arguments[i]
+    if type(word) == "table" and not values.is_placeholder(word) and not values.is_secret(word) then break end
+    if type(word) == "number" then word = tostring(word) end
+    words[#words + 1] = read_value(entry, ("argument %d (%s)"):format(i, entry.rest[1]), { type = "string", binary = true }, word)
+  end
+  if #words == 0 then blame.raise("%s: argument %d (%s) is missing", entry.name, first, entry.rest[1]) end
+  return words
+end
+
 -- Checks a script's arguments and returns the call: { name = value } with defaults filled in and types read.
 function catalogue.call(entry, ...)
   local arguments, call = table.pack(...), {}
@@ -146,12 +162,17 @@ function catalogue.call(entry, ...)
         { type = param[2], one_of = param.one_of, secret = param.secret, binary = param.binary }, value)
     end
   end
-  local options = arguments[#entry.params + 1]
-  if options ~= nil and type(options) ~= "table" then
-    wrong(entry, ("argument %d (the options)"):format(#entry.params + 1), "a table", options)
+  local taken = #entry.params
+  if entry.rest then
+    call[entry.rest[1]] = read_rest(entry, arguments, taken + 1)
+    taken = taken + #call[entry.rest[1]]
   end
-  if arguments.n > #entry.params + 1 then
-    blame.raise("%s takes at most %d arguments, got %d", entry.name, #entry.params + 1, arguments.n)
+  local options = arguments[taken + 1]
+  if options ~= nil and type(options) ~= "table" then
+    wrong(entry, ("argument %d (the options)"):format(taken + 1), "a table", options)
+  end
+  if arguments.n > taken + 1 then
+    blame.raise("%s takes at most %d arguments, got %d", entry.name, taken + 1, arguments.n)
   end
   read_options(entry, call, options or {})
   if entry.check then entry.check(call) end
@@ -191,22 +212,30 @@ local function cut(text, limit)
   return text
 end
 
+-- Durations as people write them: older_than=5m.
+local function as_written(option, value)
+  if option[1] == "duration" and type(value) == "number" then return duration.text(value) end
+  return value
+end
+
 -- The effect's line: family.verb, positional arguments, then the options that choose what is touched, then the machine.
 -- `limit` cuts each argument; without it the line is the one that patterns and plans match.
 function catalogue.line(entry, call, limit)
   local words = { entry.name }
   for _, param in ipairs(entry.params) do
     local value = call[param[1]]
+    if value ~= nil and param.show then value = param.show(value) end
     if value ~= nil then
       local text = shown(value)
       if type(value) ~= "table" then text = quoted(text) end
       words[#words + 1] = cut(text, limit)
     end
   end
+  for _, word in ipairs(entry.rest and call[entry.rest[1]] or {}) do words[#words + 1] = cut(quoted(shown(word)), limit) end
   for _, name in ipairs(values.keys(entry.options)) do
-    if entry.options[name].what and call[name] ~= nil and call[name] ~= entry.options[name][2] then
-      words[#words + 1] = name .. "=" .. cut(quoted(shown(call[name])), limit)
-    end
+    local option = entry.options[name]
+    local value = option.what and as_written(option, call[name])
+    if value ~= nil and value ~= option[2] then words[#words + 1] = name .. "=" .. cut(quoted(shown(value)), limit) end
   end
   if entry.place then
     local place = entry.place(call)

@@ -36,7 +36,7 @@ function result_type.__index(self, name)
   if value ~= nil then return value end
   if it.status == "failed" and not always[name] then result.raise_failed(self) end
   if always[name] then return nil end
-  if it.entry.result[name] then
+  if it.entry.result[name] or it.entry.open_fields then
     if it.status == "would" then return values.placeholder(name) end
     return lazy(it, name)
   end
