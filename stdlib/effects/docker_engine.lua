@@ -1,0 +1,198 @@
+-- Requests to the Docker engine, and what their failures mean. One `engine.open(seconds)` serves one effect: all its
+-- requests end by the same deadline.
+local blame = require "blame"
+local docker_host = require "effects.docker_host"
+local json = require "raw.json"
+local tasks = require "tasks"
+local values = require "values"
+
+local engine = {}
+engine.__index = engine
+
+-- The version of the API this is written for, and the oldest that has all of it.
+local VERSION, VERSION_MIN = 1.41, 1.24
+-- Answers are read up to this many bytes; longer ones are an error, except streams, whose callers say so.
+local BODY_MAX = 8 << 20
+-- A request gets at least this many seconds, so that one at the very end fails by its own deadline.
+local SECONDS_MIN = 0.05
+
+------------------------------------------------------------------ Failures --
+
+local advice = {
+  permission = "%s: permission denied: this user may not use it (sudo usermod -aG docker USER, then log in again)",
+  missing = "%s: no Docker engine listens there: there is no such socket",
+  refused = "%s: no Docker engine listens there: connection refused",
+}
+
+-- An engine that doesn't answer says nothing about the container: these kinds would be findings of an http read.
+local no_finding = { refused = "unreachable", reset = "unreachable", timeout = "unreachable", tls = "unreachable",
+                     protocol = "unreachable", limit = "unreachable" }
+
+-- An error as one of a read: we could not look.
+function engine.cannot_look(err)
+  return { kind = no_finding[err.kind] or err.kind, message = err.message }
+end
+
+local function explain(host, err)
+  local text = host.unix_socket and advice[err.kind]
+  if text then return { kind = err.kind, message = text:format(host.unix_socket) } end
+  return { kind = err.kind, message = err.message }
+end
+
+local kind_of_status = { [401] = "permission", [403] = "permission", [404] = "missing", [409] = "conflict" }
+
+-- What the engine says about a request that it did not fulfil.
+function engine.problem(reply)
+  local body = json.decode(reply.body or "")
+  local message = type(body) == "table" and type(body.message) == "string" and body.message or "HTTP " .. reply.status
+  return { kind = kind_of_status[reply.status] or "engine", message = "the Docker engine says: " .. message }
+end
+
+------------------------------------------------------------------ Requests --
+
+-- A machine's engine keeps its version for the length of a run.
+local negotiated
+
+function engine.open(seconds)
+  return setmetatable({ ends = tasks.now() + seconds }, engine)
+end
+
+local function escape(text)
+  return (tostring(text):gsub("[^%w%-_%.~]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+local function with_query(path, query)
+  local parts = {}
+  for _, name in ipairs(values.keys(query or {})) do parts[#parts + 1] = name .. "=" .. escape(query[name]) end
+  return #parts > 0 and path .. "?" .. table.concat(parts, "&") or path
+end
+
+-- "/containers/%s/json" with the name escaped.
+function engine.path(pattern, name) return (pattern:gsub("%%s", function() return escape(name) end)) end
+
+function engine:left() return math.max(SECONDS_MIN, self.ends - tasks.now()) end
+
+local function send(self, host, method, path, options)
+  local http = require "raw.http"
+  local body = options.json and json.encode(options.json) or nil
+  local reply, err = http.request {
+    method = method, url = host.url .. path, unix_socket = host.unix_socket, body = body,
+    headers = { ["Content-Type"] = body and "application/json" or nil },
+    timeout = math.min(options.seconds or math.huge, self:left()), max_body = options.max_body or BODY_MAX,
+    keep = options.keep, ca_file = host.ca, cert_file = host.cert, key_file = host.key,
+  }
+  if not reply then
+    err = explain(host, err)
+    return nil, method == "GET" and engine.cannot_look(err) or err
+  end
+  return reply
+end
+
+local function negotiate(self, host)
+  if negotiated then return negotiated end
+  local reply, err = send(self, host, "GET", "/_ping", {})
+  if not reply then return nil, engine.cannot_look(err) end
+  local text = reply.headers["api-version"]
+  local major, minor = (text or ""):match "^(%d+)%.(%d+)$"
+  if not major then
+    return nil, { kind = "unreachable", message = host.label .. ": what answers there is no Docker engine" }
+  end
+  local theirs = tonumber(major) + tonumber(minor) / 100
+  if theirs < VERSION_MIN then
+    return nil, { kind = "unreachable", message = ("%s: the engine speaks API %s; at least %.2f is needed"):format(
+      host.label, text, VERSION_MIN) }
+  end
+  negotiated = { number = math.min(theirs, VERSION), text = theirs < VERSION and text or ("%.2f"):format(VERSION) }
+  return negotiated
+end
+
+-- The API's version in use, as text, or nil and why not.
+function engine:version()
+  local host, err = docker_host.resolve()
+  if not host then return nil, err end
+  local version
+  version, err = negotiate(self, host)
+  return version and version.text, err
+end
+
+-- One request. Options: query {name = value}, json (the body), seconds (a deadline of its own), max_body, keep. The reply, whatever its
+-- status, or nil and {kind=, message=}. A GET's failure is never a finding; any other's says what may have happened.
+function engine:request(method, path, options)
+  options = options or {}
+  local host, err = docker_host.resolve()
+  if not host then return nil, err end
+  local version
+  version, err = negotiate(self, host)
+  if not version then return nil, err end
+  return send(self, host, method, ("/v%s%s"):format(version.text, with_query(path, options.query)), options)
+end
+
+-- A copy in which null, which JSON has and Lua's tables have not, is left out, however deep.
+function engine.plain(value)
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for key, item in next, value do
+    if item ~= json.null then copy[key] = engine.plain(item) end
+  end
+  return copy
+end
+
+-- The body as Lua values; `exact` keeps json.null.
+function engine.decode(reply, exact)
+  if reply.cut then return nil, { kind = "unreachable", message = "the Docker engine's answer is too long" } end
+  local value, err = json.decode(reply.body)
+  if type(value) ~= "table" then
+    return nil, { kind = "unreachable", message = "the Docker engine's answer is not JSON: " .. (err and err.message or "no object") }
+  end
+  return exact and value or engine.plain(value)
+end
+
+-- GET of JSON: the value, or nil and an error; also nil, nil where the engine says 404 ("absent").
+function engine:get(path, options)
+  local reply, err = self:request("GET", path, options)
+  if not reply then return nil, err end
+  if reply.status == 404 then return nil, nil end
+  if reply.status ~= 200 then return nil, engine.problem(reply) end
+  return engine.decode(reply, options and options.exact)
+end
+
+-- A request that changes something: the reply when the engine did it or had nothing to do (304), else nil and an error.
+function engine:change(method, path, options)
+  local reply, err = self:request(method, path, options)
+  if not reply then return nil, err end
+  if reply.status >= 400 then return nil, engine.problem(reply) end
+  return reply
+end
+
+---------------------------------------------------------------- Containers --
+
+-- Containers that this run's script named: prune leaves them and their images alone.
+engine.named = {}
+
+-- For an entry's `check`: a container's name or id; whatever else would become part of a path.
+function engine.check_name(entry_name, name)
+  if values.is_placeholder(name) then return end
+  if #name > 255 or not name:find "^[a-zA-Z0-9][a-zA-Z0-9_.%-]*$" then
+    blame.raise("%s: %s is no container's name: letters, digits, '_', '.' and '-' expected", entry_name, values.describe(name))
+  end
+  engine.named[name] = true
+end
+
+-- Whether a script named the container with that id and these names.
+function engine.is_named(id, names)
+  for _, name in ipairs(names or {}) do
+    local bare = name:gsub("^/", "")
+    if engine.named[bare] or engine.named[bare:match "^(.-)%-before%-" or ""] then return true end
+  end
+  for name in next, engine.named do
+    if #name >= 4 and name:find "^%x+$" and id:sub(1, #name) == name then return true end
+  end
+  return false
+end
+
+-- What `docker inspect NAME` shows; nil, nil when there is no such container.
+function engine:inspect(name, exact)
+  return self:get(engine.path("/containers/%s/json", name), { exact = exact })
+end
+
+return engine

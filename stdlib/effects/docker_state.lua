@@ -1,0 +1,136 @@
+-- A container's state in the words of a result: what docker.inspect gives and previews quote.
+local helpers = require "helpers"
+local tasks = require "tasks"
+
+local state = {}
+
+-- "2026-11-23T17:40:00.1Z" → seconds since 1970; nil for Docker's "never" (year 1).
+function state.seconds(text)
+  if type(text) ~= "string" or text:find "^0001%-" then return nil end
+  return (helpers.time.parse(text))
+end
+
+local units = { { "day", 86400 }, { "hour", 3600 }, { "minute", 60 }, { "second", 1 } }
+
+-- 259300 → "3 days".
+function state.span(seconds)
+  for _, unit in ipairs(units) do
+    local count = math.floor(seconds / unit[2])
+    if count >= 1 then return ("%d %s%s"):format(count, unit[1], count == 1 and "" or "s") end
+  end
+  return "less than a second"
+end
+
+local function since(at) return at and state.span(math.max(0, tasks.wall() - at)) or "an unknown time" end
+
+------------------------------------------------------------------- Secrets --
+
+local secret_words = { "PASSW", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "DSN", "AUTH", "PRIVATE" }
+
+-- Whether a variable's or label's name says that its value is nobody's business.
+local function looks_secret(name)
+  local upper = name:upper()
+  for _, word in ipairs(secret_words) do if upper:find(word, 1, true) then return true end end
+  return false
+end
+
+-- A value as it may be shown: user-info of URLs and passwords in connection strings are ***, as are values of secrets' names.
+function state.shown(name, value)
+  if value == "" then return value end
+  if looks_secret(name) then return "***" end
+  local text = value:gsub("(%a[%w+.-]*://)[^/@%s]*:[^/%s]*@", "%1***@")
+  return (text:gsub("([Pp][Aa][Ss][Ss][Ww][Oo]?[Rr]?[Dd]%s*=%s*)[^;%s]+", "%1***"))
+end
+
+-- { "A=1" } → { A = "1" }, as it may be shown.
+function state.env(list)
+  local map = {}
+  for _, entry in ipairs(list or {}) do
+    local name, value = entry:match "^([^=]+)=(.*)$"
+    if name then map[name] = state.shown(name, value) end
+  end
+  return map
+end
+
+local function shown_labels(labels)
+  local map = {}
+  for name, value in next, labels or {} do map[name] = state.shown(name, value) end
+  return map
+end
+
+------------------------------------------------------------------- Summary --
+
+local function ended(it)
+  local text = ("exited (%d) %s ago"):format(it.exit_code or 0, since(it.finished_at))
+  return it.oom_killed and text .. ", out of memory" or text
+end
+
+local summaries = {
+  running = function(it)
+    local text = "running for " .. since(it.started_at)
+    return it.health and it.health ~= "healthy" and text .. ", " .. it.health or text
+  end,
+  exited = ended,
+  dead = function(it) return "dead: " .. ended(it) end,
+  paused = function(it) return "paused, started " .. since(it.started_at) .. " ago" end,
+  restarting = function(it) return ("restarting: %s, %d restarts"):format(ended(it), it.restarts) end,
+  created = function() return "created, never started" end,
+  removing = function() return "being removed" end,
+}
+
+-- "running for 3 days", "exited (137) 5 minutes ago, out of memory".
+function state.summary(it)
+  local say = summaries[it.state]
+  local text = say and say(it) or it.state
+  return it.error_text and it.state ~= "running" and ("%s: %s"):format(text, it.error_text) or text
+end
+
+------------------------------------------------------------------- Inspect --
+
+local function text_or_nil(text) return text ~= "" and text or nil end
+
+local function networks(map)
+  local found = {}
+  for name, endpoint in next, map or {} do
+    found[name] = { ip = text_or_nil(endpoint.IPAddress), aliases = endpoint.Aliases or {} }
+  end
+  return found
+end
+
+local function mounts(list)
+  local found = {}
+  for i, mount in ipairs(list or {}) do
+    found[i] = { type = mount.Type, source = mount.Source, target = mount.Destination, name = mount.Name,
+                 read_only = not mount.RW }
+  end
+  return found
+end
+
+function state.absent(name)
+  return { ok = true, state = "absent", summary = ("there is no container %s"):format(name), env = {}, networks = {},
+           mounts = {}, labels = {} }
+end
+
+-- What `docker inspect` tells, as fields.
+function state.fields(inspect)
+  local host, now = inspect.HostConfig, inspect.State
+  local it = {
+    ok = true, state = now.Status, id = inspect.Id, name = inspect.Name:gsub("^/", ""), pid = now.Pid ~= 0 and now.Pid or nil,
+    exit_code = not now.Running and now.Status ~= "created" and now.ExitCode or nil, oom_killed = now.OOMKilled == true,
+    restarts = inspect.RestartCount or 0, image = inspect.Config.Image, image_id = inspect.Image,
+    started_at = state.seconds(now.StartedAt), finished_at = not now.Running and state.seconds(now.FinishedAt) or nil,
+    created_at = state.seconds(inspect.Created), restart_policy = host.RestartPolicy and host.RestartPolicy.Name or "no",
+    memory_limit = (host.Memory or 0) > 0 and host.Memory or nil,
+    health = now.Health and now.Health.Status ~= "none" and now.Health.Status or nil, error_text = text_or_nil(now.Error or ""),
+    env = state.env(inspect.Config.Env), networks = networks(inspect.NetworkSettings and inspect.NetworkSettings.Networks),
+    mounts = mounts(inspect.Mounts), labels = shown_labels(inspect.Config.Labels),
+  }
+  if it.restart_policy == "" then it.restart_policy = "no" end
+  it.summary = state.summary(it)
+  return it
+end
+
+-- "running for 3 days, 0 restarts; image conduit-api:1".
+function state.brief(it) return ("%s, %d restarts; image %s"):format(it.summary, it.restarts, it.image) end
+
+return state

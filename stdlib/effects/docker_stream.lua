@@ -1,0 +1,59 @@
+-- The framing of a container's output: {stream, 0, 0, 0, length as 4 bytes, big-endian} before each piece; a container
+-- with a terminal has none.
+local stream = {}
+
+-- No piece of the engine's is longer, in bytes: it copies by 32 KB, and cuts log lines at 16 KB.
+local PIECE_MAX = 1 << 20
+
+local function header(body, at)
+  if at + 7 > #body then return nil end
+  local which, a, b, c, length = (">BBBBI4"):unpack(body, at)
+  if which > 2 or a ~= 0 or b ~= 0 or c ~= 0 or length > PIECE_MAX then return nil end
+  return which, length
+end
+
+-- Whether headers follow each other from `at` to the end; the last piece may be cut.
+local function chained(body, at)
+  while at + 7 <= #body do
+    local _, length = header(body, at)
+    if not length then return false end
+    at = at + 8 + length
+  end
+  return true
+end
+
+-- Where the first whole piece of a tail begins.
+local function first_piece(body)
+  local at = 1
+  while true do
+    at = body:find("[\0\1\2]\0\0\0", at)
+    if not at then return #body + 1 end
+    if chained(body, at) then return at end
+    at = at + 1
+  end
+end
+
+-- The pieces in order: { both =, stdout =, stderr = } as one text each. `is_tail`: the beginning is missing.
+function stream.split(body, is_tail)
+  local both, out, err = {}, {}, {}
+  local at = is_tail and first_piece(body) or 1
+  while true do
+    local which, length = header(body, at)
+    if not which then break end
+    local piece = body:sub(at + 8, at + 7 + length)
+    both[#both + 1] = piece
+    local own = which == 2 and err or out
+    own[#own + 1] = piece
+    at = at + 8 + length
+  end
+  return { both = table.concat(both), stdout = table.concat(out), stderr = table.concat(err) }
+end
+
+-- The output of an answer: framed, unless its container has a terminal.
+function stream.read(reply, is_tty, is_tail)
+  local body = reply.body or ""
+  if is_tty then return { both = body, stdout = body, stderr = "" } end
+  return stream.split(body, is_tail and reply.cut)
+end
+
+return stream
