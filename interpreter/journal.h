@@ -1,0 +1,38 @@
+/* The journal of a run: one JSON object a line, appended, chained by SHA-256, redacted at the last moment.
+ *
+ * Every line has seq (from 1), at (RFC 3339, microseconds, UTC), event, the event's own fields, and prev: the hex SHA-256 of
+ * the line before without its newline, 64 zeros in the first. A torn last line is cut off when the file is opened; a damaged
+ * middle is refused. No Lua, no event loop: it works when nothing else does.
+ */
+#ifndef JOURNAL_H
+#define JOURNAL_H
+#include <stdbool.h>
+#include <jansson.h>
+#include "buffer.h"
+#include "error.h"
+
+#define JOURNAL_LINE_MAX (64u << 20) /* bytes of one line; results are capped far below */
+
+struct journal;
+
+/* Opens (or creates, 0600) the file for its one writer. NULL and `error`: io, permission, limit (disk full), usage (another
+ * process writes it; a line is damaged: the message has its number). `reserve` is a file of the same folder that gives its
+ * space back when the disk is full, or NULL. */
+struct journal *journal_open(const char *path, const char *reserve, double (*clock)(void),
+                             struct error *error);
+/* Appends an event; `fields` (an object, or NULL) is taken over. With `sync` it is on disk when this returns true. After a
+ * failed sync the journal takes nothing more: what the disk holds is then unknown. */
+bool journal_append(struct journal *journal, const char *event, json_t *fields, bool sync,
+                    struct error *error);
+/* The last line that was appended, without its newline; valid until the next append. */
+const struct buffer *journal_line(const struct journal *journal);
+unsigned long long journal_seq(const struct journal *journal);
+void journal_close(struct journal *journal);
+
+/* Calls `each` for every event of a journal in order until it returns false. A torn tail is left out. False and `error` when
+ * the file can't be read or a line is damaged. */
+bool journal_read(const char *path, bool (*each)(json_t *event, void *data), void *data, struct error *error);
+/* Every string in `value`, keys too, redacted; a new value. */
+json_t *journal_redacted(const json_t *value);
+
+#endif

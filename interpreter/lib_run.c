@@ -1,0 +1,190 @@
+/* raw.run: the run directory and its journal.
+ *
+ * create{title_slug=, dry=} → {id=, path=, warning=} | nil, error     find(prefix | "last") → {id=, path=} | nil, error
+ * open_journal(path) → true | nil, error      event(name, fields, {sync=}) → seq, nil, line | nil, error
+ * read_journal(path) → list of events | nil, error
+ * save(name, text) → true | nil, error        a new file of the open run; replace(name, text): a new content, atomically
+ * sha256(text) → hex      random(count) → bytes
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/random.h>
+#include <lauxlib.h>
+#include "buffer.h"
+#include "journal.h"
+#include "lib_json.h"
+#include "libs.h"
+#include "luautil.h"
+#include "redact.h"
+#include "rundir.h"
+#include "runtime.h"
+
+#define RANDOM_MAX 256 /* bytes of one random() */
+
+static struct rundir open_run;
+static struct journal *journal;
+
+static void push_rundir(lua_State *L, const struct rundir *rundir) {
+  lua_createtable(L, 0, 3);
+  set_text(L, "id", rundir->id);
+  set_text(L, "path", rundir->path);
+  set_text(L, "warning", rundir->warning[0] ? rundir->warning : NULL);
+}
+
+static int l_create(lua_State *L) {
+  struct error error = {0};
+  luaL_checktype(L, 1, LUA_TTABLE);
+  const char *name = field_string(L, 1, "title_slug", NULL, "runbook");
+  if (!rundir_create(&open_run, name, field_bool(L, 1, "dry", false), runtime_wall(), &error))
+    return push_failure(L, &error);
+  push_rundir(L, &open_run);
+  return 1;
+}
+
+static int l_find(lua_State *L) {
+  struct rundir found;
+  struct error error = {0};
+  if (!rundir_find(&found, luaL_checkstring(L, 1), &error)) return push_failure(L, &error);
+  push_rundir(L, &found);
+  return 1;
+}
+
+/* ---- The journal ---- */
+
+static int l_open_journal(lua_State *L) {
+  char reserve[PATH_MAX];
+  struct error error = {0};
+  const char *path = luaL_checkstring(L, 1);
+  snprintf(reserve, sizeof reserve, "%s/reserve", open_run.path);
+  journal = journal_open(path, open_run.path[0] ? reserve : NULL, runtime_wall, &error);
+  if (!journal) return push_failure(L, &error);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int l_event(lua_State *L) {
+  struct error error = {0};
+  const char *name = luaL_checkstring(L, 1);
+  bool sync = lua_istable(L, 3) && field_bool(L, 3, "sync", false);
+  if (!journal) return luaL_error(L, "no journal is open");
+  json_t *fields = json_from_lua(L, 2, true, &error);
+  if (!fields || !journal_append(journal, name, fields, sync, &error)) return push_failure(L, &error);
+  const struct buffer *line = journal_line(journal);
+  lua_pushinteger(L, (lua_Integer)journal_seq(journal));
+  lua_pushnil(L);
+  lua_pushlstring(L, line->data, line->len);
+  return 3;
+}
+
+static bool append_event(json_t *event, void *data) {
+  json_array_append(data, event);
+  return true;
+}
+
+static int l_read_journal(lua_State *L) {
+  struct error error = {0};
+  json_t *events = json_array();
+  if (!journal_read(luaL_checkstring(L, 1), append_event, events, &error)) {
+    json_decref(events);
+    return push_failure(L, &error);
+  }
+  json_to_lua(L, events, true);
+  json_decref(events);
+  return 1;
+}
+
+/* ---- Files of the run ---- */
+
+/* Names are ours: letters, digits, dots, dashes, slashes; never a way out of the run's folder. */
+static void check_name(lua_State *L, const char *name) {
+  bool safe = name[0] && name[0] != '/' && !strstr(name, "..");
+  for (const char *c = name; *c; c++)
+    safe = safe && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/", *c);
+  if (!safe) luaL_argerror(L, 1, "a file's name inside the run directory expected");
+  if (!open_run.path[0]) luaL_error(L, "no run directory is open");
+}
+
+static bool write_file(const char *path, const struct buffer *text, struct error *error) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return error_set_code(error, errno, path);
+  bool ok = true;
+  for (size_t done = 0; ok && done < text->len;) {
+    ssize_t count = write(fd, text->data + done, text->len - done);
+    if (count > 0)
+      done += (size_t)count;
+    else
+      ok = count < 0 && errno == EINTR;
+  }
+  ok = ok && fdatasync(fd) == 0;
+  if (!ok) error_set_code(error, errno, path);
+  close(fd);
+  return ok;
+}
+
+/* Writes the redacted text as `name`, over what is there when `replace`. */
+static int save(lua_State *L, bool replace) {
+  char path[PATH_MAX], fresh[PATH_MAX];
+  size_t len;
+  struct error error = {0};
+  struct buffer clean = {0};
+  const char *name = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &len);
+  check_name(L, name);
+  snprintf(path, sizeof path, "%s/%s", open_run.path, name);
+  snprintf(fresh, sizeof fresh, "%s/%s.new", open_run.path, name);
+  redact_apply(&clean, text, len);
+  if (replace) unlink(fresh);
+  bool ok = write_file(replace ? fresh : path, &clean, &error);
+  if (ok && replace && rename(fresh, path) != 0) ok = error_set_code(&error, errno, path);
+  buffer_free(&clean);
+  if (!ok) return push_failure(L, &error);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int l_save(lua_State *L) { return save(L, false); }
+static int l_replace(lua_State *L) { return save(L, true); }
+
+/* For processes that carry on with a run: the files of this folder are the run's. */
+static int l_adopt(lua_State *L) {
+  snprintf(open_run.path, sizeof open_run.path, "%s", luaL_checkstring(L, 1));
+  return 0;
+}
+
+static int l_sha256(lua_State *L) {
+  size_t len;
+  char hash[SHA256_DIGEST_STRING_LENGTH];
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_pushstring(L, SHA256Data((const uint8_t *)text, len, hash));
+  return 1;
+}
+
+static int l_random(lua_State *L) {
+  char bytes[RANDOM_MAX];
+  lua_Integer count = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, count > 0 && count <= RANDOM_MAX, 1, "1 to 256 expected");
+  if (getrandom(bytes, (size_t)count, 0) != count) return luaL_error(L, "no randomness: %s", strerror(errno));
+  lua_pushlstring(L, bytes, (size_t)count);
+  return 1;
+}
+
+int luaopen_raw_run(lua_State *L) {
+  static const luaL_Reg functions[] = {{"create", l_create},
+                                       {"find", l_find},
+                                       {"open_journal", l_open_journal},
+                                       {"event", l_event},
+                                       {"read_journal", l_read_journal},
+                                       {"save", l_save},
+                                       {"replace", l_replace},
+                                       {"adopt", l_adopt},
+                                       {"sha256", l_sha256},
+                                       {"random", l_random},
+                                       {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}
