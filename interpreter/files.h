@@ -40,6 +40,7 @@ struct files_filter {
   const char *name;              /* NULL, or a glob for the name alone, as of fnmatch(3) */
   double older_than, newer_than; /* modified before, after; infinities let all pass */
   uint64_t min_bytes;
+  bool flat; /* only the folder's own, not those of folders in it */
   size_t max;
 };
 /* Regular files under a folder, sorted by path. *cut: there are more than filter->max, or `stop` was set. */

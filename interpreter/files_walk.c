@@ -59,7 +59,7 @@ static int by_path(const void *a, const void *b) {
 bool files_walk(const struct files_filter *filter, atomic_bool *stop, struct file_list *list, bool *cut,
                 struct tree_errors *errors, struct error *error) {
   struct finder finder = {filter, list, false};
-  struct tree_walk walk = {.visit = find_visit, .data = &finder, .stop = stop};
+  struct tree_walk walk = {.visit = find_visit, .data = &finder, .flat = filter->flat, .stop = stop};
   if (!tree_walk(filter->under, &walk, error)) return false;
   if (list->count) qsort(list->files, list->count, sizeof *list->files, by_path);
   *errors = walk.errors;

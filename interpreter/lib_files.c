@@ -1,7 +1,7 @@
 /* raw.files: files of this machine, see files.h. All on threads of their own; `timeout` is in seconds, 10 by
  * default.
  *
- * walk{under=, name=, older_than=, newer_than=, min_bytes=, max=, timeout=}
+ * walk{under=, name=, older_than=, newer_than=, min_bytes=, flat=, max=, timeout=}
  *   → {files = {{path=, bytes=, modified=, dev=, ino=}…} by path, cut=, errors = {count=, first=}}
  * read{path=, max=1 MiB, keep="head"|"tail", timeout=} → {text=, cut=, bytes=}
  * stat(path) → {state="file"|"directory"|"symlink"|"other"|"absent", bytes=, modified=, mode=, uid=, gid=},
@@ -96,12 +96,13 @@ static int walk_push(lua_State *L, struct work *base) {
 static int l_walk(lua_State *L) {
   static const struct work_kind kind = {.run = walk_run, .push = walk_push, .clear = files_clear};
   lua_settop(L, 1);
-  options_check(L, 1, "under name older_than newer_than min_bytes max timeout");
+  options_check(L, 1, "under name older_than newer_than min_bytes flat max timeout");
   const char *under = options_path(L, 1, "under");
   const char *name = field_string(L, 1, "name", NULL, NULL);
   double timeout = files_timeout(L);
   struct files_filter filter = {.older_than = field_number(L, 1, "older_than", INFINITY),
                                 .newer_than = field_number(L, 1, "newer_than", -INFINITY)};
+  filter.flat = field_bool(L, 1, "flat", false);
   filter.min_bytes = (uint64_t)options_integer(L, 1, "min_bytes", 0, 0, INT64_MAX);
   filter.max = (size_t)options_integer(L, 1, "max", FILES_LIST_MAX, 1, FILES_LIST_MAX);
   struct files_work *work = work_new(L, sizeof *work, &kind);

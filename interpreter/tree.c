@@ -94,7 +94,7 @@ static bool walk_entry(struct level *level, int fd, const char *name, int depth)
   } else {
     struct tree_entry entry = {name, level->path->data, &info};
     go_on = level->walk->visit(level->walk->data, &entry);
-    if (go_on && S_ISDIR(info.st_mode)) go_on = enter(level, fd, name, &info, depth);
+    if (go_on && S_ISDIR(info.st_mode) && !level->walk->flat) go_on = enter(level, fd, name, &info, depth);
   }
   path_cut(level->path, len);
   return go_on;

@@ -29,6 +29,7 @@ struct tree_walk {
   /* Called for everything but the root, folders before what is in them; false ends the walk. */
   bool (*visit)(void *data, const struct tree_entry *entry);
   void *data;
+  bool flat;         /* only what lies in the root itself */
   atomic_bool *stop; /* looked at before every entry */
   struct tree_errors errors;
 };

@@ -84,9 +84,20 @@ function readers.size(value)
   return bytes, why
 end
 
+-- Options written into the list would be lost silently: `exec { "rm", "x", destructive = true }`.
+local function stray_key(list)
+  for key in pairs(list) do
+    if math.type(key) ~= "integer" or key < 1 or key > #list then return key end
+  end
+end
+
 function readers.strings(value)
+  if type(value) == "string" then return nil, 'a list of strings like { "df", "-h" }' end
   if type(value) ~= "table" then return nil, "a list of strings" end
-  local list = {}
+  local stray, list = stray_key(value), {}
+  if stray ~= nil then
+    return nil, ("a list of strings alone (%s has no place in it; options are a table of their own)"):format(values.describe(stray))
+  end
   for i, item in ipairs(value) do
     if type(item) == "number" then item = tostring(item) end
     if type(item) ~= "string" and not values.is_placeholder(item) and not values.is_secret(item) then
