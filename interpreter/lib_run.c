@@ -58,7 +58,7 @@ static int l_find(lua_State *L) {
 /* ---- The journal ---- */
 
 static int l_open_journal(lua_State *L) {
-  char reserve[PATH_MAX];
+  char reserve[RUNDIR_PATH_MAX + sizeof "/reserve"];
   struct error error = {0};
   const char *path = luaL_checkstring(L, 1);
   snprintf(reserve, sizeof reserve, "%s/reserve", open_run.path);
@@ -127,6 +127,12 @@ static bool write_file(const char *path, const struct buffer *text, struct error
   return ok;
 }
 
+/* The path of `name` in the run's folder, with a suffix. */
+static void run_path(lua_State *L, char path[PATH_MAX], const char *name, const char *suffix) {
+  if (snprintf(path, PATH_MAX, "%s/%s%s", open_run.path, name, suffix) >= PATH_MAX)
+    luaL_error(L, "the path is too long");
+}
+
 /* Writes the redacted text as `name`, over what is there when `replace`. */
 static int save(lua_State *L, bool replace) {
   char path[PATH_MAX], fresh[PATH_MAX];
@@ -135,8 +141,8 @@ static int save(lua_State *L, bool replace) {
   struct buffer clean = {0};
   const char *name = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &len);
   check_name(L, name);
-  snprintf(path, sizeof path, "%s/%s", open_run.path, name);
-  snprintf(fresh, sizeof fresh, "%s/%s.new", open_run.path, name);
+  run_path(L, path, name, "");
+  run_path(L, fresh, name, ".new");
   redact_apply(&clean, text, len);
   if (replace) unlink(fresh);
   bool ok = write_file(replace ? fresh : path, &clean, &error);
