@@ -4,6 +4,7 @@
  * handle Returns once the watchdog has said that it is armed: in its own session, the run's lock taken, its
  * journal on disk. Blocks the loop for WATCHDOG_ARM_SECONDS at most; it is called before the first effect.
  * handle:arm{{after=, index=}, …} → true   the levels that have not fired yet are now these
+ * handle:secret(name, value) → true         one more, or a fresher one; before the arm of a level that needs it
  * handle:fire(index) → true                 now
  * handle:stop(why) → true                   "resolved", "ack", "abort": nothing fires any more
  * handle:deliver() → true                   the outbox is the watchdog's from now on
@@ -193,6 +194,10 @@ static void check_levels(lua_State *L, int index, char *text, size_t size) {
 
 #define ARM_BYTES (4 + WATCHDOG_LEVELS * 32)
 
+static bool is_name(const char *name, size_t len) {
+  return len > 0 && strlen(name) == len && !strpbrk(name, "= \n");
+}
+
 /* A table of NAME = value strings; names as an environment has them. */
 static void check_pairs(lua_State *L, int options, const char *name) {
   if (lua_getfield(L, options, name) != LUA_TNIL) {
@@ -200,9 +205,7 @@ static void check_pairs(lua_State *L, int options, const char *name) {
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
       if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
         luaL_error(L, "%s: strings expected", name);
-      const char *key = lua_tostring(L, -2);
-      if (!*key || strlen(key) != lua_rawlen(L, -2) || strpbrk(key, "= \n"))
-        luaL_error(L, "%s: bad name", name);
+      if (!is_name(lua_tostring(L, -2), lua_rawlen(L, -2))) luaL_error(L, "%s: bad name", name);
     }
   }
   lua_pop(L, 1);
@@ -304,6 +307,17 @@ static int handle_arm(lua_State *L) {
   return 1;
 }
 
+static int handle_secret(lua_State *L) {
+  size_t name_len, len;
+  struct error error = {0};
+  struct handle *handle = check_handle(L);
+  const char *name = luaL_checklstring(L, 2, &name_len), *value = luaL_checklstring(L, 3, &len);
+  luaL_argcheck(L, is_name(name, name_len), 2, "bad name");
+  if (!say_pair(handle, "secret", name, value, len, &error)) return push_failure(L, &error);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
 static int handle_fire(lua_State *L) {
   char text[32];
   snprintf(text, sizeof text, "fire %d", (int)luaL_checkinteger(L, 2));
@@ -348,10 +362,11 @@ static int handle_detach(lua_State *L) {
 
 int luaopen_raw_watchdog(lua_State *L) {
   static const luaL_Reg functions[] = {{"start", l_start}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {
-      {"arm", handle_arm},         {"fire", handle_fire},      {"stop", handle_stop},
-      {"deliver", handle_deliver}, {"status", handle_status},  {"detach", handle_detach},
-      {"__gc", handle_detach},     {"__close", handle_detach}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"arm", handle_arm},         {"secret", handle_secret},
+                                     {"fire", handle_fire},       {"stop", handle_stop},
+                                     {"deliver", handle_deliver}, {"status", handle_status},
+                                     {"detach", handle_detach},   {"__gc", handle_detach},
+                                     {"__close", handle_detach},  {NULL, NULL}};
   luaL_newmetatable(L, HANDLE_TYPE);
   luaL_setfuncs(L, methods, 0);
   lua_pushvalue(L, -1);

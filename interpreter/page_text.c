@@ -32,6 +32,7 @@ static void read_secrets(struct buffer *secrets) {
 
 /* Walks "NAME LENGTH\nBYTES" to the one called `name`; NULL when it isn't there. */
 static const char *find_secret(const struct buffer *secrets, const char *name, size_t name_len, size_t *len) {
+  if (!secrets->data) return NULL;
   const char *at = secrets->data, *end = at + secrets->len;
   while (at < end) {
     const char *newline = memchr(at, '\n', (size_t)(end - at)), *blank = memchr(at, ' ', (size_t)(end - at));

@@ -46,6 +46,7 @@ struct watchdog {
   int count;
   struct job deliver;
   bool look_at_outbox; /* it may hold something and nobody else delivers it */
+  bool secrets_too_long; /* a secret was left out: nothing more can be armed */
   bool armed, stopped, ended;
 };
 

@@ -36,15 +36,45 @@ static bool take_env(struct watchdog *dog, char *rest, size_t len, struct error 
   return true;
 }
 
+/* Where the entry of secret `name` begins in what children read, and its length; NULL when there is none. */
+static char *find_secret(const struct buffer *secrets, const char *name, size_t name_len, size_t *len) {
+  if (!secrets->data) return NULL;
+  char *at = secrets->data, *end = at + secrets->len;
+  while (at < end) {
+    char *newline = memchr(at, '\n', (size_t)(end - at)), *blank = memchr(at, ' ', (size_t)(end - at));
+    *len = (size_t)(newline + 1 - at) + strtoul(blank + 1, NULL, 10);
+    if ((size_t)(blank - at) == name_len && memcmp(at, name, name_len) == 0) return at;
+    at += *len;
+  }
+  return NULL;
+}
+
+/* A secret that was given before is given anew: a level armed later may know a fresher one. */
+static void forget_secret(struct buffer *secrets, const char *name, size_t name_len) {
+  size_t len;
+  char *at = find_secret(secrets, name, name_len, &len);
+  if (!at) return;
+  memmove(at, at + len, (size_t)(secrets->data + secrets->len - (at + len)));
+  secrets->len -= len;
+}
+
+static bool too_long(struct error *error) {
+  return error_set(error, "limit", "the secrets are longer than %d bytes", WATCHDOG_SECRETS_BYTES);
+}
+
+/* What children can't be given leaves the configuration incomplete: the next arming says so. */
 static bool take_secret(struct watchdog *dog, char *rest, size_t len, struct error *error) {
   char *equals = memchr(rest, '=', len);
-  if (!equals) return error_set(error, "usage", "a secret is NAME=VALUE");
-  size_t value = len - (size_t)(equals + 1 - rest);
-  buffer_printf(&dog->secrets, "%.*s %zu\n", (int)(equals - rest), rest, value);
+  if (!equals || memchr(rest, ' ', (size_t)(equals - rest)) || memchr(rest, '\n', (size_t)(equals - rest)))
+    return error_set(error, "usage", "a secret is NAME=VALUE");
+  size_t name = (size_t)(equals - rest), value = len - name - 1;
+  forget_secret(&dog->secrets, rest, name);
+  buffer_printf(&dog->secrets, "%.*s %zu\n", (int)name, rest, value);
   buffer_append(&dog->secrets, equals + 1, value);
-  if (dog->secrets.len > WATCHDOG_SECRETS_BYTES)
-    return error_set(error, "limit", "the secrets are longer than %d bytes", WATCHDOG_SECRETS_BYTES);
-  return true;
+  if (dog->secrets.len <= WATCHDOG_SECRETS_BYTES) return true;
+  forget_secret(&dog->secrets, rest, name);
+  dog->secrets_too_long = true;
+  return too_long(error);
 }
 
 /* "1 900.000 2 1800.000" */
@@ -68,6 +98,7 @@ static bool take_arm(struct watchdog *dog, char *rest, size_t len, struct error 
   (void)len;
   int count = read_levels(rest, levels);
   if (count < 0) return error_set(error, "usage", "levels are 1 to %d, within a year", WATCHDOG_LEVELS);
+  if (dog->secrets_too_long) return too_long(error);
   if (!dog->self) return error_set(error, "usage", "no program to run");
   if (!watchdog_arm(dog, levels, count, error)) return false;
   watchdog_tell(dog, "armed %d", (int)getpid());

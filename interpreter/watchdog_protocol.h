@@ -5,7 +5,7 @@
  *
  *   self PATH             the runbook binary whose _escalate and _deliver are run
  *   env NAME=VALUE        one variable of the children's whole environment
- *   secret NAME=VALUE     for the children, never on disk; the value is exact bytes
+ *   secret NAME=VALUE     for the children, never on disk; the value is exact bytes. Again: a fresher one
  *   arm N SECONDS …       the levels that have not fired yet are now these; answered by "armed PID" or "error
  * WHY" fire N                level N is due now stop WHY              no level fires any more; WHY is
  * resolved, ack, abort … deliver               the outbox is the watchdog's from now on

@@ -250,6 +250,24 @@ def test_arming_again_replaces_what_has_not_fired(run):
     run.wait_end()
 
 
+def test_a_fresher_secret_replaces_an_older_one(run):
+    run.arm({1: SOON}, {"A": "1", "KEY": "old value", "B": "2 3\n4"})
+    run.say("secret KEY=new")
+    run.say("secret C=")
+    run.wait_for("delivered 1 script")
+    assert run.calls[0]["secrets"] == "A 1\n1B 5\n2 3\n4KEY 3\nnewC 0\n"
+
+
+def test_a_secret_left_out_is_not_armed_over(run):
+    run.arm({1: SOON}, {"A": "x" * 40000})
+    run.say("secret B=" + "x" * 40000)
+    assert run.hear() == "error limit the secrets are longer than 65536 bytes"
+    run.say(f"arm 1 {SOON}")
+    assert run.hear() == "error limit the secrets are longer than 65536 bytes"
+    run.wait_for("delivered 1 script")
+    assert run.calls[0]["secrets"] == "A 40000\n" + "x" * 40000
+
+
 def test_a_watchdog_never_armed_ends_with_its_interpreter(run):
     run.start().let_go()
     run.wait_end()
@@ -570,6 +588,7 @@ def test_secrets_are_in_no_file_and_no_process_listing(run, webhook):
     (["self /x", "arm 1"], "error usage levels are 1 to 16, within a year"),
     (["arm 1 1"], "error usage no program to run"),
     (["secret X=" + "x" * 65536], "error limit the secrets are longer than 65536 bytes"),
+    (["secret A B=1"], "error usage a secret is NAME=VALUE"),
     (["secret X"], "error usage a secret is NAME=VALUE"),
     (["env X"], "error usage a variable is NAME=VALUE"),
     ([b"\x00\xff"], "error usage unknown message ''"),
@@ -822,7 +841,7 @@ def test_raw_fire_stop_and_status(run, host):
 local handle = start { levels = { { after = 600, index = 1 }, { after = 700, index = 2 } }, env = { PATH = "/usr/bin:/bin" } }
 show(handle:fire(1))
 show(wait(handle, "delivered"))
-show(handle:arm { { after = 500, index = 2 }, { after = 800, index = 3 } })
+show(handle:secret("K", "v") and handle:arm { { after = 500, index = 2 }, { after = 800, index = 3 } })
 show(handle:stop("resolved"))
 task.sleep(0.3)
 show(handle:status())
