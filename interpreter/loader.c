@@ -69,7 +69,7 @@ static void load_stdlib(lua_State *L, const char *name) {
 /* lib_http.so and lib_pg.so: libcurl and libpq cost milliseconds to link, so they are opened when first asked
  * for. */
 static lua_CFunction open_module(lua_State *L, const char *name) {
-  char path[PATH_MAX], symbol[64];
+  char path[PATH_MAX + 64], symbol[64];
   snprintf(path, sizeof path, "%s/lib_%s.so", loader_libdir(), name);
   snprintf(symbol, sizeof symbol, "luaopen_raw_%s", name);
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
