@@ -1,0 +1,121 @@
+-- Which machine an effect acts on: this one, or with `on = "NAME"` one of the config. Families that act on machines
+-- (sysinfo, service, files, exec) register through machine.effect, so that place, refusals and by-hand commands are settled
+-- here once. Other machines' names are checked and shown; reaching them over ssh is not spoken yet, and said so.
+local blame = require "blame"
+local catalogue = require "catalogue"
+local outcome = require "outcome"
+local process = require "raw.process"
+local settings = require "settings"
+local sys = require "raw.sys"
+local text = require "raw.text"
+local values = require "values"
+
+local machine = {}
+
+-- Kept of each output stream of a child, in bytes.
+machine.OUTPUT_MAX = 1 << 20
+
+local found_name
+
+-- This machine's name, which stands in its effects' lines.
+function machine.own_name()
+  found_name = found_name or settings.host_name or sys.hostname() or "localhost"
+  return settings.host_name or found_name
+end
+
+-- Whether `on` means this machine; a machine of the config goes before our own name.
+function machine.is_here(on)
+  if on == nil or on == "" then return true end
+  return not settings.machines[on] and on == machine.own_name()
+end
+
+function machine.name(on) return machine.is_here(on) and machine.own_name() or tostring(on) end
+
+local function check_name(effect, on)
+  if values.is_placeholder(on) then blame.raise("%s: option 'on': the machine must be known before the run", effect) end
+  if machine.is_here(on) or settings.machines[on] then return end
+  blame.raise("%s: option 'on': the config's machines hold no '%s'%s", effect, on,
+    blame.hint(on, values.keys(settings.machines)))
+end
+
+-- nil and why, when an effect can't get there.
+local function reach(on)
+  if machine.is_here(on) then return true end
+  return outcome.failed("usage", "%s is another machine, and this version doesn't reach others over ssh: run it there", on)
+end
+
+-- The same by hand: the words as they are here, over ssh elsewhere.
+local function by_hand(on, words)
+  if machine.is_here(on) then return words end
+  local there = settings.machines[on] or {}
+  local line = text.shell_quote(words)
+  return { "ssh", tostring(there.ssh or on), there.sudo and "sudo -n " .. line or line }
+end
+
+local changes = { write = true, destructive = true }
+
+local function class_of(entry, call)
+  return type(entry.class) == "function" and entry.class(call) or entry.class
+end
+
+-- Why a change of this machine must be refused, or nil: the operator's own laptop is rarely what a runbook means.
+local function refusal(entry, call)
+  if settings.here or not machine.is_here(call.on) or not changes[class_of(entry, call)] then return nil end
+  return ("it changes this machine, %s: allow that with --here, or with here = true in the environment"):format(
+    machine.own_name())
+end
+
+local function here_only(f, refused)
+  return function(call, plan)
+    local ok, err = reach(call.on)
+    if not ok then return refused(err) end
+    return f(call, plan)
+  end
+end
+
+-- catalogue.effect for an effect on a machine: adds the option `on` and all that follows from it.
+function machine.effect(name, entry)
+  local check, command = entry.check, entry.command
+  entry.options = entry.options or {}
+  entry.options.on = { "string", "", "A machine of the config; empty: this one" }
+  entry.place = function(call) return machine.name(call.on) end
+  entry.refuses = function(call) return refusal(entry, call) end
+  entry.check = function(call)
+    check_name(name, call.on)
+    if check then check(call) end
+  end
+  entry.command = function(call) return by_hand(call.on, command(call)) end
+  entry.run = here_only(entry.run, function(err) return nil, err end)
+  if entry.preview then
+    entry.preview = here_only(entry.preview, function(err) return { text = err.message, size = 0, impossible = err.message } end)
+  end
+  return catalogue.effect(name, entry)
+end
+
+-- Runs a child in the environment that children get, with `spec.env` laid over it. As raw.process.run.
+function machine.run(spec)
+  local env = values.copy_shallow(settings.environment)
+  for name, value in pairs(spec.env or {}) do env[name] = value end
+  return process.run { argv = spec.argv, env = env, cwd = spec.cwd, stdin = spec.stdin, timeout = spec.timeout,
+                       keep = spec.keep, max_output = machine.OUTPUT_MAX }
+end
+
+-- The first line of a child's text that says something, for messages; cut.
+function machine.first_line(output)
+  local line = (output or ""):match "[^\r\n]*%S[^\r\n]*" or ""
+  return #line > 200 and line:sub(1, 200) .. "…" or line
+end
+
+-- Checks a path from the root without `..`, and returns it without needless slashes and dots.
+function machine.path(effect, what, path)
+  if values.is_placeholder(path) then return path end
+  if path:sub(1, 1) ~= "/" then blame.raise("%s: %s: a path from the root expected, got %q", effect, what, path) end
+  local parts = {}
+  for part in path:gmatch "[^/]+" do
+    if part == ".." then blame.raise("%s: %s: '..' is refused: write where it leads (%s)", effect, what, path) end
+    if part ~= "." then parts[#parts + 1] = part end
+  end
+  return "/" .. table.concat(parts, "/")
+end
+
+return machine
