@@ -9,12 +9,15 @@ local outcome = require "outcome"
 local state = require "effects.docker_state"
 local stats = require "effects.docker_stats"
 local stream = require "effects.docker_stream"
+local tasks = require "tasks"
 local values = require "values"
 
 -- Of its output, the newest bytes up to this many are kept.
 local OUTPUT_MAX = 1 << 20
 -- A container with a memory limit must have this many bytes free below it: one more process there may be its end.
 local HEADROOM = 64 << 20
+-- The output ends a moment before the engine knows the exit code; it is asked again after this many seconds.
+local CODE_SECONDS = 0.02
 -- What a shell says of a program that can't be run, and how runc says it on the output.
 local NOT_RUNNABLE = { [126] = true, [127] = true }
 local RUNC_SAYS = "^OCI runtime exec failed: "
@@ -62,16 +65,25 @@ local function create(it, call, id)
   return made and made.Id, err
 end
 
--- Carries it out: { output =, cut =, code =, late =, why = }, or nil and an error when it never began.
+local function exit_code(it, path)
+  while true do
+    local told, err = it:get(path .. "/json")
+    if not told then return nil, err or { kind = "missing", message = "the engine forgot the exit code" } end
+    if not told.Running then return told.ExitCode end
+    if tasks.now() >= it.ends then return nil, { kind = "timeout", message = "its output ended, and it did not" } end
+    tasks.sleep(CODE_SECONDS)
+  end
+end
+
+-- Carries it out: { output =, cut =, code =, err = }, or nil and an error when it never began.
 local function start(it, id)
   local path = engine.path("/exec/%s", id)
   local reply, err = it:request("POST", path .. "/start", { json = { Detach = false, Tty = false }, max_body = OUTPUT_MAX,
                                 keep = "tail" })
   if not reply then return { err = err, output = stream.split "" } end
   if reply.status >= 400 then return nil, engine.problem(reply) end
-  local told, problem = it:get(path .. "/json")
-  return { output = stream.read(reply, false, true), cut = reply.cut or false, code = told and told.ExitCode,
-           err = not told and (problem or { kind = "missing", message = "the engine forgot the exit code" }) or nil }
+  local code, problem = exit_code(it, path)
+  return { output = stream.read(reply, false, true), cut = reply.cut or false, code = code, err = problem }
 end
 
 local function expected(call, code)

@@ -4,31 +4,38 @@ local stream = {}
 
 -- No piece of the engine's is longer, in bytes: it copies by 32 KB, and cuts log lines at 16 KB.
 local PIECE_MAX = 1 << 20
+-- Streams: standard output, standard error, and what the engine itself says of a failure.
+local ERROR, SYSTEM_ERROR = 2, 3
 
 local function header(body, at)
   if at + 7 > #body then return nil end
   local which, a, b, c, length = (">BBBBI4"):unpack(body, at)
-  if which > 2 or a ~= 0 or b ~= 0 or c ~= 0 or length > PIECE_MAX then return nil end
+  if which < 1 or which > SYSTEM_ERROR or a ~= 0 or b ~= 0 or c ~= 0 or length > PIECE_MAX then return nil end
   return which, length
 end
 
--- Whether headers follow each other from `at` to the end; the last piece may be cut.
-local function chained(body, at)
-  while at + 7 <= #body do
+-- Whether headers follow each other from `at` exactly to the end. `dead` remembers from where they don't, so that a text
+-- full of imitations costs no more than one look at each.
+local function chained(body, at, dead)
+  local passed = {}
+  while at <= #body and not dead[at] do
+    passed[#passed + 1] = at
     local _, length = header(body, at)
-    if not length then return false end
+    if not length then break end
     at = at + 8 + length
   end
-  return true
+  if at == #body + 1 then return true end
+  for _, place in ipairs(passed) do dead[place] = true end
+  return false
 end
 
 -- Where the first whole piece of a tail begins.
 local function first_piece(body)
-  local at = 1
+  local at, dead = 1, {}
   while true do
-    at = body:find("[\0\1\2]\0\0\0", at)
+    at = body:find("[\1-\3]\0\0\0", at)
     if not at then return #body + 1 end
-    if chained(body, at) then return at end
+    if chained(body, at, dead) then return at end
     at = at + 1
   end
 end
@@ -42,7 +49,7 @@ function stream.split(body, is_tail)
     if not which then break end
     local piece = body:sub(at + 8, at + 7 + length)
     both[#both + 1] = piece
-    local own = which == 2 and err or out
+    local own = which >= ERROR and err or out
     own[#own + 1] = piece
     at = at + 8 + length
   end
