@@ -5,8 +5,7 @@
 #include <jansson.h>
 #include <lua.h>
 #include "error.h"
-
-#define JSON_DEPTH_MAX 200 /* nested tables; deeper is an error, and so is a cycle */
+#include "jsontext.h"
 
 /* The value at `index` as JSON, or NULL and `error` (kind usage). A table with keys 1..n, or marked by
  * json.list, is an array; other tables need string keys. `exact` keeps every Lua value: strings that aren't

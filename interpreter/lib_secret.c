@@ -1,10 +1,13 @@
 /* raw.secret: registering secrets for redaction.
  *
- * add(name, value) → true | nil, error      redact(text), restore(text) → text      hash(name, salt) → hex | nil
+ * add(name, value) → true | nil, error      redact(text) → text      restore(text) → text, whether nothing stayed masked
+ * quote(text) → redacted so that restore gives back the very text, whatever marks it imitates (for foreign text)
+ * hash(name) → "SALT:HASH" | nil            matches(name, hash) → boolean: is it still the value the hash was made of?
  * file(path) → value | nil, error           a secret's file: one trailing newline is dropped
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
 #include <lauxlib.h>
@@ -22,23 +25,47 @@ static int l_add(lua_State *L) {
   return 1;
 }
 
-static int through(lua_State *L, void (*change)(struct buffer *, const char *, size_t)) {
-  size_t len;
-  struct buffer out = {0};
-  const char *text = luaL_checklstring(L, 1, &len);
-  change(&out, text, len);
-  lua_pushlstring(L, out.data ? out.data : "", out.len);
-  buffer_free(&out);
+static int push_text(lua_State *L, struct buffer *text) {
+  lua_pushlstring(L, text->data ? text->data : "", text->len);
+  buffer_free(text);
   return 1;
 }
 
-static int l_redact(lua_State *L) { return through(L, redact_apply); }
-static int l_restore(lua_State *L) { return through(L, redact_restore); }
+static int l_redact(lua_State *L) {
+  size_t len;
+  struct buffer out = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  redact_apply(&out, text, len);
+  return push_text(L, &out);
+}
+
+static int l_quote(lua_State *L) {
+  size_t len;
+  struct buffer out = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  redact_quote(&out, text, len);
+  return push_text(L, &out);
+}
+
+static int l_restore(lua_State *L) {
+  size_t len;
+  struct buffer out = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  bool all = redact_restore(&out, text, len);
+  push_text(L, &out);
+  lua_pushboolean(L, all);
+  return 2;
+}
 
 static int l_hash(lua_State *L) {
-  char hash[65];
-  if (!redact_hash(luaL_checkstring(L, 1), luaL_checkstring(L, 2), hash)) return 0;
-  lua_pushstring(L, hash);
+  struct buffer out = {0};
+  const char *name = luaL_checkstring(L, 1);
+  if (!redact_hash(&out, name)) return 0;
+  return push_text(L, &out);
+}
+
+static int l_matches(lua_State *L) {
+  lua_pushboolean(L, redact_matches(luaL_checkstring(L, 1), luaL_checkstring(L, 2)));
   return 1;
 }
 
@@ -47,30 +74,50 @@ static int open_regular(const char *path, struct error *error) {
   struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return error_set_code(error, errno, path), -1;
-  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= REDACT_MAX) return fd;
-  error_set(error, "usage", "%s: a regular file of at most %d bytes expected", path, REDACT_MAX);
+  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) return fd;
+  error_set(error, "usage", "%s: a regular file expected", path);
   close(fd);
   return -1;
 }
 
+/* All of it, up to one byte more than a secret may have: the size of a file in /proc is not its length. */
+static bool read_secret(int fd, const char *path, struct buffer *value, struct error *error) {
+  char block[4096];
+  ssize_t count;
+  while ((count = read(fd, block, sizeof block)) != 0 && value->len <= REDACT_MAX) {
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return error_set_code(error, errno, path);
+    buffer_append(value, block, (size_t)count);
+  }
+  explicit_bzero(block, sizeof block);
+  if (value->len > REDACT_MAX) return error_set(error, "limit", "%s: more than %d bytes", path, REDACT_MAX);
+  return true;
+}
+
+static void drop_line_end(struct buffer *value) {
+  if (value->len && value->data[value->len - 1] == '\n') value->len--;
+  if (value->len && value->data[value->len - 1] == '\r') value->len--;
+}
+
 static int l_file(lua_State *L) {
-  char block[REDACT_MAX];
   struct error error = {0};
+  struct buffer value = {0};
   const char *path = luaL_checkstring(L, 1);
   int fd = open_regular(path, &error);
   if (fd < 0) return push_failure(L, &error);
-  ssize_t count = read(fd, block, sizeof block);
-  if (count < 0) error_set_code(&error, errno, path);
+  bool well = read_secret(fd, path, &value, &error);
   close(fd);
-  if (count < 0) return push_failure(L, &error);
-  if (count > 0 && block[count - 1] == '\n') count--;
-  lua_pushlstring(L, block, (size_t)count);
-  return 1;
+  drop_line_end(&value);
+  lua_pushlstring(L, value.data ? value.data : "", value.len);
+  if (value.data) explicit_bzero(value.data, value.cap);
+  buffer_free(&value);
+  return well ? 1 : push_failure(L, &error);
 }
 
 int luaopen_raw_secret(lua_State *L) {
-  static const luaL_Reg functions[] = {{"add", l_add},   {"redact", l_redact}, {"restore", l_restore},
-                                       {"hash", l_hash}, {"file", l_file},     {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"add", l_add},         {"redact", l_redact}, {"quote", l_quote},
+                                       {"restore", l_restore}, {"hash", l_hash},     {"matches", l_matches},
+                                       {"file", l_file},       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }
