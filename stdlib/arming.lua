@@ -32,7 +32,7 @@ end
 local function prepare_pages(levels)
   for _, level in ipairs(levels) do
     raw_run.replace(("escalation/page-%d.json"):format(level.index), json.encode({
-      requests = backends.built_in_requests(level.index) }))
+      requests = json.list(backends.built_in_requests(level.index)) }))
   end
 end
 
@@ -41,7 +41,7 @@ function arming.start(host)
   local after = duration.parse(run.config.escalate_after or DEFAULT_AFTER)
   local first = { { index = 1, after = from_now(after) } }
   local ok, why = pcall(prepare_pages, first)
-  if not ok then error({ refused = "the escalation can't be armed: " .. tostring(why) }, 0) end
+  if not ok then error({ refused = "the escalation can't be armed: " .. (type(why) == "table" and why.usage or tostring(why)) }, 0) end
   local err
   handle, err = require("raw.watchdog").start { run_path = run.path, self = host.program, levels = first,
     secrets = secrets.all(), env = arming.child_environment(host) }
@@ -89,14 +89,16 @@ end
 
 ------------------------------------------------------------- The run's end --
 
+-- What became of the page, in words that never call it done before the service took it.
 local function wait_for_delivery()
   local limit = tasks.now() + DELIVERY_SECONDS
-  while tasks.now() < limit do
+  while backends.can_page() and tasks.now() < limit do
     local status = handle:status()
     if #status.delivered > 0 then return "the on-call engineer was paged" end
-    if #status.failed > 0 or not status.alive then break end
+    if not status.alive then break end
     tasks.sleep(0.05)
   end
+  if not backends.can_page() then return "the page is NOT DELIVERED: no pager is configured" .. backends.contacts() end
   return "the page is NOT DELIVERED yet; the watchdog keeps trying" .. backends.contacts()
 end
 

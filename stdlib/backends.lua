@@ -53,6 +53,8 @@ function backends.contacts()
   return list and #list > 0 and "; call: " .. table.concat(list, ", ") or ""
 end
 
+function backends.can_page() return run.config.pager ~= nil end
+
 -- What the operator must know before relying on the escalation.
 function backends.warning()
   if not run.config.pager then

@@ -87,10 +87,11 @@ local function act_on(act, do_it, plan)
     journal.outcome(act, "unknown", { why = "interrupted: may have run" }, ms)
     error(fields, 0)
   end
-  if fields and fields.ok ~= false then
-    fields.ok = true
-    journal.outcome(act, "ok", fields, ms)
-    return result.new(act.entry, act.line, "ok", fields)
+  if fields and (fields.ok ~= false or act.class == "notify") then
+    local status = fields.ok == false and "not_well" or "ok" -- what could not be told yet waits, and is not done
+    fields.ok = fields.ok ~= false
+    journal.outcome(act, status, fields, ms)
+    return result.new(act.entry, act.line, status, fields)
   end
   err = err or { kind = "failed", message = fields.why or "it did not succeed" }
   local late = err.kind == "timeout" or err.kind == "reset"

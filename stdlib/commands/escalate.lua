@@ -11,6 +11,8 @@ local tasks = require "tasks"
 
 -- All of a level is in the outbox, some of it undelivered: the watchdog goes on with _deliver.
 local EXIT_QUEUED = 75
+-- Nobody could be told: no pager is configured.
+local EXIT_NOBODY = 69
 
 local function read(path)
   local text, err = files.read { path = path, max = 16 << 20 }
@@ -21,6 +23,7 @@ end
 -- Puts the run's state back as far as a level needs it: config, parameters, what was found.
 local function restore(folder, host)
   run.path, run.id = folder, folder:match "([^/]+)$"
+  raw_run.adopt(folder)
   run.manifest = assert(json.decode(read(folder .. "/source/manifest.json")))
   run.file = run.manifest.file
   run.config = {}
@@ -67,5 +70,6 @@ return function(arguments, options, host, command)
   if not run.levels[level] then error("the script declares no level " .. tostring(level), 0) end
   run.acted = true
   require("words.escalation").carry_out(level)
+  if not require("backends").can_page() then return EXIT_NOBODY end
   return require("outbox").undelivered > 0 and EXIT_QUEUED or 0
 end

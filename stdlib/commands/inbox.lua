@@ -1,4 +1,5 @@
 -- runbook ack|abort RUN: a word to a run from another process: a file of its own in the run's inbox.
+local files = require "raw.files"
 local json = require "raw.json"
 local raw_run = require "raw.run"
 local tasks = require "tasks"
@@ -16,8 +17,8 @@ return function(arguments, _, host, command)
     return 2
   end
   local name = ("%d-%s.json"):format(math.floor(tasks.wall() * 1000), command)
-  local ok, problem = raw_run.save_in(found.path, "inbox/" .. name, json.encode {
-    action = command, by = host.getenv "USER" or "unknown", at = tasks.wall() })
+  local ok, problem = files.write { path = found.path .. "/inbox/" .. name, mode = 384, text = json.encode {
+    action = command, by = host.getenv "USER" or "unknown", at = tasks.wall() } }
   if not ok then
     tty.write(2, ("runbook: %s\n"):format(problem.message))
     return 70

@@ -26,6 +26,7 @@ local function tell(step, args)
     if not told or one.delivered then told = one end
   end
   if not told then
+    outbox.keep(step, args, key)
     return { ok = false, delivered = false, why = ("not delivered: no %s is configured%s"):format(
       step == "page" and "pager" or step == "incident" and "incident backend" or "chat", backends.contacts()) }
   end

@@ -1,0 +1,230 @@
+"""Laws 8 and 12 through the command line: whatever state the interpreter is in, the on-call engineer is paged once, in
+time, with the findings so far. PagerDuty and Slack are imitated, the watchdog and the network are real."""
+
+import os
+import signal
+import time
+
+import pytest
+
+AFTER = 2          # seconds until the level in these runbooks
+GRACE = 15         # how much later a page may be seen: sanitized builds on a busy machine
+CONFIG = """
+return {
+  pager = { "pagerduty", routing_key = secret "PAGERDUTY_KEY", url = "%s" },
+  chat = { "slack", token = secret "SLACK_TOKEN", url = "%s" },
+  incident = { "webhook", url = "%s" },
+  contacts = { "on-call: +49 30 1234567" },
+}
+"""
+HEAD = """
+runbook { title = "API Down", severity = "critical" }
+escalation("2s", function(run)
+  local page = escalate.page { summary = run.headline, severity = run.severity, details = run.findings }
+  escalate.notify { to = "#team-lead", text = run.report }
+  local channel = escalate.channel { name = "inc-" .. run.id, topic = run.headline }
+  escalate.incident { title = run.title, severity = run.severity, channel = channel, page = page }
+end)
+local look = probe("Health", function() check("the API answers", http.get("http://127.0.0.1:1/"), { fault = "down" }) end)
+look()
+"""
+
+
+@pytest.fixture
+def people(sandbox, pagerduty, slack, webhook):
+    """A config that knows whom to tell."""
+    sandbox.write("runbook.config.lua", CONFIG % (pagerduty.url, slack.url + "/api", webhook.url))
+    sandbox.env.update(PAGERDUTY_KEY=pagerduty.routing_key, SLACK_TOKEN=slack.token)
+    slack.channel("team-lead")
+    return pagerduty
+
+
+def wait_for(condition, seconds=AFTER + GRACE):
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def paged(pagerduty):
+    """The one alert that is open; more than one page is a failure."""
+    assert wait_for(lambda: pagerduty.alerts), "nobody was paged"
+    time.sleep(0.5)
+    assert len(pagerduty.alerts) == 1 and all(alert["opened"] == 1 for alert in pagerduty.alerts.values())
+    return next(iter(pagerduty.alerts.values()))["events"][0]
+
+
+def start(sandbox, script):
+    sandbox.write("down.lua", HEAD + script)
+    began = time.monotonic()
+    return sandbox.start("runbook", "run", "down.lua"), began
+
+
+def test_an_unresolved_end_pages_at_once_and_does_every_step(runbook, sandbox, people, slack, webhook):
+    sandbox.write("down.lua", HEAD + 'return unresolved "nothing helped"')
+    result = runbook("run", "down.lua")
+    assert result.code == 1, result
+    event = paged(people)
+    assert "the API answers" in event["payload"]["summary"]
+    assert "the on-call engineer was paged" in result.stdout, result
+    assert wait_for(lambda: webhook.requests)
+    assert any("inc-" in request.body.decode() for request in slack.requests if "create" in request.path)
+    assert any("API Down" in text for text in slack.texts("team-lead"))
+    assert result.events("escalation.armed") and result.events("escalation.fired")
+
+
+def test_a_waiting_prompt_does_not_hold_the_page_back(runbook_tty, sandbox, people):
+    sandbox.write("down.lua", HEAD + 'confirm("restart it?", { within = "60s" })\nreturn unresolved "no"')
+    terminal = runbook_tty("run", "down.lua")
+    terminal.expect("yes or no")
+    event = paged(people)
+    assert event["dedup_key"].startswith("runbook/")
+    terminal.sendline("no")
+    assert terminal.finish().code == 1
+    paged(people)
+
+
+@pytest.mark.parametrize("script", [
+    "while true do end",
+    "while true do pcall(function() while true do end end) end",
+    'return ("a"):rep(40):find(("a*"):rep(40) .. "b")',
+    'wait_until("never", { within = "60s", every = "1s" }, function() return false end)',
+], ids=["spins", "spins behind pcall", "stuck in C", "waits"])
+def test_a_busy_interpreter_is_paged_around(sandbox, people, script):
+    process, began = start(sandbox, script)
+    event = paged(people)
+    assert time.monotonic() - began >= AFTER - 0.5
+    assert "the API answers" in event["payload"]["summary"]
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_dead_or_stopped_interpreter_is_paged_around(sandbox, people, number):
+    process, _ = start(sandbox, 'wait_until("never", { within = "60s", every = "1s" }, function() return false end)')
+    assert wait_for(lambda: sandbox.runs() and os.path.exists(sandbox.runs()[-1] + "/journal.jsonl")
+                    and "escalation.armed" in open(sandbox.runs()[-1] + "/journal.jsonl").read())
+    time.sleep(0.3)
+    process.send_signal(number)
+    event = paged(people)
+    assert "the API answers" in event["payload"]["summary"]
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("broken", [
+    'if run.findings then error "broken" end',
+    "while true do end",
+    "escalate.page { summary = run.nothing.at.all }",
+])
+def test_a_broken_level_brings_the_built_in_page(sandbox, people, broken):
+    """The rehearsal must pass, so these break only where findings exist, which is in the real thing."""
+    script = HEAD.replace("local page =", "if #run.findings > 0 then " + broken + " end\n  local page =")
+    sandbox.write("down.lua", script + 'wait_until("never", { within = "90s" }, function() return false end)')
+    process = sandbox.start("runbook", "run", "down.lua")
+    assert wait_for(lambda: people.alerts, 80 if "while" in broken else AFTER + GRACE)
+    event = paged(people)
+    assert "the API answers" in str(event["payload"])
+    process.kill()
+    process.wait()
+
+
+def test_a_level_that_fails_its_rehearsal_is_refused(runbook, sandbox, people):
+    sandbox.write("down.lua", HEAD.replace("local page =", "error 'typo'\n  local page ="))
+    result = runbook("run", "down.lua")
+    assert result.code == 6 and "rehearsal" in result.stderr, result
+    assert not people.alerts
+
+
+def test_a_missing_secret_is_refused_before_the_first_probe(runbook, sandbox, people):
+    del sandbox.env["PAGERDUTY_KEY"]
+    sandbox.write("down.lua", HEAD)
+    result = runbook("run", "down.lua")
+    assert result.code == 6 and "PAGERDUTY_KEY" in result.stderr, result
+    assert not result.events("probe.started")
+
+
+def test_resolved_in_time_pages_nobody(runbook, sandbox, people, http_faults):
+    sandbox.write("down.lua", HEAD + 'return resolved "fine again"')
+    assert runbook("run", "down.lua").code == 0
+    time.sleep(AFTER + 1)
+    assert not people.requests
+
+
+def test_resolved_after_the_page_resolves_it(runbook, sandbox, people):
+    sandbox.write("down.lua", HEAD + 'wait_until("x", { within = "6s", every = "1s" }, function() return false end)\n'
+                                     'return resolved "fine again"')
+    result = runbook("run", "down.lua")
+    assert result.code == 0, result
+    assert [alert["status"] for alert in people.alerts.values()] == ["resolved"]
+
+
+def test_an_acknowledgement_stops_the_later_level(runbook, sandbox, people):
+    process, _ = start(sandbox, 'wait_until("never", { within = "8s", every = "1s" }, function() return false end)')
+    assert wait_for(lambda: sandbox.runs() and "escalation.armed" in open(sandbox.runs()[-1] + "/journal.jsonl").read())
+    assert runbook("ack", "last").code == 0
+    time.sleep(AFTER + 1)
+    assert not people.alerts
+    process.kill()
+    process.wait()
+
+
+def test_ctrl_c_leaves_the_escalation_armed(runbook_tty, sandbox, people):
+    sandbox.write("down.lua", HEAD + 'wait_until("never", { within = "60s" }, function() return false end)')
+    terminal = runbook_tty("run", "down.lua")
+    terminal.expect("Health")
+    time.sleep(0.2)
+    terminal.interrupt()
+    result = terminal.finish()
+    assert result.code == 4 and "runbook ack" in result.stdout and "runbook abort" in result.stdout, result
+    paged(people)
+
+
+def test_without_a_pager_a_page_is_never_called_done(runbook, sandbox):
+    sandbox.write("runbook.config.lua", 'return { contacts = { "on-call: +49 30 1234567" } }')
+    sandbox.write("down.lua", HEAD + 'return unresolved "nothing helped"')
+    result = runbook("run", "down.lua")
+    assert result.code == 1 and "NOT DELIVERED" in result.stdout and "+49 30 1234567" in result.stdout, result
+
+
+@pytest.mark.parametrize("failure", ["429", "500", "refused", "timeout after success"])
+def test_a_failing_pager_is_tried_again(runbook, sandbox, people, failure):
+    if failure == "429":
+        people.fail_next(1, status=429, retry_after=1)
+    elif failure == "500":
+        people.fail_next(2, status=500)
+    elif failure == "refused":
+        people.stop()
+    else:
+        people.timeout_after_success(1)
+    sandbox.write("down.lua", HEAD + 'return unresolved "nothing helped"')
+    result = runbook("run", "down.lua")
+    assert result.code == 1
+    if failure == "refused":
+        assert not people.alerts and "NOT DELIVERED" in result.stdout, result
+        people.start()
+    assert wait_for(lambda: people.alerts, 45)
+    paged(people)
+
+
+def test_slack_refusals_in_a_200_are_failures(runbook, sandbox, people, slack):
+    slack.error_next("not_in_channel", method="chat.postMessage")
+    sandbox.write("down.lua", HEAD + 'return unresolved "nothing helped"')
+    result = runbook("run", "down.lua")
+    paged(people)
+    assert not slack.texts("team-lead")
+    outbox = os.path.join(result.run_dir, "outbox")
+    assert wait_for(lambda: any("not_in_channel" in open(os.path.join(outbox, name)).read()
+                                for name in os.listdir(outbox)))
+
+
+def test_no_secret_in_the_run_directory(runbook, sandbox, people, slack):
+    sandbox.write("down.lua", HEAD + 'return unresolved "nothing helped"')
+    result = runbook("run", "down.lua")
+    paged(people)
+    for folder, _, names in os.walk(result.run_dir):
+        for name in names:
+            data = open(os.path.join(folder, name), "rb").read()
+            assert people.routing_key.encode() not in data and slack.token.encode() not in data, name
