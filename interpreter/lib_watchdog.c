@@ -1,16 +1,18 @@
 /* raw.watchdog: the incident's clock in another process.
  *
- * start{run_path=, self=, levels={{after=seconds, index=1}, …}, secrets={NAME=value}, env={NAME=value}} →
- * handle Returns once the watchdog has said that it is armed: in its own session, the run's lock taken, its
- * journal on disk. Blocks the loop for WATCHDOG_ARM_SECONDS at most; it is called before the first effect.
- * handle:arm{{after=, index=}, …} → true   the levels that have not fired yet are now these
- * handle:secret(name, value) → true         one more, or a fresher one; before the arm of a level that needs it
- * handle:fire(index) → true                 now
- * handle:stop(why) → true                   "resolved", "ack", "abort": nothing fires any more
- * handle:deliver() → true                   the outbox is the watchdog's from now on
- * handle:status() → {alive=, pid=, fired={1, …}, delivered={…}, failed={…}, stopped=why}
- * handle:detach()                           lets go; the watchdog goes on. Collecting the handle does the
- * same.
+ *   start{run_path=, self=, levels={{after=seconds, index=1}, ...}, secrets={NAME=value}, env={NAME=value}}
+ *     returns a handle once the watchdog has said that it is armed: in its own session, the run's lock taken,
+ *     its journal on disk. Blocks the loop for WATCHDOG_ARM_SECONDS at most, before the first effect.
+ *
+ *   handle:arm{{after=, index=}, ...}  the levels that have not fired yet are now these
+ *   handle:secret(name, value)         one more, or a fresher one; before the arm of a level that needs it
+ *   handle:fire(index)                 now
+ *   handle:stop(why)                   "resolved", "ack", "abort": nothing fires any more
+ *   handle:deliver()                   the outbox is the watchdog's from now on
+ *   handle:status()                    {alive=, pid=, fired={1, ...}, delivered={...}, failed={...}, stopped=why}
+ *   handle:detach()                    lets go; the watchdog goes on. Collecting the handle does the same.
+ *
+ * All but status and detach return true, or nil and an error.
  */
 #include <errno.h>
 #include <fcntl.h>

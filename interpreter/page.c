@@ -7,7 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 #include <curl/curl.h>
-#include "watchdog_protocol.h"
 
 struct page {
   const char *rundir;

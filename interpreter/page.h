@@ -1,12 +1,12 @@
 /* The built-in page: what goes out when the script's own escalation has failed. Without Lua, from a file
- * prepared while all was well.
+ * prepared while all was well, RUNDIR/escalation/page-LEVEL.json:
  *
- * RUNDIR/escalation/page-LEVEL.json is
- *   {"requests": [{"backend": "pagerduty" | "slack" | "webhook", "url": …, "headers": {…}, "body": {…},
- * "timeout": 10, "connect_to": "HOST:PORT"}]} In any string ⟦NAME:plain⟧ stands for a secret, read from
- * descriptor 3 (watchdog_protocol.h), and ⟦findings⟧ for what the run's journal says is wrong. Both are put
- * in once: what they bring is not looked at again. `connect_to` (optional) is the config's `hosts` entry: the
- * real name at another address.
+ *   {"requests": [{"backend": "pagerduty" | "slack" | "webhook", "url": "...", "headers": {...},
+ *                  "body": {...}, "timeout": 10, "connect_to": "HOST:PORT"}]}
+ *
+ * In any string ⟦NAME:plain⟧ stands for a secret, read from descriptor 3 (watchdog_protocol.h), and ⟦findings⟧
+ * for what the run's journal says is wrong. Both are put in once: what they bring is not looked at again.
+ * `connect_to` (optional) is the config's `hosts` entry: the real name at another address.
  *
  * Requests are sent in rounds, so that one that hangs doesn't keep the others from going out. What was
  * delivered is noted in escalation/page-LEVEL.done, a request's number a line, and not sent again; what
@@ -18,12 +18,7 @@
 #include <jansson.h>
 #include "buffer.h"
 #include "error.h"
-
-/* Exit codes. */
-#define PAGE_DELIVERED 0
-#define PAGE_FAILED 1
-#define PAGE_USAGE 2
-#define PAGE_NOTHING_CONFIGURED 3
+#include "watchdog_protocol.h"
 
 #define PAGE_BUDGET_SECONDS 50.0 /* below WATCHDOG_CHILD_SECONDS, after which the watchdog kills us */
 #define PAGE_ROUNDS 3

@@ -5,7 +5,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include "page.h"
-#include "watchdog_protocol.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 /* The leak checker wants to trace us, which a process that is not dumpable refuses. */

@@ -3,7 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 #include "page.h"
-#include "watchdog_protocol.h"
 
 #define MARK_BEGIN "\xe2\x9f\xa6" /* ⟦ */
 #define MARK_END "\xe2\x9f\xa7"   /* ⟧ */

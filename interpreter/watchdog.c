@@ -180,8 +180,6 @@ static void script_ended(struct watchdog *dog, struct level *level, int code, co
   }
 }
 
-#define PAGE_NOTHING_CONFIGURED 3 /* page.h */
-
 static void page_ended(struct watchdog *dog, struct level *level, int code, const char *why) {
   bool nobody = code == PAGE_NOTHING_CONFIGURED;
   if (code == 0) {

@@ -45,7 +45,7 @@ struct watchdog {
   struct level levels[WATCHDOG_LEVELS];
   int count;
   struct job deliver;
-  bool look_at_outbox; /* it may hold something and nobody else delivers it */
+  bool look_at_outbox;   /* it may hold something and nobody else delivers it */
   bool secrets_too_long; /* a secret was left out: nothing more can be armed */
   bool armed, stopped, ended;
 };
@@ -61,8 +61,8 @@ void watchdog_tell(struct watchdog *dog, const char *format, ...) __attribute__(
 /* The interpreter has ended or let go. */
 void watchdog_gone(struct watchdog *dog);
 
-/* Replaces all levels that have not fired: those keep their state. False with `error` when the journal
- * refuses. */
+/* Replaces the levels that have not fired; those that have keep their state. False with `error` when the
+ * journal refuses or the escalation was stopped. */
 bool watchdog_arm(struct watchdog *dog, const struct level *levels, int count, struct error *error);
 /* Nothing fires any more. What children are at is not cut short; what is still to be retried is dropped. */
 void watchdog_stop(struct watchdog *dog, const char *why);

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 
 import pytest
 
@@ -557,7 +558,8 @@ def test_secrets_are_in_no_file_and_no_process_listing(run, webhook):
     run.requests(webhook_request(webhook, "/status"), {"backend": "slack", "url": webhook.url, "body": {},
                                                        "headers": {"Authorization": "Bearer ⟦SLACK_TOKEN:plain⟧"}})
     webhook.timeout_next(2)
-    run.arm({1: SOON}, SECRETS)
+    secrets = {name: f"{name}-{uuid.uuid4()}" for name in SECRETS}  # nobody else's tests have these
+    run.arm({1: SOON}, secrets)
     seen = b""
     end = time.monotonic() + 4
     while time.monotonic() < end:
@@ -575,7 +577,8 @@ def test_secrets_are_in_no_file_and_no_process_listing(run, webhook):
             if name != "calls.jsonl":  # the fake binary's own
                 with open(os.path.join(folder, name), "rb") as file:
                     seen += file.read()
-    for value in SECRETS.values():
+    assert webhook.requests[0].headers["X-Key"] == secrets["HOOK"]
+    for value in secrets.values():
         assert value.encode() not in seen
 
 
