@@ -49,6 +49,12 @@ static const char *read_file(lua_State *L, const char *path, size_t *len) {
   return lua_tolstring(L, -1, len);
 }
 
+/* Compiled code is for the very Lua that compiled it; another release of the library is given the text. */
+static int load_embedded(lua_State *L, const struct stdlib_file *file, const char *chunk) {
+  if (strcmp(lua_ident, stdlib_lua) == 0) return luaL_loadbufferx(L, file->code, file->code_len, chunk, "b");
+  return luaL_loadbufferx(L, file->text, file->len, chunk, "t");
+}
+
 /* A stdlib module as a function, from the folder given for development or from the binary. */
 static void load_stdlib(lua_State *L, const char *name) {
   const char *slashed = luaL_gsub(L, name, ".", "/");
@@ -61,7 +67,7 @@ static void load_stdlib(lua_State *L, const char *name) {
   } else {
     const struct stdlib_file *file = embedded(name);
     if (!file) luaL_error(L, "the program has no module '%s'", name);
-    status = luaL_loadbufferx(L, file->text, file->len, chunk, "t");
+    status = load_embedded(L, file, chunk);
   }
   if (status != LUA_OK) lua_error(L);
 }

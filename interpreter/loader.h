@@ -10,8 +10,12 @@ struct stdlib_file {
   const char *name; /* "modes.live" */
   const char *text;
   size_t len;
+  const char *code; /* the text compiled, for the Lua that stdlib_lua names */
+  size_t code_len;
 };
-extern const struct stdlib_file stdlib_files[]; /* sorted, ended by a NULL name; made by cmake/embed.cmake */
+/* Made by cmake/embed.c: sorted, ended by a NULL name; and the lua_ident of the Lua that compiled them. */
+extern const struct stdlib_file stdlib_files[];
+extern const char stdlib_lua[];
 
 /* Installs the global `require` for host Lua. `folder` NULL: the embedded stdlib. [-0, +0, e] */
 void loader_open(lua_State *L, const char *folder);
