@@ -1,0 +1,194 @@
+-- Connections to PostgreSQL and what reads do on them: one READ ONLY transaction, with limits of its own, rolled back.
+--
+-- READ ONLY lets functions through that change something all the same (pg_terminate_backend, pg_reload_conf, lo_import,
+-- advisory locks …), so every function that the text names is looked up first: one of pg_catalog must be in the list of
+-- those that only look, or STABLE or IMMUTABLE; any other STABLE or IMMUTABLE. What this can't see: functions behind
+-- operators, casts, views and field notation (row.f), and functions that were declared wrongly.
+local lookers = require "effects.sql_lookers"
+local settings = require "settings"
+local tasks = require "tasks"
+
+local sql_server = {}
+
+-- A connection waits this long for the next read of the same database, in seconds; then it is closed.
+local LINGER_SECONDS = 1
+-- A read waits no longer than this for somebody's lock, in seconds.
+local LOCK_SECONDS = 3
+-- What our side waits longer than the server, so that its word comes first, in seconds.
+local GRACE_SECONDS = 0.1
+-- A read's rows take this much memory at most, in bytes; what is beyond is cut.
+local BYTES_MAX = 4 << 20
+
+-------------------------------------------------------------- Connections --
+
+local waiting = {} -- dsn → { conn = } that waits for its next read
+local own = {}     -- pids of every session this process had: none of them is ever ended by it
+
+function sql_server.own_pids()
+  local pids = {}
+  for pid in pairs(own) do pids[#pids + 1] = pid end
+  table.sort(pids)
+  return pids
+end
+
+local function left(due) return math.max(0.001, due - tasks.now()) end
+
+-- A new connection; nil and the error, in which `connecting` says that nothing was asked of the server.
+local function connect(dsn, due)
+  local conn, err = require("raw.pg").connect { dsn = dsn, timeout = left(due), hosts = settings.hosts }
+  if not conn then
+    err.connecting = true
+    return nil, err
+  end
+  local info = conn:info()
+  if info then own[info.pid] = true end
+  return conn
+end
+
+-- Closes a connection when its scope ends, unless it was kept for the next read.
+local lease_type = { __close = function(lease) if lease.conn then lease.conn:close() end end }
+
+local function linger(dsn, lease)
+  local conn = lease.conn
+  lease.conn = nil
+  if waiting[dsn] then return conn:close() end
+  local place = { conn = conn }
+  waiting[dsn] = place
+  tasks.spawn(function()
+    pcall(tasks.sleep, LINGER_SECONDS)
+    if waiting[dsn] ~= place then return end
+    waiting[dsn] = nil
+    conn:close()
+  end)
+end
+
+-- The connection that waits for this database, if any.
+local function take(dsn)
+  local place = waiting[dsn]
+  waiting[dsn] = nil
+  return place and place.conn
+end
+
+--------------------------------------------------------------- Functions --
+
+-- A list of strings or numbers as PostgreSQL writes an array.
+function sql_server.array(list)
+  local quoted = {}
+  for i, item in ipairs(list) do quoted[i] = '"' .. tostring(item):gsub('["\\]', "\\%0") .. '"' end
+  return "{" .. table.concat(quoted, ",") .. "}"
+end
+
+local LOOK_UP = [[
+  SELECT p.proname AS name, n.nspname AS schema, pg_catalog.pg_function_is_visible(p.oid) AS visible,
+         pg_catalog.bool_or(p.provolatile = 'v') AS volatile
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  WHERE p.proname = ANY ($1::pg_catalog.name[]) GROUP BY 1, 2, 3]]
+
+local function may_call(found)
+  if found.schema ~= "pg_catalog" then return not found.volatile end
+  if lookers.changes[found.name] then return false end
+  return not found.volatile or lookers.look(found.name)
+end
+
+local function names_it(call, found)
+  if call.schema then return call.name == found.name and call.schema == found.schema end
+  return call.name == found.name and found.visible
+end
+
+-- nil, or the error that refuses the read. `calls` as of sql_text.calls.
+local function refuse_functions(conn, calls, due)
+  if #calls == 0 then return nil end
+  local names = {}
+  for i, call in ipairs(calls) do names[i] = call.name end
+  local found, err = conn:query(LOOK_UP, { sql_server.array(names) }, { timeout = left(due) })
+  if not found then return err end
+  for _, row in ipairs(found.rows) do
+    for _, call in ipairs(calls) do
+      if names_it(call, row) and not may_call(row) then
+        return { kind = "permission", message = ("refused: %s.%s() may change something, and a read only looks: "
+          .. "sql.execute, in a remedy, runs it"):format(row.schema, row.name) }
+      end
+    end
+  end
+end
+
+------------------------------------------------------------------- Reads --
+
+local SETTINGS = [[
+  SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('lock_timeout', $2, true),
+         pg_catalog.set_config('standard_conforming_strings', 'on', true)]]
+
+local function milliseconds(seconds) return math.max(1, math.floor(seconds * 1000)) end
+
+-- Begins the transaction; nil and the error when it can't be.
+local function begin(conn, role, due)
+  local done, err = conn:query("BEGIN READ ONLY", nil, { timeout = left(due) })
+  if not done then return nil, err end
+  local params = { milliseconds(left(due)), milliseconds(math.min(LOCK_SECONDS, left(due))), role }
+  local text = role and SETTINGS .. ", pg_catalog.set_config('role', $3, true)" or SETTINGS
+  return conn:query(text, params, { timeout = left(due) })
+end
+
+-- A connection with a transaction begun. One that waited may have been closed by the server meanwhile: then a new one.
+local function open(lease, dsn, role, due)
+  lease.conn = take(dsn)
+  if lease.conn then
+    local begun, err = begin(lease.conn, role, due)
+    if begun or err.kind ~= "reset" then return begun, err end
+    lease.conn:close()
+  end
+  local err
+  lease.conn, err = connect(dsn, due)
+  if not lease.conn then return nil, err end
+  return begin(lease.conn, role, due)
+end
+
+-- One read: { sql =, params =, calls = functions to look up, max_rows =, role = }. The rows as raw.pg gives them; nil and the
+-- error otherwise.
+function sql_server.read(dsn, seconds, read)
+  local due = tasks.now() + seconds
+  local lease <close> = setmetatable({}, lease_type)
+  local begun, err = open(lease, dsn, read.role, due)
+  if not begun then return nil, err end
+  local refused = refuse_functions(lease.conn, read.calls or {}, due)
+  if refused then return nil, refused end
+  local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = BYTES_MAX, stop_at_cut = true }
+  local answer
+  answer, err = lease.conn:query(read.sql, read.params, limits)
+  if not answer then return nil, err end
+  if not answer.cut and lease.conn:query("ROLLBACK", nil, { timeout = left(due) }) then linger(dsn, lease) end
+  return answer
+end
+
+-- Connects, is told about the server, and leaves the connection to the read that follows.
+function sql_server.look(dsn, seconds)
+  local lease <close> = setmetatable({}, lease_type)
+  local err
+  lease.conn, err = connect(dsn, tasks.now() + seconds)
+  if not lease.conn then return nil, err end
+  local info = lease.conn:info()
+  linger(dsn, lease)
+  return info
+end
+
+------------------------------------------------------------------ Writes --
+
+-- One statement on a connection of its own, committed by itself. `lock_seconds` bounds how long it waits for a lock.
+function sql_server.write(dsn, seconds, sql, params, lock_seconds, max_rows)
+  local due = tasks.now() + seconds
+  local lease <close> = setmetatable({}, lease_type)
+  local err
+  lease.conn, err = connect(dsn, due)
+  if not lease.conn then return nil, err end
+  local set
+  set, err = lease.conn:query([[SELECT pg_catalog.set_config('statement_timeout', $1, false),
+    pg_catalog.set_config('lock_timeout', $2, false)]],
+    { milliseconds(left(due)), milliseconds(math.min(lock_seconds or seconds, left(due))) }, { timeout = left(due) })
+  if not set then
+    err.connecting = true
+    return nil, err
+  end
+  return lease.conn:query(sql, params, { timeout = left(due) + GRACE_SECONDS, max_rows = max_rows, max_bytes = BYTES_MAX })
+end
+
+return sql_server
