@@ -69,8 +69,9 @@ catalogue.effect("docker.ps", {
   result = { containers = "list: each at id name state summary image created_at; 1,000 at most", count = "integer",
              running = "integer: how many of them run", cut = "boolean: there are more" },
   run = function(call)
+    -- A limit means those that don't run too, whatever `all` says.
     local list, err = engine.open(call.timeout):get("/containers/json", { query = { all = call.all,
-      limit = CONTAINERS_MAX + 1, filters = filters(call) } })
+      limit = call.all and CONTAINERS_MAX + 1 or nil, filters = filters(call) } })
     if not list then return nil, err or { kind = "engine", message = "the engine lists no containers" } end
     local fields = { ok = true, containers = {}, running = 0, cut = #list > CONTAINERS_MAX }
     for i = 1, math.min(#list, CONTAINERS_MAX) do
