@@ -52,6 +52,9 @@ bool files_walk(const struct files_filter *filter, atomic_bool *stop, struct fil
  * block, or do something. */
 bool files_read(const char *path, size_t max, bool tail, struct buffer *text, uint64_t *size, bool *cut,
                 struct error *error);
+/* The first file of the list that exists, from its beginning; *path is the list's own, NULL when none exists. */
+bool files_read_first(const struct file_list *list, size_t max, const char **path, struct buffer *text,
+                      bool *cut, struct error *error);
 
 /* Deletes those that are still what `list` says: same device, inode, size and time of modification, regular,
  * reached from `under` through folders on its own file system without any symbolic link. Sets `why` on the

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include "files.h"
 
@@ -60,4 +61,19 @@ bool files_read(const char *path, size_t max, bool tail, struct buffer *text, ui
   *cut = start > 0 || ((!tail || info.st_size == 0) && more_at(fd, start + (off_t)text->len));
   close(fd);
   return well;
+}
+
+bool files_read_first(const struct file_list *list, size_t max, const char **path, struct buffer *text,
+                      bool *cut, struct error *error) {
+  uint64_t size;
+  *path = NULL;
+  for (size_t i = 0; i < list->count; i++) {
+    if (files_read(list->files[i].path, max, false, text, &size, cut, error)) {
+      *path = list->files[i].path;
+      return true;
+    }
+    if (strcmp(error->kind, "missing") != 0) return false;
+    *error = (struct error){0};
+  }
+  return true;
 }

@@ -4,6 +4,7 @@
  * walk{under=, name=, older_than=, newer_than=, min_bytes=, flat=, max=, timeout=}
  *   → {files = {{path=, bytes=, modified=, dev=, ino=}…} by path, cut=, errors = {count=, first=}}
  * read{path=, max=1 MiB, keep="head"|"tail", timeout=} → {text=, cut=, bytes=}
+ * read_first{paths={…}, max=1 MiB, timeout=} → {path=, text=, cut=} of the first that exists, false when none does
  * stat(path) → {state="file"|"directory"|"symlink"|"other"|"absent", bytes=, modified=, mode=, uid=, gid=},
  * of a link itself delete{under=, files={{path=, dev=, ino=, modified=, bytes=}…}, timeout=} → {deleted=,
  * bytes=, left={{path=, why=}…}} write{path=, text=, mode=, timeout=} → {bytes=} held_open{files={{dev=,
@@ -31,6 +32,7 @@
 struct files_work {
   struct work work;
   char *path, *name;
+  const char *found; /* one of the list's */
   struct files_filter filter;
   struct file_list list;
   struct tree_errors errors;
@@ -145,6 +147,36 @@ static int l_read(lua_State *L) {
   work->path = xstrdup(path);
   work->max = max;
   work->tail = tail;
+  return work_await(L, &work->work, timeout, "reading a file");
+}
+
+/* ---- read_first ---- */
+
+static void read_first_run(struct work *base) {
+  struct files_work *work = (struct files_work *)base;
+  files_read_first(&work->list, work->max, &work->found, &work->text, &work->cut, &base->error);
+}
+
+static int read_first_push(lua_State *L, struct work *base) {
+  struct files_work *work = (struct files_work *)base;
+  if (!work->found) return lua_pushboolean(L, false), 1;
+  lua_createtable(L, 0, 3);
+  set_text(L, "path", work->found);
+  set_string(L, "text", work->text.data ? work->text.data : "", work->text.len);
+  set_bool(L, "cut", work->cut);
+  return 1;
+}
+
+static int l_read_first(lua_State *L) {
+  static const struct work_kind kind = {.run = read_first_run, .push = read_first_push, .clear = files_clear};
+  lua_settop(L, 1);
+  options_check(L, 1, "paths max timeout");
+  char **paths = field_strings(L, 1, "paths");
+  double timeout = files_timeout(L);
+  size_t max = (size_t)options_integer(L, 1, "max", FILES_READ_BYTES, 1, FILES_READ_MOST);
+  struct files_work *work = work_new(L, sizeof *work, &kind);
+  for (; paths && *paths; paths++) file_list_add(&work->list)->path = xstrdup(*paths);
+  work->max = max;
   return work_await(L, &work->work, timeout, "reading a file");
 }
 
@@ -352,9 +384,9 @@ static int l_held_open(lua_State *L) {
 }
 
 int luaopen_raw_files(lua_State *L) {
-  static const luaL_Reg functions[] = {{"walk", l_walk},     {"read", l_read},   {"stat", l_stat},
-                                       {"delete", l_delete}, {"write", l_write}, {"held_open", l_held_open},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"walk", l_walk},     {"read", l_read},   {"read_first", l_read_first}, {"stat", l_stat},
+      {"delete", l_delete}, {"write", l_write}, {"held_open", l_held_open},   {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

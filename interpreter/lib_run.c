@@ -28,6 +28,7 @@
 #define RANDOM_MAX 256 /* bytes of one random() */
 
 static struct rundir open_run;
+static bool dry; /* a run that changes nothing: a power failure may take what it wrote */
 static struct journal *journal;
 
 static void push_rundir(lua_State *L, const struct rundir *rundir) {
@@ -41,8 +42,8 @@ static int l_create(lua_State *L) {
   struct error error = {0};
   luaL_checktype(L, 1, LUA_TTABLE);
   const char *name = field_string(L, 1, "title_slug", NULL, "runbook");
-  if (!rundir_create(&open_run, name, field_bool(L, 1, "dry", false), runtime_wall(), &error))
-    return push_failure(L, &error);
+  dry = field_bool(L, 1, "dry", false);
+  if (!rundir_create(&open_run, name, dry, runtime_wall(), &error)) return push_failure(L, &error);
   push_rundir(L, &open_run);
   return 1;
 }
@@ -74,7 +75,7 @@ static int l_event(lua_State *L) {
   bool sync = lua_istable(L, 3) && field_bool(L, 3, "sync", false);
   if (!journal) return luaL_error(L, "no journal is open");
   json_t *fields = json_from_lua(L, 2, true, &error);
-  if (!fields || !journal_append(journal, name, fields, sync, &error)) return push_failure(L, &error);
+  if (!fields || !journal_append(journal, name, fields, sync && !dry, &error)) return push_failure(L, &error);
   const struct buffer *line = journal_line(journal);
   lua_pushinteger(L, (lua_Integer)journal_seq(journal));
   lua_pushnil(L);
@@ -121,7 +122,7 @@ static bool write_file(const char *path, const struct buffer *text, struct error
     else
       ok = count < 0 && errno == EINTR;
   }
-  ok = ok && fdatasync(fd) == 0;
+  ok = ok && (dry || fdatasync(fd) == 0);
   if (!ok) error_set_code(error, errno, path);
   close(fd);
   return ok;

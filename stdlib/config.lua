@@ -25,7 +25,7 @@ local function check_keys(path, where, map, known)
   for name, value in pairs(map) do
     local wanted = known[name]
     if not wanted then
-      fail(path, "unknown key '%s'%s%s", where, tostring(name), blame.hint(tostring(name), values.keys(known)))
+      fail(path, "unknown key '%s%s'%s", where, tostring(name), blame.hint(tostring(name), values.keys(known)))
     end
     if type(value) ~= wanted then
       fail(path, "%s%s: a %s expected, got %s", where, name, wanted, values.describe(value))
@@ -70,26 +70,26 @@ local function evaluate(path, text)
   return given
 end
 
-local function read(path)
-  if files.stat(path).state ~= "file" then return nil end
-  local text, err = files.read { path = path, max = SIZE_MAX }
-  if not text then fail(path, "%s", err.message) end
-  return evaluate(path, text.text), text.text
-end
-
--- The nearest config upwards from `folder`, then the user's own; {} when there is none.
-function config.find(folder, getenv)
-  local up = folder
+-- Where a config may stand, the nearest first: upwards from `folder`, then the user's own.
+local function places(folder, getenv)
+  local paths, up = {}, folder:match "^(.+)/%.$" or folder
   while up do
-    local given, text = read(up .. "/runbook.config.lua")
-    if given then return given, up .. "/runbook.config.lua", text end
-    up = up ~= "/" and (up:match "^(.*)/[^/]+$" or nil)
+    paths[#paths + 1] = (up == "/" and "" or up) .. "/runbook.config.lua"
+    up = up ~= "/" and up:match "^(.*)/[^/]+$" or nil
     if up == "" then up = "/" end
   end
   local home = getenv "XDG_CONFIG_HOME" or (getenv "HOME" or "") .. "/.config"
-  local given, text = read(home .. "/runbook/config.lua")
-  if given then return given, home .. "/runbook/config.lua", text end
-  return {}
+  paths[#paths + 1] = home .. "/runbook/config.lua"
+  return paths
+end
+
+-- The config that counts for a runbook in `folder`, its path and its text; {} when there is none.
+function config.find(folder, getenv)
+  local it, err = files.read_first { paths = places(folder, getenv), max = SIZE_MAX }
+  if it == nil then error({ usage = "the config can't be read: " .. err.message }, 0) end
+  if not it then return {} end
+  if it.cut then fail(it.path, "it is longer than %d bytes", SIZE_MAX) end
+  return evaluate(it.path, it.text), it.path, it.text
 end
 
 -- Reads a config's text that an earlier process of this run kept.
