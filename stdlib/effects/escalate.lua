@@ -49,7 +49,10 @@ local function step(name, summary, options, by_hand)
     run = function(call) return tell(name, arguments(call)) end,
     command = by_hand,
     would = function() return { delivered = true } end,
-    preview = function(call) return { text = call.summary or call.text or call.topic or call.title, size = 1 } end,
+    preview = function(call)
+      backends.of(name) -- a rehearsal proves that every secret is at hand
+      return { text = call.summary or call.text or call.topic or call.title, size = 1 }
+    end,
     specimen = { id = name .. "-1", url = "https://example.com/" .. name .. "-1", delivered = true },
   })
 end
