@@ -1,18 +1,23 @@
 #include "journal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <sha2.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include "duration.h"
+#include "jsontext.h"
 #include "redact.h"
 
 struct journal {
   int fd;
   off_t size; /* of what is known to be whole */
+  size_t cut;
   unsigned long long seq;
   char prev[SHA256_DIGEST_STRING_LENGTH];
   char *reserve;
@@ -21,16 +26,15 @@ struct journal {
   struct error broken; /* the failure after which nothing more is taken */
 };
 
-static void hash_line(const char *line, size_t len, char hash[SHA256_DIGEST_STRING_LENGTH]) {
-  SHA256Data((const uint8_t *)line, len, hash);
-}
-
 /* ---- Reading ---- */
 
+/* A walk along the chain. */
 struct reader {
-  unsigned long long seq;
+  unsigned long long seq; /* of the last good line */
   char prev[SHA256_DIGEST_STRING_LENGTH];
-  size_t whole; /* bytes of complete, valid lines */
+  off_t whole;     /* bytes of good lines */
+  size_t torn;     /* bytes of an unfinished line behind them */
+  bool no_newline; /* the last good line lacks its newline */
 };
 
 static void reader_begin(struct reader *reader) {
@@ -38,80 +42,108 @@ static void reader_begin(struct reader *reader) {
   memset(reader->prev, '0', SHA256_DIGEST_STRING_LENGTH - 1);
 }
 
-/* Whether a line is the next of the chain; the event it holds, or NULL. */
-static json_t *reader_line(struct reader *reader, const char *line, size_t len) {
-  json_error_t problem;
-  json_t *event = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
+/* The line as the next event of the chain, or NULL and what is wrong with it. */
+static json_t *reader_line(struct reader *reader, const char *line, size_t len, const char **wrong) {
+  json_t *event = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
   const char *prev = json_string_value(json_object_get(event, "prev"));
-  bool next = prev && strcmp(prev, reader->prev) == 0 && json_is_string(json_object_get(event, "event")) &&
-              json_integer_value(json_object_get(event, "seq")) == (json_int_t)reader->seq + 1;
-  if (!next) return json_decref(event), NULL;
-  hash_line(line, len, reader->prev);
+  *wrong = NULL;
+  if (!event)
+    *wrong = "it is no JSON object";
+  else if (json_integer_value(json_object_get(event, "seq")) != (json_int_t)reader->seq + 1)
+    *wrong = "it has another number";
+  else if (!prev || strcmp(prev, reader->prev) != 0)
+    *wrong = "the line before was changed";
+  else if (!json_is_string(json_object_get(event, "event")))
+    *wrong = "it names no event";
+  if (*wrong) return json_decref(event), NULL;
+  SHA256Data((const uint8_t *)line, len, reader->prev);
   reader->seq++;
-  reader->whole += len + 1;
   return event;
 }
 
-/* Goes over all lines. A last one that has no newline, or is no event, is torn; anything else wrong is damage. */
-static bool read_lines(struct reader *reader, const char *text, size_t len, bool (*each)(json_t *, void *),
-                       void *data, struct error *error) {
-  reader_begin(reader);
-  for (size_t at = 0; at < len;) {
-    const char *newline = memchr(text + at, '\n', len - at);
-    if (!newline) return true;
-    size_t size = (size_t)(newline - text) - at;
-    json_t *event = reader_line(reader, text + at, size);
-    if (!event && at + size + 1 == len) return true;
-    if (!event)
-      return error_set(error, "usage", "line %llu of the journal is damaged: what follows can't be trusted",
-                       reader->seq + 1);
-    bool more = !each || each(event, data);
-    json_decref(event);
-    if (!more) return true;
-    at += size + 1;
+/* Takes one line as getdelim gave it; false at its end: a torn or damaged line, or `each` has had enough. */
+static bool take_line(struct reader *reader, const char *line, size_t size, bool (*each)(json_t *, void *),
+                      void *data, struct error *error) {
+  const char *wrong;
+  bool ended = line[size - 1] == '\n';
+  json_t *event = reader_line(reader, line, ended ? size - 1 : size, &wrong);
+  if (!event && !ended) return reader->torn = size, false;
+  if (!event) {
+    error_set(error, "protocol", "line %llu of the journal is damaged: %s", reader->seq + 1, wrong);
+    return false;
   }
-  return true;
+  reader->whole += (off_t)size;
+  reader->no_newline = !ended;
+  bool more = !each || each(event, data);
+  json_decref(event);
+  return more;
 }
 
-static bool read_all(int fd, struct buffer *text, struct error *error) {
-  char block[65536];
-  ssize_t count;
-  while ((count = read(fd, block, sizeof block)) != 0) {
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return error_set_code(error, errno, "the journal can't be read");
-    buffer_append(text, block, (size_t)count);
-  }
-  return true;
+/* Reads from the descriptor's position to its end; closes it. */
+static bool read_lines(int fd, struct reader *reader, bool (*each)(json_t *, void *), void *data,
+                       struct error *error) {
+  char *line = NULL;
+  size_t cap = 0;
+  ssize_t size;
+  struct error failure = {0};
+  FILE *file = fdopen(fd, "re");
+  if (!file) return close(fd), error_set_code(error, errno, "the journal can't be read");
+  reader_begin(reader);
+  while ((errno = 0, size = getdelim(&line, &cap, '\n', file)) > 0)
+    if (!take_line(reader, line, (size_t)size, each, data, &failure)) break;
+  if (size < 0 && ferror(file)) error_set_code(&failure, errno, "the journal can't be read");
+  free(line);
+  fclose(file);
+  if (failure.kind[0]) *error = failure;
+  return !failure.kind[0];
 }
 
 bool journal_read(const char *path, bool (*each)(json_t *, void *), void *data, struct error *error) {
-  struct buffer text = {0};
   struct reader reader;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return error_set_code(error, errno, path);
-  bool ok = read_all(fd, &text, error) &&
-            read_lines(&reader, text.data ? text.data : "", text.len, each, data, error);
-  close(fd);
-  buffer_free(&text);
-  return ok;
+  return read_lines(fd, &reader, each, data, error);
 }
 
 /* ---- Opening ---- */
 
+/* Goes on after the last whole line. One that is whole but for its newline is kept: the event did happen. */
 static bool adopt(struct journal *journal, struct error *error) {
-  struct buffer text = {0};
   struct reader reader;
-  bool ok = read_all(journal->fd, &text, error) &&
-            read_lines(&reader, text.data ? text.data : "", text.len, NULL, NULL, error);
-  bool torn = ok && reader.whole < text.len;
-  buffer_free(&text);
-  if (!ok) return false;
+  int fd = fcntl(journal->fd, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return error_set_code(error, errno, "the journal can't be read");
+  if (!read_lines(fd, &reader, NULL, NULL, error)) return false;
   journal->seq = reader.seq;
   memcpy(journal->prev, reader.prev, sizeof journal->prev);
-  journal->size = (off_t)reader.whole;
-  if (torn && ftruncate(journal->fd, journal->size) != 0)
+  journal->size = reader.whole;
+  journal->cut = reader.torn;
+  if (reader.torn && ftruncate(journal->fd, journal->size) != 0)
     return error_set_code(error, errno, "a torn last line can't be cut off");
+  if (reader.no_newline && write(journal->fd, "\n", 1) != 1)
+    return error_set_code(error, errno, "the last line can't be ended");
+  journal->size += reader.no_newline;
   return true;
+}
+
+/* A new file is found again after a power cut only when its folder was synced too. */
+static bool sync_folder(const char *path, struct error *error) {
+  char *copy = xstrdup(path);
+  int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool well = fd >= 0 && fsync(fd) == 0;
+  int code = errno;
+  if (fd >= 0) close(fd);
+  free(copy);
+  return well || code == EINVAL || error_set_code(error, code, path); /* EINVAL: a file system without */
+}
+
+static bool take_file(struct journal *journal, const char *path, struct error *error) {
+  struct stat st;
+  journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (journal->fd < 0 || fstat(journal->fd, &st) != 0) return error_set_code(error, errno, path);
+  if (!S_ISREG(st.st_mode)) return error_set(error, "usage", "%s is not a regular file", path);
+  if (flock(journal->fd, LOCK_EX | LOCK_NB) != 0)
+    return error_set(error, "usage", "another process writes %s", path);
+  return adopt(journal, error) && (st.st_size > 0 || sync_folder(path, error));
 }
 
 struct journal *journal_open(const char *path, const char *reserve, double (*clock)(void),
@@ -119,13 +151,7 @@ struct journal *journal_open(const char *path, const char *reserve, double (*clo
   struct journal *journal = xcalloc(1, sizeof *journal);
   journal->clock = clock;
   journal->reserve = reserve ? xstrdup(reserve) : NULL;
-  journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (journal->fd < 0)
-    error_set_code(error, errno, path);
-  else if (flock(journal->fd, LOCK_EX | LOCK_NB) != 0)
-    error_set(error, "usage", "another process writes %s", path);
-  else if (adopt(journal, error))
-    return journal;
+  if (take_file(journal, path, error)) return journal;
   journal_close(journal);
   return NULL;
 }
@@ -138,62 +164,103 @@ void journal_close(struct journal *journal) {
   free(journal);
 }
 
-/* ---- Appending ---- */
+size_t journal_cut(const struct journal *journal) { return journal->cut; }
+const struct buffer *journal_line(const struct journal *journal) { return &journal->line; }
+unsigned long long journal_seq(const struct journal *journal) { return journal->seq; }
 
-static json_t *redacted_string(const json_t *string) {
-  struct buffer clean = {0};
-  redact_apply(&clean, json_string_value(string), json_string_length(string));
-  json_t *copy = json_stringn(clean.data, clean.len);
-  buffer_free(&clean);
-  return copy ? copy : json_string("⟦redacted⟧");
+/* ---- Redaction: of strings before they are written as JSON, so that a line stays JSON ---- */
+
+#define UNWRITABLE "⟦redacted⟧" /* a secret that ended within a character left no text */
+
+static json_t *clean_value(const json_t *value, bool foreign);
+
+static void clean_text(struct buffer *out, const char *text, size_t len, bool foreign) {
+  if (foreign)
+    redact_quote(out, text, len);
+  else
+    redact_apply(out, text, len);
+  buffer_append(out, "", 0);
 }
 
-static json_t *redacted_object(const json_t *object) {
-  json_t *copy = json_object(), *value;
-  const char *key;
-  json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-    struct buffer clean = {0};
-    redact_apply(&clean, key, strlen(key));
-    json_object_setn_new_nocheck(copy, clean.data, clean.len, journal_redacted(value));
-    buffer_free(&clean);
+static json_t *clean_string(const json_t *string, bool foreign) {
+  struct buffer clean = {0};
+  clean_text(&clean, json_string_value(string), json_string_length(string), foreign);
+  json_t *copy = json_stringn(clean.data, clean.len);
+  buffer_free(&clean);
+  return copy ? copy : json_string(UNWRITABLE);
+}
+
+/* Two keys may look alike once redacted: neither is lost. */
+static void set_clean(json_t *object, struct buffer *key, json_t *value) {
+  while (json_object_getn(object, key->data, key->len)) buffer_putc(key, '~');
+  json_incref(value);
+  if (json_object_setn_new(object, key->data, key->len, value) == 0) return json_decref(value);
+  buffer_clear(key);
+  buffer_puts(key, UNWRITABLE);
+  while (json_object_getn(object, key->data, key->len)) buffer_putc(key, '~');
+  json_object_setn_new(object, key->data, key->len, value);
+}
+
+static json_t *clean_object(const json_t *value, bool foreign) {
+  json_t *object = (json_t *)(uintptr_t)value, *copy = json_object(); /* jansson's iterators know no const */
+  struct buffer key = {0};
+  for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+    buffer_clear(&key);
+    clean_text(&key, json_object_iter_key(at), json_object_iter_key_len(at), foreign);
+    set_clean(copy, &key, clean_value(json_object_iter_value(at), foreign));
   }
+  buffer_free(&key);
   return copy;
 }
 
-json_t *journal_redacted(const json_t *value) {
-  if (json_is_string(value)) return redacted_string(value);
-  if (json_is_object(value)) return redacted_object(value);
+static json_t *clean_value(const json_t *value, bool foreign) {
+  if (json_is_string(value)) return clean_string(value, foreign);
+  if (json_is_object(value)) return clean_object(value, foreign);
   if (!json_is_array(value)) return json_incref((json_t *)(uintptr_t)value);
   json_t *copy = json_array();
   for (size_t i = 0; i < json_array_size(value); i++)
-    json_array_append_new(copy, journal_redacted(json_array_get(value, i)));
+    json_array_append_new(copy, clean_value(json_array_get(value, i), foreign));
   return copy;
 }
 
+/* ---- Appending ---- */
+
+static bool is_ours(const char *field) {
+  return strcmp(field, "seq") == 0 || strcmp(field, "at") == 0 || strcmp(field, "event") == 0 ||
+         strcmp(field, "prev") == 0;
+}
+
+static bool add_fields(json_t *line, json_t *fields, struct error *error) {
+  for (void *at = json_object_iter(fields); at; at = json_object_iter_next(fields, at)) {
+    const char *name = json_object_iter_key(at);
+    if (is_ours(name))
+      return error_set(error, "usage", "an event can't have a field \"%s\" of its own", name);
+    struct buffer key = {0};
+    clean_text(&key, name, json_object_iter_key_len(at), false);
+    set_clean(line, &key, clean_value(json_object_iter_value(at), strcmp(name, "result") == 0));
+    buffer_free(&key);
+  }
+  return true;
+}
+
 /* {"seq":…,"at":…,"event":…, the fields, "prev":…} in that order, into journal->line with its newline. */
-static bool build_line(struct journal *journal, const char *event, const json_t *fields,
-                       struct error *error) {
+static bool build_line(struct journal *journal, const char *event, json_t *fields, struct error *error) {
   struct buffer at = {0};
-  json_t *line = json_object(), *value;
-  const char *key;
+  json_t *line = json_object();
   time_format(&at, journal->clock());
   json_object_set_new(line, "seq", json_integer((json_int_t)journal->seq + 1));
   json_object_set_new(line, "at", json_string(at.data));
   json_object_set_new(line, "event", json_string(event));
-  json_object_foreach((json_t *)(uintptr_t)fields, key, value) {
-    if (!json_object_get(line, key)) json_object_set(line, key, value);
-  }
+  bool well = add_fields(line, fields, error);
   json_object_set_new(line, "prev", json_string(journal->prev));
-  char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17));
   buffer_clear(&journal->line);
-  if (text) buffer_puts(&journal->line, text);
+  jsontext_write(&journal->line, line, false);
   buffer_putc(&journal->line, '\n');
-  free(text);
   json_decref(line);
   buffer_free(&at);
-  if (!text || journal->line.len > JOURNAL_LINE_MAX)
+  if (well && journal->line.len > JOURNAL_LINE_MAX)
     return error_set(error, "limit", "an event too large for the journal");
-  return true;
+  return well;
 }
 
 /* Gives back what was held in reserve for this moment; true when there was some. */
@@ -205,50 +272,46 @@ static bool release_reserve(struct journal *journal) {
   return released;
 }
 
+static bool may_go_on(struct journal *journal, int code) {
+  return code == EINTR || ((code == ENOSPC || code == EDQUOT) && release_reserve(journal));
+}
+
 /* All of the line, or none of it: a part that got through is cut off again. */
 static bool write_line(struct journal *journal, struct error *error) {
-  size_t done = 0;
-  while (done < journal->line.len) {
+  for (size_t done = 0; done < journal->line.len;) {
     ssize_t count = write(journal->fd, journal->line.data + done, journal->line.len - done);
-    if (count >= 0)
-      done += (size_t)count;
-    else if (errno == EINTR || (errno == ENOSPC && release_reserve(journal)))
-      continue;
-    else {
-      error_set_code(error, errno, "the journal can't be written");
-      if (done > 0 && ftruncate(journal->fd, journal->size) != 0) journal->broken = *error;
-      return false;
-    }
+    if (count > 0) done += (size_t)count;
+    if (count > 0 || (count < 0 && may_go_on(journal, errno))) continue;
+    error_set_code(error, count < 0 ? errno : EIO, "the journal can't be written");
+    if (done > 0 && ftruncate(journal->fd, journal->size) != 0) journal->broken = *error;
+    return false;
   }
   return true;
 }
 
 static bool sync_line(struct journal *journal, struct error *error) {
-  if (fdatasync(journal->fd) == 0) return true;
-  if (errno == ENOSPC && release_reserve(journal) && fdatasync(journal->fd) == 0) return true;
+  int rc;
+  while ((rc = fdatasync(journal->fd)) != 0 && errno == EINTR) {
+  }
+  if (rc == 0) return true;
   error_set_code(error, errno, "the journal can't be brought to disk");
-  journal->broken = *error; /* what the page cache holds now is unknown: never try again */
+  journal->broken =
+      *error; /* the page cache may now call clean what the disk hasn't: trying again would lie */
   return false;
 }
 
 bool journal_append(struct journal *journal, const char *event, json_t *fields, bool sync,
                     struct error *error) {
-  if (journal->broken.kind[0]) {
+  bool well = false;
+  if (journal->broken.kind[0])
     *error = journal->broken;
-    json_decref(fields);
-    return false;
-  }
-  json_t *clean = fields ? journal_redacted(fields) : json_object();
+  else
+    well = build_line(journal, event, fields, error) && write_line(journal, error);
   json_decref(fields);
-  bool ok = build_line(journal, event, clean, error) && write_line(journal, error);
-  json_decref(clean);
-  if (!ok) return false;
-  hash_line(journal->line.data, journal->line.len - 1, journal->prev);
+  if (!well) return false;
   journal->size += (off_t)journal->line.len;
-  journal->seq++;
   journal->line.data[--journal->line.len] = '\0';
+  SHA256Data((const uint8_t *)journal->line.data, journal->line.len, journal->prev);
+  journal->seq++;
   return !sync || sync_line(journal, error);
 }
-
-const struct buffer *journal_line(const struct journal *journal) { return &journal->line; }
-unsigned long long journal_seq(const struct journal *journal) { return journal->seq; }

@@ -1,8 +1,8 @@
-/* The journal of a run: one JSON object a line, appended, chained by SHA-256, redacted at the last moment.
+/* The journal of a run: one JSON object a line, appended, chained by SHA-256, redacted at the last moment (spec/journal.md).
  *
  * Every line has seq (from 1), at (RFC 3339, microseconds, UTC), event, the event's own fields, and prev: the hex SHA-256 of
- * the line before without its newline, 64 zeros in the first. A torn last line is cut off when the file is opened; a damaged
- * middle is refused. No Lua, no event loop: it works when nothing else does.
+ * the line before without its newline, 64 zeros in the first. A torn last line is cut off when the file is opened; damage
+ * anywhere else is refused. No Lua, no event loop: it works when nothing else does.
  */
 #ifndef JOURNAL_H
 #define JOURNAL_H
@@ -15,13 +15,18 @@
 
 struct journal;
 
-/* Opens (or creates, 0600) the file for its one writer. NULL and `error`: io, permission, limit (disk full), usage (another
- * process writes it; a line is damaged: the message has its number). `reserve` is a file of the same folder that gives its
- * space back when the disk is full, or NULL. */
+/* Opens (or creates, 0600) the file for its one writer. NULL and `error`: permission, io, limit (disk full), usage (another
+ * process writes it, or it is no regular file), protocol (a line is damaged: the message has its number). `reserve` is a
+ * file of the same folder that gives its space back when the disk is full, or NULL; it is deleted then. `clock` tells the
+ * seconds since 1970. */
 struct journal *journal_open(const char *path, const char *reserve, double (*clock)(void),
                              struct error *error);
-/* Appends an event; `fields` (an object, or NULL) is taken over. With `sync` it is on disk when this returns true. After a
- * failed sync the journal takes nothing more: what the disk holds is then unknown. */
+/* Bytes of a torn last line that opening cut off; 0: it was whole. */
+size_t journal_cut(const struct journal *journal);
+/* Appends an event; `fields` (an object, or NULL) is taken over, also on failure. In the field `result`, which is foreign
+ * text, imitated marks are quoted (redact_quote). With `sync` the line is on disk when this returns true. On failure the file
+ * is as before, unless that can't be had, or a sync failed: then the journal takes nothing more, since what the disk holds is
+ * unknown, and every later call gives that first error. */
 bool journal_append(struct journal *journal, const char *event, json_t *fields, bool sync,
                     struct error *error);
 /* The last line that was appended, without its newline; valid until the next append. */
@@ -29,10 +34,9 @@ const struct buffer *journal_line(const struct journal *journal);
 unsigned long long journal_seq(const struct journal *journal);
 void journal_close(struct journal *journal);
 
-/* Calls `each` for every event of a journal in order until it returns false. A torn tail is left out. False and `error` when
- * the file can't be read or a line is damaged. */
+/* Calls `each` for every event of a journal in order until it returns false; the event is the reader's own and lives as long
+ * as the call. A torn tail is left out. False and `error` when the file can't be read or a line is damaged: `each` has then
+ * seen what stands before it. */
 bool journal_read(const char *path, bool (*each)(json_t *event, void *data), void *data, struct error *error);
-/* Every string in `value`, keys too, redacted; a new value. */
-json_t *journal_redacted(const json_t *value);
 
 #endif

@@ -1,7 +1,7 @@
 /* raw.run: the run directory and its journal.
  *
  * create{title_slug=, dry=} → {id=, path=, warning=} | nil, error     find(prefix | "last") → {id=, path=} | nil, error
- * open_journal(path) → true | nil, error      event(name, fields, {sync=}) → seq, nil, line | nil, error
+ * open_journal(path) → true, bytes cut off its torn end | nil, error      event(name, fields, {sync=}) → seq, nil, line | nil, error
  * read_journal(path) → list of events | nil, error
  * save(name, text) → true | nil, error        a new file of the open run; replace(name, text): a new content, atomically
  * sha256(text) → hex      random(count) → bytes
@@ -63,10 +63,12 @@ static int l_open_journal(lua_State *L) {
   struct error error = {0};
   const char *path = luaL_checkstring(L, 1);
   snprintf(reserve, sizeof reserve, "%s/reserve", open_run.path);
+  journal_close(journal);
   journal = journal_open(path, open_run.path[0] ? reserve : NULL, runtime_wall, &error);
   if (!journal) return push_failure(L, &error);
   lua_pushboolean(L, 1);
-  return 1;
+  lua_pushinteger(L, (lua_Integer)journal_cut(journal));
+  return 2;
 }
 
 static int l_event(lua_State *L) {
