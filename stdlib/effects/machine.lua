@@ -7,6 +7,7 @@ local outcome = require "outcome"
 local process = require "raw.process"
 local settings = require "settings"
 local sys = require "raw.sys"
+local tasks = require "tasks"
 local text = require "raw.text"
 local values = require "values"
 
@@ -73,6 +74,18 @@ local function here_only(f, refused)
   end
 end
 
+-- Arguments that only the run will know leave nothing to look at.
+local function known_only(preview)
+  return function(call)
+    for name, value in pairs(call) do
+      if values.is_placeholder(value) then
+        return { text = ("its %s, %s, is known only in the run"):format(name, tostring(value)), size = 1 }
+      end
+    end
+    return preview(call)
+  end
+end
+
 -- catalogue.effect for an effect on a machine: adds the option `on` and all that follows from it.
 function machine.effect(name, entry)
   local check, command = entry.check, entry.command
@@ -87,7 +100,7 @@ function machine.effect(name, entry)
   entry.command = function(call) return by_hand(call.on, command(call)) end
   entry.run = here_only(entry.run, function(err) return nil, err end)
   if entry.preview then
-    entry.preview = here_only(entry.preview, function(err) return { text = err.message, size = 0, impossible = err.message } end)
+    entry.preview = here_only(known_only(entry.preview), function(err) return { text = err.message, size = 0, impossible = err.message } end)
   end
   return catalogue.effect(name, entry)
 end
@@ -105,6 +118,20 @@ function machine.first_line(output)
   local line = (output or ""):match "[^\r\n]*%S[^\r\n]*" or ""
   return #line > 200 and line:sub(1, 200) .. "…" or line
 end
+
+local units = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } }
+
+-- Seconds in words, of their largest unit: "3 days".
+function machine.span(seconds)
+  for _, unit in ipairs(units) do
+    local count = seconds // unit[1]
+    if count >= 1 then return ("%d %s%s"):format(count, unit[2], count == 1 and "" or "s") end
+  end
+  return "less than a second"
+end
+
+-- A time in the past in words: "3 days ago".
+function machine.ago(at) return machine.span(math.max(0, tasks.wall() - at)) .. " ago" end
 
 -- Checks a path from the root without `..`, and returns it without needless slashes and dots.
 function machine.path(effect, what, path)

@@ -156,7 +156,7 @@ machine.effect("sysinfo.uptime", {
   run = function() return sys.uptime() end,
   command = function() return { "uptime", "-s" } end,
   specimen = { seconds = 1e6, boot_id = "00000000-0000-0000-0000-000000000000" },
-  sum_up = function(it) return "up for " .. duration.text(it.seconds) end,
+  sum_up = function(it) return "up for " .. machine.span(it.seconds) end,
 })
 
 require "effects.sysinfo_process"

@@ -1,0 +1,74 @@
+-- files.write: replaces a file as a whole, or makes it.
+local blame = require "blame"
+local duration = require "duration"
+local files = require "raw.files"
+local machine = require "effects.machine"
+local values = require "values"
+
+-- Text that a runbook may write, in bytes: what is longer belongs into a file beside it.
+local WRITE_MAX = 1 << 20
+
+local function same_text(path, text)
+  local now = files.read { path = path, max = WRITE_MAX + 1 }
+  return now and now.text == text
+end
+
+-- What is there now: pinned, so that a file somebody changed meanwhile isn't overwritten unseen.
+local function preview(call)
+  local now, err = files.stat(call.path)
+  if not now then return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
+  local new = duration.size_text(#call.text)
+  if now.state == "absent" then
+    return { text = ("makes %s, %s"):format(call.path, new), size = 1, now = now }
+  elseif now.state ~= "file" then
+    local why = ("%s is a %s, not a regular file"):format(call.path, now.state)
+    return { text = why, size = 0, impossible = why }
+  elseif same_text(call.path, call.text) then
+    return { text = ("changes nothing: %s holds this text already"):format(call.path), size = 1, now = now }
+  end
+  return { text = ("replaces %s, %s, changed %s, by %s"):format(call.path, duration.size_text(now.bytes),
+    machine.ago(now.modified), new), size = 1, now = now }
+end
+
+local function unchanged(before, now)
+  return before.state == now.state and before.bytes == now.bytes and before.modified == now.modified
+end
+
+local function write(call, plan)
+  if plan and plan.now then
+    local now, err = files.stat(call.path)
+    if not now then return nil, err end
+    if not unchanged(plan.now, now) then
+      return nil, { kind = "io", message = call.path .. " was changed since the plan was made: it was left as it is" }
+    end
+  end
+  return files.write { path = call.path, text = call.text, mode = call.mode and tonumber(call.mode, 8), timeout = call.timeout }
+end
+
+local function check(call)
+  call.path = machine.path("files.write", "argument 1 (path)", call.path)
+  if type(call.text) == "string" and #call.text > WRITE_MAX then
+    blame.raise("files.write: argument 2 (text): at most %s", duration.size_text(WRITE_MAX))
+  end
+  if call.mode and not values.is_placeholder(call.mode) and not call.mode:find "^0?[0-7][0-7][0-7]$" then
+    blame.raise("files.write: option 'mode': three octal digits like \"0644\" expected, got %q", call.mode)
+  end
+end
+
+machine.effect("files.write", {
+  summary = "Writes a regular file as a whole: a new one beside it, synced, takes its place. No symbolic link is followed",
+  class = "write",
+  params = { { "path", "string", "From the root" },
+             { "text", "string", "Its new text, at most 1 MB", binary = true, show = function() return nil end } },
+  options = { mode = { "string", nil, "Permissions in octal; else as they were, 0644 for a new file" } },
+  result = { bytes = "integer: its size now" },
+  check = check,
+  run = write,
+  command = function(call) return { "tee", "--", call.path } end,
+  target = function(call) return tostring(call.path) end,
+  preview = preview,
+  would = function(call) return { bytes = type(call.text) == "string" and #call.text or nil } end,
+  verify = function(call) return same_text(call.path, call.text) end,
+  specimen = function(call) return { bytes = call and type(call.text) == "string" and #call.text or 0 } end,
+  sum_up = function(it) return duration.size_text(it.bytes) .. " written" end,
+})

@@ -1,0 +1,154 @@
+-- systemctl and journalctl: how they are called, and what they say. Read strictly: what isn't understood is a failure to
+-- look, never a state. Facts from systemctl(1), journalctl(1) and org.freedesktop.systemd1(5).
+local helpers = require "helpers"
+local machine = require "effects.machine"
+local outcome = require "outcome"
+
+local systemctl = {}
+
+-- Their words and times are read, so they must not be translated or in local time.
+local ENV = { LC_ALL = "C", TZ = "UTC", SYSTEMD_COLORS = "0", SYSTEMD_PAGER = "" }
+
+local PROPERTIES = { "Id", "LoadState", "ActiveState", "SubState", "Result", "MainPID", "ExecMainCode", "ExecMainStatus",
+                     "NRestarts", "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp", "CanStart", "CanStop",
+                     "CanReload", "StatusText" }
+
+-- ActiveState → our state. A unit that reloads is as active as any.
+local states = { active = "active", reloading = "active", refreshing = "active", inactive = "inactive", failed = "failed",
+                 activating = "activating", deactivating = "deactivating", maintenance = "maintenance" }
+
+-- What systemctl writes to stderr → kind, words; the first that is found.
+local complaints = {
+  { "has not been booted with systemd", "missing", "this machine does not run systemd" },
+  { "[Pp]ermission denied", "permission" }, { "Access denied", "permission" },
+  { "[Aa]uthentication", "permission", "systemd wants authentication for this: run as root, or allow it with polkit" },
+  { "[Oo]peration not permitted", "permission" }, { "insufficient permissions", "permission" },
+  { "Failed to connect to bus: No such file", "missing", "this machine does not run systemd, or its bus is not there" },
+  { "Failed to connect to bus", "unreachable" },
+  { "not found%.", "missing" }, { "not loaded", "missing" }, { "does not exist", "missing" }, { "is masked", "usage" },
+}
+
+-- nil and the error that a command's end means; nothing when it ended with 0.
+local function complaint(what, ended)
+  if ended.code == 0 then return nil end
+  local said = machine.first_line(ended.stderr)
+  for _, it in ipairs(complaints) do
+    if ended.stderr:find(it[1]) then
+      return { kind = it[2], message = it[3] and ("%s (%s)"):format(it[3], said) or said }
+    end
+  end
+  return { kind = "io", message = ("%s ended with code %d%s"):format(what, ended.code, said ~= "" and ": " .. said or "") }
+end
+
+-- Runs it to its end: what raw.process.run gives, or nil and an error.
+function systemctl.run(words, timeout, keep)
+  local ended, err = machine.run { argv = words, env = ENV, timeout = timeout, keep = keep }
+  if not ended then return nil, err end
+  local wrong = complaint(words[1], ended)
+  if wrong then return nil, wrong end
+  return ended
+end
+
+function systemctl.words(verb, unit)
+  return { "systemctl", "--no-ask-password", "--no-pager", verb, "--", unit }
+end
+
+-- A unit's name, complete: without a type it is a service.
+local types = { service = true, socket = true, device = true, mount = true, automount = true, swap = true, target = true,
+                path = true, timer = true, slice = true, scope = true }
+
+function systemctl.full_name(unit)
+  return types[unit:match "%.(%a+)$"] and unit or unit .. ".service"
+end
+
+-- Names are at most this long (systemd's UNIT_NAME_MAX is 256 with its end).
+local NAME_MAX = 255
+
+-- Whether it is a unit's name: no option, path or glob.
+function systemctl.is_name(unit)
+  return #unit <= NAME_MAX and unit:find "^[%w_@:][%w:_%.\\@%-]*$" ~= nil
+end
+
+-------------------------------------------------------------------- Status --
+
+local function read_properties(text)
+  local properties = {}
+  for line in text:gmatch "[^\n]+" do
+    local name, value = line:match "^(%w+)=(.*)$"
+    if not name then return nil, ("systemctl show wrote a line that is no property: %s"):format(machine.first_line(line)) end
+    properties[name] = value
+  end
+  if not properties.LoadState or not properties.ActiveState then return nil, "systemctl show told no LoadState or ActiveState" end
+  return properties
+end
+
+-- "Tue 2026-11-24 10:00:00 UTC" → seconds since 1970; nil for a time that never was.
+local function read_time(text)
+  local day, clock = (text or ""):match "^%a+ (%d+%-%d+%-%d+) (%d+:%d+:%d+) UTC$"
+  return day and helpers.time.parse(day .. " " .. clock) or nil
+end
+
+local function number(text) return math.tointeger(tonumber(text or "")) end
+
+local function summary(it)
+  if it.state == "absent" then return "there is no such unit" end
+  local parts = { ("%s (%s)"):format(it.state, it.sub) }
+  if it.load ~= "loaded" then parts[1] = parts[1] .. ", " .. it.load end
+  if it.since then parts[#parts + 1] = "since " .. machine.ago(it.since) end
+  if it.result ~= "success" then parts[#parts + 1] = it.result end
+  if it.exit_code and it.exit_code ~= 0 then parts[#parts + 1] = ("exit status %d"):format(it.exit_code) end
+  if (it.restarts or 0) > 0 then parts[#parts + 1] = ("restarted %d times by systemd"):format(it.restarts) end
+  return table.concat(parts, ", ")
+end
+
+-- A unit file that is gone while its unit still runs is not absent yet.
+local function state_of(properties)
+  local state = states[properties.ActiveState]
+  if state == "inactive" and properties.LoadState == "not-found" then return "absent" end
+  return state
+end
+
+local function fields_of(properties)
+  local state = state_of(properties)
+  if not state then return outcome.failed("io", "systemctl told an unknown ActiveState %q", properties.ActiveState) end
+  local it = { state = state, active = state == "active", sub = properties.SubState or "", load = properties.LoadState,
+               result = properties.Result or "", restarts = number(properties.NRestarts), name = properties.Id,
+               enabled = properties.UnitFileState ~= "" and properties.UnitFileState or nil,
+               status_text = properties.StatusText ~= "" and properties.StatusText or nil,
+               since = read_time(properties[state == "active" and "ActiveEnterTimestamp" or "InactiveEnterTimestamp"]) }
+  if number(properties.MainPID) ~= 0 then it.pid = number(properties.MainPID) end
+  if number(properties.ExecMainCode) == 1 then it.exit_code = number(properties.ExecMainStatus) end -- 1: it exited by itself
+  it.can = { start = properties.CanStart ~= "no", stop = properties.CanStop ~= "no", reload = properties.CanReload ~= "no" }
+  it.summary = summary(it)
+  return it
+end
+
+-- A unit's state as fields of service.status, or nil and an error.
+function systemctl.status(unit, timeout)
+  local words = { "systemctl", "--no-ask-password", "--no-pager", "--property=" .. table.concat(PROPERTIES, ","), "show",
+                  "--", systemctl.full_name(unit) }
+  local ended, err = systemctl.run(words, timeout)
+  if not ended then return nil, err end
+  local properties, why = read_properties(ended.stdout)
+  if not properties then return outcome.failed("io", "%s", why) end
+  return fields_of(properties)
+end
+
+-- The units that want or need this one, at any distance, targets left out: those only group.
+function systemctl.dependents(unit, timeout)
+  local name = systemctl.full_name(unit)
+  local ended, err = systemctl.run({ "systemctl", "--no-ask-password", "--no-pager", "--reverse", "--plain", "--full",
+                                     "list-dependencies", "--", name }, timeout)
+  if not ended then return nil, err end
+  local found, seen = {}, { [name] = true }
+  for line in ended.stdout:gmatch "[^\n]+" do
+    local other = line:match "([%w_@:][%w:_%.\\@%-]*)%s*$"
+    if other and types[other:match "%.(%a+)$"] and not other:find "%.target$" and not seen[other] then
+      seen[other] = true
+      found[#found + 1] = other
+    end
+  end
+  return found
+end
+
+return systemctl
