@@ -1,0 +1,265 @@
+-- compose: the services of a Compose file, by `docker compose` or docker-compose, whichever there is. What runs is looked up in
+-- the engine itself, for the two print it differently.
+local blame = require "blame"
+local catalogue = require "catalogue"
+local docker_change = require "effects.docker_change"
+local docker_host = require "effects.docker_host"
+local engine = require "effects.docker_engine"
+local files = require "raw.files"
+local settings = require "settings"
+local state = require "effects.docker_state"
+local values = require "values"
+
+-- Of what it prints, the newest bytes up to this many are kept.
+local OUTPUT_MAX = 1 << 20
+-- Finding out which of the two there is may take this many seconds.
+local WHICH_SECONDS = 5
+-- Replicas of one service at most: more is a typing mistake.
+local REPLICAS_MAX = 1000
+
+----------------------------------------------------------------- The program --
+
+local function environment(call)
+  local env = {}
+  for name, value in pairs(settings.environment) do env[name] = value end
+  local host = docker_host.resolve()
+  env.DOCKER_HOST = host and host.address or nil
+  for name, value in pairs(call.env or {}) do env[name] = tostring(value) end
+  return env
+end
+
+-- Flags that both understand; `docker` takes them before `compose`.
+local function tls_flags()
+  local host, flags = docker_host.resolve(), {}
+  if not host or not (host.ca or host.cert) then return flags end
+  flags[1] = "--tlsverify"
+  for name, path in pairs { tlscacert = host.ca, tlscert = host.cert, tlskey = host.key } do
+    flags[#flags + 1] = ("--%s=%s"):format(name, path)
+  end
+  return flags
+end
+
+local which
+
+-- { "docker", …, "compose" } or { "docker-compose", … }; nil and an error when there is neither. Known once found.
+local function program(call)
+  if which then return which end
+  local run = require("raw.process").run
+  for _, words in ipairs { { "docker", "compose" }, { "docker-compose" } } do
+    local argv = table.move(tls_flags(), 1, #tls_flags(), 2, { words[1] })
+    argv[#argv + 1] = words[2]
+    local version = table.move({ "version", "--short" }, 1, 2, #argv + 1, { table.unpack(argv) })
+    local done = run { argv = version, env = environment(call), timeout = WHICH_SECONDS }
+    if done and done.code == 0 then
+      which = argv
+      return which
+    end
+  end
+  return nil, { kind = "missing", message = "there is neither `docker compose` nor docker-compose" }
+end
+
+local function arguments(call, ...)
+  local words = { "-f", call.file }
+  if call.project then words[3], words[4] = "-p", call.project end
+  for _, word in ipairs { ... } do words[#words + 1] = word end
+  return words
+end
+
+local function with_services(words, services) return table.move(services or {}, 1, #(services or {}), #words + 1, words) end
+
+-- Carries it out: { code =, stdout =, stderr = }, or nil and an error, also when it didn't end with 0.
+local function carry_out(it, call, words)
+  if files.stat(call.file).state ~= "file" then
+    return nil, { kind = "missing", message = call.file .. ": there is no such Compose file" }
+  end
+  local argv, err = program(call)
+  if not argv then return nil, err end
+  local done
+  done, err = require("raw.process").run { argv = table.move(words, 1, #words, #argv + 1, { table.unpack(argv) }),
+    env = environment(call), timeout = it:left(), max_output = OUTPUT_MAX, keep = "tail" }
+  if not done then return nil, err end
+  if done.code == 0 then return done end
+  local said = done.stderr:match "([^\r\n]+)[%s]*$" or ""
+  return nil, { kind = "compose", message = ("exit code %d: %s"):format(done.code, said) }
+end
+
+-------------------------------------------------------------------- What runs --
+
+-- Containers of the file's project: { { service, name, state, summary, id }, … } and how many of each service.
+local function look(it, call)
+  local done, err = carry_out(it, call, arguments(call, "ps", "-a", "-q"))
+  if not done then return nil, err end
+  local fields = { containers = {}, count = 0, running = 0, services = {} }
+  for id in done.stdout:gmatch "%x+" do
+    local inspect
+    inspect, err = it:inspect(id)
+    if err then return nil, err end
+    if inspect then
+      local now, service = state.fields(inspect), inspect.Config.Labels["com.docker.compose.service"] or "?"
+      local counted = fields.services[service] or { count = 0, running = 0 }
+      counted.count, counted.running = counted.count + 1, counted.running + (now.state == "running" and 1 or 0)
+      fields.services[service], fields.count = counted, fields.count + 1
+      fields.running = fields.running + (now.state == "running" and 1 or 0)
+      fields.containers[fields.count] = { service = service, name = now.name, state = now.state, summary = now.summary, id = now.id }
+    end
+  end
+  return fields
+end
+
+local function defined(it, call)
+  local done, err = carry_out(it, call, arguments(call, "config", "--services"))
+  if not done then return nil, err end
+  local known = {}
+  for name in done.stdout:gmatch "[^\r\n]+" do known[name] = true end
+  return known
+end
+
+-- `describe(call, now, known)` → text, size.
+local function preview(wanted, describe)
+  return function(call)
+    local it = engine.open(call.timeout)
+    local known, err = defined(it, call)
+    local now
+    if known then now, err = look(it, call) end
+    if not now then
+      if err.kind == "missing" or err.kind == "compose" then return { text = err.message, size = 0, impossible = err.message } end
+      return docker_change.unknown(err)
+    end
+    for _, name in ipairs(wanted(call)) do
+      if not known[name] then
+        local why = ("%s has no service '%s'%s"):format(call.file, name, blame.hint(name, values.keys(known)))
+        return { text = why, size = 0, impossible = why }
+      end
+    end
+    local text, size = describe(call, now, known)
+    return { text = text, size = size }
+  end
+end
+
+local function named_services(call) return call.services or {} end
+
+local function of_services(call, known)
+  local names = #named_services(call) > 0 and call.services or values.keys(known)
+  return table.concat(names, ", "), #names
+end
+
+---------------------------------------------------------------------- Effects --
+
+local function check_services(name, services)
+  for _, service in ipairs(services or {}) do
+    if not values.is_placeholder(service) and not service:find "^[a-zA-Z0-9][a-zA-Z0-9_.%-]*$" then
+      blame.raise("%s: %s is no service's name", name, values.describe(service))
+    end
+  end
+end
+
+local result = {
+  containers = "list: each at service name state summary id", count = "integer: containers, those that don't run too",
+  running = "integer: how many of them run", services = "map: service → { count, running }",
+}
+
+local function effect(verb, entry)
+  local name = "compose." .. verb
+  entry.params = { { "file", "string", "The Compose file" }, table.unpack(entry.params or {}) }
+  entry.result, entry.place, entry.class = result, docker_host.place, entry.class or "write"
+  entry.options = entry.options or {}
+  entry.options.project = { "string", nil, "The project's name, unless the file's own", what = true }
+  entry.options.env = { "map", nil, "Variables that the file refers to", secret = true }
+  entry.options.timeout = entry.options.timeout or { "duration", "3m", "The longest it may take" }
+  local vector = entry.vector
+  entry.check = entry.check or function(call) check_services(name, call.services) end
+  entry.target = function(call) return call.file end
+  entry.command = function(call)
+    local words = { "docker-compose" }
+    for i, word in ipairs(vector(call)) do words[i + 1] = word end
+    return words
+  end
+  entry.run = entry.run or function(call)
+    local it = engine.open(call.timeout)
+    local done, err = carry_out(it, call, vector(call))
+    if not done then return nil, err end
+    return look(it, call)
+  end
+  entry.specimen = { containers = {}, count = 1, running = 1, services = {} }
+  entry.sum_up = function(fields) return fields.count and ("%d of %d run"):format(fields.running, fields.count) end
+  catalogue.effect(name, entry)
+end
+
+local services_option = { "strings", nil, "Only these services; all of the file", what = true }
+
+effect("ps", {
+  summary = "Lists the containers of a Compose file",
+  class = "read",
+  options = { timeout = { "duration", "15s", "The longest it may take" } },
+  vector = function(call) return arguments(call, "ps", "-a") end,
+  run = function(call)
+    local fields, err = look(engine.open(call.timeout), call)
+    return fields, err and engine.cannot_look(err)
+  end,
+})
+
+effect("up", {
+  summary = "Starts services, and makes those anew whose settings have changed",
+  options = { services = services_option },
+  vector = function(call) return with_services(arguments(call, "up", "-d"), call.services) end,
+  preview = preview(named_services, function(call, now, known)
+    local names, count = of_services(call, known)
+    return ("brings up %s (%d of %d containers run)"):format(names, now.running, now.count), count
+  end),
+})
+
+effect("stop", {
+  summary = "Stops services; their containers stay",
+  options = { services = services_option },
+  vector = function(call) return with_services(arguments(call, "stop"), call.services) end,
+  preview = preview(named_services, function(call, now, known)
+    local names, running = of_services(call, known), 0
+    for _, name in ipairs(#named_services(call) > 0 and call.services or values.keys(known)) do
+      running = running + (now.services[name] and now.services[name].running or 0)
+    end
+    return ("stops %d running containers of %s"):format(running, names), running
+  end),
+})
+
+effect("pull", {
+  summary = "Fetches the images of services; what runs goes on with the old ones",
+  options = { services = services_option, timeout = { "duration", "10m", "The longest it may take" } },
+  vector = function(call) return with_services(arguments(call, "pull"), call.services) end,
+  preview = preview(named_services, function(call, _, known)
+    local names, count = of_services(call, known)
+    return "fetches the images of " .. names, count
+  end),
+})
+
+-- Only the services named are touched: a bare `up --scale` would also start the others, and make anew what has changed.
+local function scale_vector(call)
+  local names, words = values.keys(call.replicas), arguments(call, "up", "-d", "--no-recreate", "--no-deps")
+  for _, name in ipairs(names) do
+    words[#words + 1], words[#words + 2] = "--scale", ("%s=%d"):format(name, call.replicas[name])
+  end
+  return with_services(words, names)
+end
+
+effect("scale", {
+  summary = "Changes how many containers a service has",
+  params = { { "replicas", "map", "Service → number of containers" } },
+  vector = scale_vector,
+  check = function(call)
+    check_services("compose.scale", values.keys(call.replicas))
+    if not next(call.replicas) then blame.raise("compose.scale: argument 2 (replicas): no service given") end
+    for name, count in pairs(call.replicas) do
+      if math.type(count) ~= "integer" or count < 0 or count > REPLICAS_MAX then
+        blame.raise("compose.scale: %s: a number from 0 to %d expected, got %s", name, REPLICAS_MAX, values.describe(count))
+      end
+    end
+  end,
+  preview = preview(function(call) return values.keys(call.replicas) end, function(call, now)
+    local parts, size = {}, 0
+    for _, name in ipairs(values.keys(call.replicas)) do
+      local have = now.services[name] and now.services[name].running or 0
+      parts[#parts + 1] = ("%s from %d to %d"):format(name, have, call.replicas[name])
+      size = size + math.abs(call.replicas[name] - have)
+    end
+    return "scales " .. table.concat(parts, ", "), size
+  end),
+})
