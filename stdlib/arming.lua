@@ -71,6 +71,14 @@ local function describe()
   return table.concat(parts, ", ")
 end
 
+local function hand_over_secrets()
+  for name, value in pairs(secrets.all()) do
+    local ok, err = handle:secret(name, value)
+    if not ok then return nil, err end
+  end
+  return true
+end
+
 -- At the first effect: the script's levels are known, rehearsed and handed over.
 function arming.arm()
   if #run.levels == 0 then
@@ -79,8 +87,8 @@ function arming.arm()
   for index in ipairs(run.levels) do rehearse(index) end
   if handle then
     prepare_pages(run.levels and levels_from_now())
-    for name, value in pairs(secrets.all()) do handle:secret(name, value) end
-    local ok, err = handle:arm(levels_from_now())
+    local ok, err = hand_over_secrets()
+    if ok then ok, err = handle:arm(levels_from_now()) end
     if not ok then error({ refused = "the escalation can't be armed: " .. err.message }, 0) end
   end
   run.escalation_at = run.levels[1].after

@@ -6,7 +6,7 @@ local json = require "raw.json"
 local raw_run = require "raw.run"
 local run = require "run"
 
-local outbox = { undelivered = 0 }
+local outbox = { undelivered = 0, rejected = 0 }
 
 -- Entries are this long at most, in bytes.
 local ENTRY_MAX = 1 << 20
@@ -35,6 +35,7 @@ function outbox.deliver(it, step, args, key)
   end
   if err.kind == "rejected" then -- repeating won't help; it stays on disk, marked as refused
     mark_done(name, { rejected = err.message })
+    outbox.rejected = outbox.rejected + 1
   else
     outbox.undelivered = outbox.undelivered + 1
   end

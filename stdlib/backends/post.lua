@@ -1,5 +1,6 @@
 -- One JSON request to a service that tells people. Its failures in the shapes that decide about trying again.
 local json = require "raw.json"
+local rehearsal = require "rehearsal"
 local tasks = require "tasks"
 
 local post = {}
@@ -12,7 +13,8 @@ post.ATTEMPTS = 3
 
 -- The request as plain data, with secrets as values of their own: what the outbox and the built-in page keep.
 function post.request(backend, url, headers, body)
-  return { backend = backend, url = url, headers = headers, body = body, timeout = post.TIMEOUT }
+  return { backend = backend, url = url, headers = headers, body = body, timeout = post.TIMEOUT,
+           connect_to = rehearsal.route(url) }
 end
 
 local function once(request)
@@ -21,7 +23,7 @@ local function once(request)
   headers["Content-Type"] = "application/json; charset=utf-8"
   local reply, err = require("raw.http").request {
     method = "POST", url = values.reveal(request.url), headers = headers, timeout = request.timeout,
-    body = json.encode(values.reveal_all(request.body)),
+    body = json.encode(values.reveal_all(request.body)), connect_to = rehearsal.routes(),
   }
   if not reply then return nil, { kind = err.kind, message = err.message, again = 1 } end
   if reply.status == 429 or reply.status >= 500 then

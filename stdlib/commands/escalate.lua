@@ -11,8 +11,12 @@ local tasks = require "tasks"
 
 -- All of a level is in the outbox, some of it undelivered: the watchdog goes on with _deliver.
 local EXIT_QUEUED = 75
--- Nobody could be told: no pager is configured.
+-- Overdue, looked first, and the goal held: nobody was told.
+local EXIT_RECOVERED = 76
+-- Somebody could not be told: no pager is configured, or a service refused. The watchdog sends its built-in page.
 local EXIT_NOBODY = 69
+-- A level later than this, in seconds, looks whether it is still needed.
+local OVERDUE = 300
 
 local function read(path)
   local text, err = files.read { path = path, max = 16 << 20 }
@@ -57,6 +61,21 @@ local function declare()
   if not ok and not tasks.is_interrupt(err) and #run.levels == 0 then error(err, 0) end
 end
 
+-- How late the level that is being carried out is: the watchdog says so in its own journal.
+local function lateness(folder)
+  local late = 0
+  for _, event in ipairs(raw_run.read_journal(folder .. "/escalation.jsonl") or {}) do
+    if event.event == "escalation.fired" then late = event.late or 0 end
+  end
+  return late
+end
+
+local function exit_code()
+  local outbox = require "outbox"
+  if not require("backends").can_page() or outbox.rejected > 0 then return EXIT_NOBODY end
+  return outbox.undelivered > 0 and EXIT_QUEUED or 0
+end
+
 return function(arguments, options, host, command)
   local folder, level = arguments[1], tonumber(arguments[2])
   run.options = options
@@ -69,7 +88,7 @@ return function(arguments, options, host, command)
   learn(folder)
   if not run.levels[level] then error("the script declares no level " .. tostring(level), 0) end
   run.acted = true
+  if lateness(folder) > OVERDUE and run.goal and require("words.goal").holds() then return EXIT_RECOVERED end
   require("words.escalation").carry_out(level)
-  if not require("backends").can_page() then return EXIT_NOBODY end
-  return require("outbox").undelivered > 0 and EXIT_QUEUED or 0
+  return exit_code()
 end

@@ -2,7 +2,7 @@
 local catalogue = require "catalogue"
 local json = require "raw.json"
 local outcome = require "outcome"
-local settings = require "settings"
+local rehearsal = require "rehearsal"
 
 -- Bodies are kept to this many bytes; a longer one is cut and says so.
 local BODY_MAX = 1 << 20
@@ -13,16 +13,6 @@ local fields = {
   tls = "map: expires_in_days, verified, subject, issuer; nil over plain HTTP", cut = "boolean: the body was longer",
   remote_address = "string: who answered", url = "string: the address that answered",
 }
-
--- The config's `hosts` sends real names to other addresses, for rehearsals.
-local function rehearsal_routes()
-  local routes = {}
-  for name, address in pairs(settings.hosts) do
-    local host, port = address:match "^(.*):(%d+)$"
-    routes[#routes + 1] = ("%s::%s:%s"):format(name, host or address, port or "")
-  end
-  return routes
-end
 
 local function with_tls_days(tls)
   if tls and tls.expires_at then
@@ -41,7 +31,7 @@ local function request(method, call)
   end
   local reply, err = http.request {
     method = method, url = call.url, headers = headers, body = body, timeout = call.timeout, follow = call.follow,
-    max_body = BODY_MAX, auth = call.auth, connect_to = rehearsal_routes(),
+    max_body = BODY_MAX, auth = call.auth, connect_to = rehearsal.routes(),
   }
   if not reply then return outcome.from_error(err, { tls = with_tls_days(err.tls), ms = err.ms }) end
   with_tls_days(reply.tls)
