@@ -17,6 +17,9 @@ static int op_gc(lua_State *L) {
 
 void *op_new(lua_State *L, size_t size, void (*cancel)(struct op *), void (*release)(struct op *),
              int (*push)(lua_State *, struct op *)) {
+  /* A callback of a C function can't wait; it must not begin either: the end would resume a later wait. */
+  if (runtime_current() && !lua_isyieldable(L))
+    luaL_error(L, "nothing can wait inside a callback of a C function (string.gsub, a metamethod it calls)");
   struct op *op = lua_newuserdatauv(L, size, 1);
   memset(op, 0, size);
   if (luaL_newmetatable(L, OP_TYPE)) {
