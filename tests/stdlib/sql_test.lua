@@ -365,10 +365,10 @@ end
 
 write("execute", dsn, "DROP TABLE IF EXISTS rw")
 equal(write("execute", dsn, "CREATE TABLE rw (a int)").command, "CREATE TABLE")
-local names = values.keys(tests)
+local names, failed = values.keys(tests), 0
 for _, name in ipairs(names) do
   local ok, why = xpcall(tests[name], debug.traceback)
   print((ok and "ok " or "FAILED ") .. name .. (ok and "" or ": " .. tostring(why)))
-  if not ok then FAILED = true end
+  if not ok then failed = failed + 1 end
 end
-assert(not rawget(_G, "FAILED"), "some tests failed")
+assert(failed == 0, "some tests failed")

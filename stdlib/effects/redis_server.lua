@@ -1,0 +1,143 @@
+-- Redis servers: addresses, one connection per effect, what their errors mean.
+local outcome = require "outcome"
+local settings = require "settings"
+local tasks = require "tasks"
+local values = require "values"
+
+local redis_server = {}
+
+-- A reply takes this much on the wire at most, in bytes; a longer one is an error, not cut.
+redis_server.REPLY_MAX = 8 << 20
+
+---------------------------------------------------------------- Addresses --
+
+local function decoded(text)
+  return text and (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+local function parse_socket(text)
+  local path, query = text:match "^([^?]*)%??(.*)$"
+  local db = query:match "^db=(%d+)$"
+  if path:sub(1, 1) ~= "/" or query ~= "" and not db then return nil, "unix:///path/of/the/socket?db=0 expected" end
+  return { path = path, db = tonumber(db or 0), name = path }
+end
+
+-- host, host:port, [v6]:port
+local function parse_host(text)
+  local host, port = text:match "^%[([%x:.]+)%]:?(%d*)$"
+  if not host then host, port = text:match "^([^:/%[%]%s]*):?(%d*)$" end
+  port = port == "" and 6379 or tonumber(port)
+  if not host or not port or port < 1 or port > 65535 then return nil end
+  return host ~= "" and host or "localhost", port
+end
+
+-- { host, port | path, db, user, password, name = "host:port" }, or nil and what is wrong; never quotes the address, which
+-- may hold a password.
+function redis_server.parse(url)
+  if url:sub(1, 1) == "/" then return parse_socket(url) end
+  local scheme, rest = url:match "^([%a+]+)://(.*)$"
+  if scheme == "unix" or scheme == "redis+unix" then return parse_socket(rest) end
+  if scheme == "rediss" then return nil, "TLS to Redis is not supported: connect through a tunnel, or to a port without" end
+  if scheme ~= "redis" then return nil, "redis://[user:password@]host:port/db or the path of a socket expected" end
+  local place, db = rest:match "^([^/?]*)/?(%d*)$"
+  local user_info, where = (place or ""):match "^(.*)@([^@]*)$"
+  local host, port = parse_host(where or place or "/")
+  if not host or user_info and user_info:find "@" then
+    return nil, "redis://[user:password@]host:port/db expected; write @ and / in a password as %40 and %2F"
+  end
+  local user, password = (user_info or ""):match "^([^:]*):?(.*)$"
+  if user_info and not user_info:find ":" then user, password = "", user_info end
+  return { host = host, port = port, db = tonumber(db ~= "" and db or 0), user = user ~= "" and decoded(user) or nil,
+           password = password ~= "" and decoded(password) or nil,
+           name = ("%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) }
+end
+
+-- What stands for it in lines: without user and password, secrets as ***.
+function redis_server.shown(url)
+  local text = values.marked(url)
+  if type(text) ~= "string" then return url end
+  return (text:gsub("^(%a[%a+]*://)[^?]*@", "%1"):gsub("⟦.-⟧", "***"))
+end
+
+-- The parsed address of a call whose secrets may not be revealed yet; nil for a placeholder or a scenario's secret.
+function redis_server.place(url)
+  local text = values.reveal(url)
+  return type(text) == "string" and redis_server.parse(text) or nil
+end
+
+-------------------------------------------------------------- Connections --
+
+local function rehearsed(place)
+  if place.path then return { path = place.path } end
+  local address = settings.hosts[place.host]
+  if not address then return { host = place.host, port = place.port } end
+  local host, port = parse_host(address)
+  return { host = host, port = address:find ":%d+$" and port or place.port }
+end
+
+local function log_in(conn, place, due)
+  if place.password then
+    local words = place.user and { "AUTH", place.user, place.password } or { "AUTH", place.password }
+    local ok, err = conn:call(words, { timeout = math.max(0.001, due - tasks.now()) })
+    if not ok then return nil, err end
+  end
+  if place.db == 0 then return true end
+  return conn:call({ "SELECT", tostring(place.db) }, { timeout = math.max(0.001, due - tasks.now()) })
+end
+
+-- Calls f(ask) with a connection: ask(word, …) → value, or nil and the error. What f returns; nil and an error with
+-- `connecting` when there is no connection.
+function redis_server.with(url, seconds, f)
+  local due = tasks.now() + seconds
+  local place, why = redis_server.parse(url)
+  if not place then return nil, { kind = "usage", message = why, connecting = true } end
+  local to = rehearsed(place)
+  to.timeout = seconds
+  local conn <close>, err = require("raw.redis").connect(to)
+  local ready
+  if conn then ready, err = log_in(conn, place, due) end
+  if not ready then
+    err.connecting = true
+    return nil, err
+  end
+  return f(function(words)
+    return conn:call(words, { timeout = math.max(0.001, due - tasks.now()), max_reply = redis_server.REPLY_MAX })
+  end)
+end
+
+------------------------------------------------------------------ Outcomes --
+
+-- Error replies that tell how the server is doing. All others say that the question was wrong.
+local conditions = { LOADING = true, MASTERDOWN = true, BUSY = true, MISCONF = true, CLUSTERDOWN = true, TRYAGAIN = true,
+                     OOM = true, READONLY = true, NOREPLICAS = true, NOMASTERLINK = true, INPROG = true, UNKILLABLE = true }
+
+local function is_condition(message)
+  return conditions[message:match "^-?(%u+)"] or message:find "^ERR max number of clients" ~= nil
+end
+
+-- For reads: not well, or nil and the error.
+function redis_server.learned(err)
+  if err.kind == "reply" and not is_condition(err.message) then return outcome.failed("usage", "%s", err.message) end
+  if err.kind == "missing" and err.connecting then return outcome.not_well(err.message) end -- nobody listens at the socket
+  return outcome.from_error(err)
+end
+
+-- For writes: without a connection nothing is in doubt.
+function redis_server.undone(err)
+  if err.connecting and (err.kind == "timeout" or err.kind == "reset") then
+    return outcome.failed("unreachable", "%s", err.message)
+  end
+  return nil, err
+end
+
+-- INFO's text as { name = value }: whole and decimal numbers and percentages as numbers, all else as text.
+function redis_server.info(text)
+  local fields = {}
+  for name, value in text:gmatch "([%w_]+):([^\r\n]*)" do
+    local number = value:match "^-?[1-9]%d*$" or value:match "^0$" or value:match "^-?%d+%.%d+$" or value:match "^(-?%d+%.%d+)%%$"
+    fields[name] = number and tonumber(number) or value
+  end
+  return fields
+end
+
+return redis_server
