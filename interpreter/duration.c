@@ -122,7 +122,7 @@ bool size_parse(const char *text, size_t len, int64_t *bytes, struct error *erro
   size_t at = 0;
   double number = 0;
   if (!read_number(text, len, &at, &number)) return wrong(error, "size", text, len, SIZE_FORM);
-  if (at < len && text[at] == ' ') at++;
+  if (at + 1 < len && text[at] == ' ') at++;
   int power = size_power(text + at, len - at);
   if (power < 0) return wrong(error, "size", text, len, SIZE_FORM);
   number = round(ldexp(number, 10 * power));

@@ -1,6 +1,7 @@
 #include "jsontext.h"
 #include <ctype.h>
-#include <math.h>
+#include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static void write_list(struct buffer *out, const json_t *list, bool pretty, int 
 }
 
 static void write_object(struct buffer *out, const json_t *value, bool pretty, int level) {
-  json_t *object = (json_t *)value; /* jansson's iterators know no const */
+  json_t *object = (json_t *)(uintptr_t)value; /* jansson's iterators know no const */
   bool first = true;
   buffer_putc(out, '{');
   for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
@@ -120,10 +121,15 @@ static size_t number_length(const char *text, size_t len) {
 }
 
 static bool is_big_integer(const char *text, size_t len) {
-  size_t digits = 0;
-  for (size_t i = 0; i < len; i++, digits++)
-    if (!isdigit((unsigned char)text[i]) && !(i == 0 && text[i] == '-')) return false;
-  return digits > SAFE_DIGITS && strtoll(text, NULL, 10) % 0x7fffffffffffffff == 0;
+  char copy[SAFE_DIGITS + 3]; /* a sign, one digit more, a NUL */
+  size_t sign = text[0] == '-', digits = len - sign;
+  for (size_t i = sign; i < len; i++)
+    if (!isdigit((unsigned char)text[i])) return false;
+  if (digits != SAFE_DIGITS + 1) return digits > SAFE_DIGITS;
+  memcpy(copy, text, len);
+  copy[len] = '\0';
+  errno = 0;
+  return strtoll(copy, NULL, 10), errno == ERANGE;
 }
 
 /* The text with integers beyond 64 bits written as floats. */
@@ -145,31 +151,26 @@ static void make_printable(char *text) {
     if ((unsigned char)*text < ' ' || (unsigned char)*text >= 127) *text = '?';
 }
 
-static json_t *fail(const char *text, size_t len, json_error_t *why, struct error *error) {
+static json_t *fail(size_t len, json_error_t *why, struct error *error) {
   make_printable(why->text);
   if (len == 0) return error_set(error, "protocol", "an empty text is no JSON"), NULL;
   if (json_error_code(why) == json_error_stack_overflow)
     return error_set(error, "protocol", "line %d column %d: nested too deep", why->line, why->column), NULL;
-  (void)text;
   error_set(error, "protocol", "line %d column %d: %s", why->line, why->column, why->text);
   return NULL;
 }
 
-static int depth(const json_t *value, int level) {
-  int deepest = level;
+/* Whether nothing in the value is nested deeper than `levels`. */
+static bool fits(const json_t *value, int levels) {
+  bool all = true;
   size_t i;
-  const char *key;
-  json_t *item;
-  if (level > JSON_DEPTH_MAX) return level;
-  if (json_is_array(value)) json_array_foreach(value, i, item) {
-      int d = depth(item, level + 1);
-      if (d > deepest) deepest = d;
-    }
-  if (json_is_object(value)) json_object_foreach((json_t *)value, key, item) {
-      int d = depth(item, level + 1);
-      if (d > deepest) deepest = d;
-    }
-  return deepest;
+  json_t *item, *object = (json_t *)(uintptr_t)value;
+  if (!json_is_array(value) && !json_is_object(value)) return true;
+  if (levels == 0) return false;
+  json_array_foreach(value, i, item) all = all && fits(item, levels - 1);
+  for (void *at = json_object_iter(object); all && at; at = json_object_iter_next(object, at))
+    all = fits(json_object_iter_value(at), levels - 1);
+  return all;
 }
 
 json_t *jsontext_read(const char *text, size_t len, struct error *error) {
@@ -181,8 +182,8 @@ json_t *jsontext_read(const char *text, size_t len, struct error *error) {
     value = json_loadb(widened.data, widened.len, FLAGS, &why);
     buffer_free(&widened);
   }
-  if (!value) return fail(text, len, &why, error);
-  if (depth(value, 0) <= JSON_DEPTH_MAX) return value;
+  if (!value) return fail(len, &why, error);
+  if (fits(value, JSON_DEPTH_MAX)) return value;
   json_decref(value);
   error_set(error, "protocol", "nested deeper than %d", JSON_DEPTH_MAX);
   return NULL;

@@ -81,57 +81,117 @@ static json_t *from_list(lua_State *L, int index, bool exact, int depth, struct 
   return array;
 }
 
-static json_t *from_object(lua_State *L, int index, bool exact, int depth, struct error *error) {
+struct key {
+  const char *text; /* the table holds it */
+  size_t len;
+};
+
+static int compare_keys(const void *left, const void *right) {
+  const struct key *a = left, *b = right;
+  int order = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
+  return order ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+/* Pushes a block that holds the keys, all of them strings, in order. */
+static const struct key *push_sorted_keys(lua_State *L, int index, size_t count) {
+  struct key *keys = lua_newuserdatauv(L, (count + 1) * sizeof *keys, 0), *next = keys;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1), next++)
+    next->text = lua_tolstring(L, -2, &next->len);
+  qsort(keys, count, sizeof *keys, compare_keys);
+  return keys;
+}
+
+static json_t *from_object(lua_State *L, int index, size_t count, bool exact, int depth,
+                           struct error *error) {
+  const struct key *keys = push_sorted_keys(L, index, count);
   json_t *object = json_object();
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    size_t len;
-    const char *key = lua_tolstring(L, -2, &len);
+  for (size_t i = 0; i < count; i++) {
+    lua_pushlstring(L, keys[i].text, keys[i].len);
+    lua_rawget(L, index);
     json_t *item = from_value(L, lua_gettop(L), exact, depth, error);
-    if (item && json_object_setn_new(object, key, len, item) == 0) continue;
+    lua_pop(L, 1);
+    if (item && json_object_setn_new(object, keys[i].text, keys[i].len, item) == 0) continue;
     if (item) error_set(error, "usage", "a key that is not UTF-8 has no form in JSON");
-    lua_pop(L, 2);
     return json_decref(object), NULL;
   }
   return object;
 }
 
-/* Every key and value as a pair: for keys that JSON's objects can't have. */
-static json_t *from_pairs(lua_State *L, int index, bool exact, int depth, struct error *error) {
-  json_t *array = json_array();
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    json_t *key = from_value(L, lua_gettop(L) - 1, exact, depth, error);
-    json_t *value = key ? from_value(L, lua_gettop(L), exact, depth, error) : NULL;
-    if (!value) return json_decref(key), json_decref(array), lua_pop(L, 2), NULL;
-    json_t *pair = json_array();
-    json_array_append_new(pair, key);
-    json_array_append_new(pair, value);
-    json_array_append_new(array, pair);
-  }
-  return wrap("$map", array);
+/* A pair of a $map with its text, by which pairs are put in order. */
+struct pair {
+  json_t *json;
+  struct buffer text;
+};
+
+static int compare_pairs(const void *left, const void *right) {
+  const struct pair *a = left, *b = right;
+  return strcmp(a->text.data, b->text.data);
 }
 
-static bool keys_are_utf8(lua_State *L, int index) {
+static json_t *pairs_in_order(struct pair *pairs, size_t count) {
+  json_t *array = json_array();
+  qsort(pairs, count, sizeof *pairs, compare_pairs);
+  for (size_t i = 0; i < count; i++) {
+    json_array_append_new(array, pairs[i].json);
+    buffer_free(&pairs[i].text);
+  }
+  return array;
+}
+
+/* Every key and value as a pair: for keys that JSON's objects can't have. */
+static json_t *from_pairs(lua_State *L, int index, size_t count, bool exact, int depth, struct error *error) {
+  struct pair *pairs = lua_newuserdatauv(L, (count + 1) * sizeof *pairs, 0);
+  size_t done = 0;
+  bool well = true;
+  for (lua_pushnil(L); well && lua_next(L, index); lua_pop(L, 1)) {
+    json_t *key = from_value(L, lua_gettop(L) - 1, exact, depth, error);
+    json_t *value = key ? from_value(L, lua_gettop(L), exact, depth, error) : NULL;
+    well = value != NULL;
+    if (!well) {
+      json_decref(key);
+      continue;
+    }
+    pairs[done] = (struct pair){.json = json_array()};
+    jsontext_write(&pairs[done].text, key, false);
+    json_array_append_new(pairs[done].json, key);
+    json_array_append_new(pairs[done++].json, value);
+  }
+  json_t *array = pairs_in_order(pairs, done);
+  if (well) return wrap("$map", array);
+  return json_decref(array), NULL;
+}
+
+/* Keys that jansson reads back: UTF-8 without NUL. */
+static bool keys_are_plain(lua_State *L, int index) {
   bool all = true;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     size_t len;
     const char *key = lua_tolstring(L, -2, &len);
-    json_t *string = json_stringn(key, len);
+    json_t *string = strlen(key) == len ? json_stringn(key, len) : NULL;
     all = all && string;
     json_decref(string);
   }
   return all;
 }
 
-static json_t *from_table(lua_State *L, int index, bool exact, int depth, struct error *error) {
-  if (depth >= JSON_DEPTH_MAX || !lua_checkstack(L, 8))
-    return error_set(error, "usage", "nested more than %d deep, or a cycle", JSON_DEPTH_MAX), NULL;
-  struct shape shape = shape_of(L, index);
-  if (shape.is_list || shape.is_marked) return from_list(L, index, exact, depth + 1, error);
-  bool plain =
-      shape.all_strings && !(exact && ((shape.dollar && shape.count == 1) || !keys_are_utf8(L, index)));
-  if (plain) return from_object(L, index, exact, depth + 1, error);
-  if (exact) return from_pairs(L, index, exact, depth + 1, error);
+/* May leave blocks on the stack. */
+static json_t *from_shape(lua_State *L, int index, struct shape shape, bool exact, int depth,
+                          struct error *error) {
+  if (shape.is_list || shape.is_marked) return from_list(L, index, exact, depth, error);
+  bool lone_dollar = shape.dollar && shape.count == 1;
+  if (shape.all_strings && !(exact && (lone_dollar || !keys_are_plain(L, index))))
+    return from_object(L, index, (size_t)shape.count, exact, depth, error);
+  if (exact) return from_pairs(L, index, (size_t)shape.count, exact, depth, error);
   return error_set(error, "usage", "a table with mixed keys has no form in JSON: use 1..n, or strings"), NULL;
+}
+
+static json_t *from_table(lua_State *L, int index, bool exact, int depth, struct error *error) {
+  int top = lua_gettop(L);
+  if (depth >= JSON_DEPTH_MAX || !lua_checkstack(L, 10))
+    return error_set(error, "usage", "nested more than %d deep, or a cycle", JSON_DEPTH_MAX), NULL;
+  json_t *value = from_shape(L, index, shape_of(L, index), exact, depth + 1, error);
+  lua_settop(L, top);
+  return value;
 }
 
 static json_t *from_value(lua_State *L, int index, bool exact, int depth, struct error *error) {
@@ -171,41 +231,61 @@ static void push_list(lua_State *L, const json_t *array, bool exact) {
   if (count == 0) luaL_setmetatable(L, LIST_TYPE);
 }
 
+static bool push_bytes(lua_State *L, const json_t *value) {
+  struct buffer bytes = {0};
+  bool well = base64_decode(&bytes, json_string_value(value), json_string_length(value));
+  if (well) lua_pushlstring(L, bytes.data ? bytes.data : "", bytes.len);
+  buffer_free(&bytes);
+  return well;
+}
+
+static bool push_special_number(lua_State *L, const char *name) {
+  static const struct {
+    const char *name;
+    lua_Number number;
+  } numbers[] = {{"nan", (lua_Number)NAN}, {"inf", HUGE_VAL}, {"-inf", -HUGE_VAL}};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    if (strcmp(name, numbers[i].name) != 0) continue;
+    lua_pushnumber(L, numbers[i].number);
+    return true;
+  }
+  return false;
+}
+
+/* Pairs that no table could hold are left out: only a forged text has them. */
+static void push_map(lua_State *L, const json_t *pairs) {
+  lua_newtable(L);
+  for (size_t i = 0; i < json_array_size(pairs); i++) {
+    const json_t *pair = json_array_get(pairs, i);
+    if (json_array_size(pair) != 2) continue;
+    json_to_lua(L, json_array_get(pair, 0), true);
+    if (lua_isnil(L, -1) || (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) != lua_tonumber(L, -1))) {
+      lua_pop(L, 1);
+      continue;
+    }
+    json_to_lua(L, json_array_get(pair, 1), true);
+    lua_rawset(L, -3);
+  }
+}
+
 /* {"$bytes": …} and its like, back to what they stand for; false when the object is none. */
 static bool push_exact(lua_State *L, const json_t *object) {
   const json_t *value;
   if (json_object_size(object) != 1) return false;
-  if ((value = json_object_get(object, "$bytes")) && json_is_string(value)) {
-    struct buffer bytes = {0};
-    bool ok = base64_decode(&bytes, json_string_value(value), json_string_length(value));
-    if (ok) lua_pushlstring(L, bytes.data ? bytes.data : "", bytes.len);
-    buffer_free(&bytes);
-    return ok;
-  }
-  if ((value = json_object_get(object, "$number")) && json_is_string(value)) {
-    const char *text = json_string_value(value);
-    lua_pushnumber(L, strcmp(text, "nan") == 0 ? (lua_Number)NAN : text[0] == '-' ? -HUGE_VAL : HUGE_VAL);
-    return true;
-  }
+  if ((value = json_object_get(object, "$bytes")) && json_is_string(value)) return push_bytes(L, value);
+  if ((value = json_object_get(object, "$number")) && json_is_string(value))
+    return push_special_number(L, json_string_value(value));
   if (!(value = json_object_get(object, "$map")) || !json_is_array(value)) return false;
-  lua_newtable(L);
-  for (size_t i = 0; i < json_array_size(value); i++) {
-    const json_t *pair = json_array_get(value, i), *key = json_array_get(pair, 0);
-    if (!key || json_is_null(key)) continue;
-    json_to_lua(L, key, true);
-    json_to_lua(L, json_array_get(pair, 1), true);
-    lua_rawset(L, -3);
-  }
+  push_map(L, value);
   return true;
 }
 
-static void push_object(lua_State *L, const json_t *object, bool exact) {
-  const char *key;
-  json_t *value;
+static void push_object(lua_State *L, const json_t *value, bool exact) {
+  json_t *object = (json_t *)(uintptr_t)value; /* jansson's iterators know no const */
   lua_createtable(L, 0, (int)json_object_size(object));
-  json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-    lua_pushstring(L, key);
-    json_to_lua(L, value, exact);
+  for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+    lua_pushlstring(L, json_object_iter_key(at), json_object_iter_key_len(at));
+    json_to_lua(L, json_object_iter_value(at), exact);
     lua_rawset(L, -3);
   }
 }
@@ -248,32 +328,26 @@ static bool option(lua_State *L, int index, const char *name) {
 
 static int l_encode(lua_State *L) {
   struct error error = {0};
+  struct buffer out = {0};
   luaL_checkany(L, 1);
   lua_settop(L, 2);
-  size_t flags = JSON_ENCODE_ANY | JSON_SORT_KEYS | (option(L, 2, "pretty") ? JSON_INDENT(2) : JSON_COMPACT);
-  json_t *value = json_from_lua(L, 1, option(L, 2, "exact"), &error);
+  bool exact = option(L, 2, "exact"), pretty = option(L, 2, "pretty");
+  json_t *value = json_from_lua(L, 1, exact, &error);
   if (!value) return luaL_error(L, "json: %s", error.message);
-  char *text = json_dumps(value, flags | JSON_REAL_PRECISION(17));
+  jsontext_write(&out, value, pretty);
   json_decref(value);
-  if (!text) return luaL_error(L, "json: not enough memory");
-  lua_pushstring(L, text);
-  free(text);
+  lua_pushlstring(L, out.data, out.len);
+  buffer_free(&out);
   return 1;
 }
 
 static int l_decode(lua_State *L) {
   size_t len;
-  json_error_t problem;
+  struct error error = {0};
   const char *text = luaL_checklstring(L, 1, &len);
   bool exact = option(L, 2, "exact");
-  json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
-  if (!value && json_error_code(&problem) == json_error_numeric_overflow)
-    value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &problem);
-  if (!value) {
-    struct error error;
-    error_set(&error, "protocol", "line %d column %d: %s", problem.line, problem.column, problem.text);
-    return push_failure(L, &error);
-  }
+  json_t *value = jsontext_read(text, len, &error);
+  if (!value) return push_failure(L, &error);
   json_to_lua(L, value, exact);
   json_decref(value);
   return 1;
