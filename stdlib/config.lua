@@ -119,7 +119,7 @@ function config.apply(given, environment, options, getenv)
   end
   settings.machines, settings.readers = given.machines or {}, given.readers or {}
   settings.reader = environment.reader
-  settings.here = options.here or environment.here or given.here or false
+  settings.here = options.here or options.scenario ~= nil or environment.here or given.here or false
   settings.docker.host = settings.docker.host or getenv "DOCKER_HOST"
   for _, name in ipairs { "PATH", "HOME", "LANG", "TZ" } do settings.environment[name] = getenv(name) end
   secrets.open(given.secrets, getenv)

@@ -34,25 +34,17 @@ end
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
 screen.inert = inert
 
-local function plan_lines(question)
-  local lines = {}
-  local function add(...) lines[#lines + 1] = string.format(...) end
-  for _, effect in ipairs(question.plan and question.plan.effects or {}) do
-    add("    %s%s", inert(effect.line), effect.class == "destructive" and "   [destructive]" or "")
-    if effect.radius then add("      %s", inert(effect.radius, 300)) end
-    if effect.command then add("      by hand: %s", inert(text.shell_quote(effect.command), 300)) end
-  end
-  for _, label in ipairs(question.plan and question.plan.assumes or {}) do add("    assumes: %s", inert(label)) end
-  return lines
-end
-
--- The question with what it is about: the plan, the warning, what nobody knew.
+-- The question with what the operator must know; its plan stands right above it.
 function screen.question_lines(question)
   local lines = { "" }
   local function add(...) lines[#lines + 1] = string.format(...) end
   add("? %s", inert(question.text))
   if question.warning then add("    warning: %s", inert(question.warning)) end
-  for _, line in ipairs(plan_lines(question)) do lines[#lines + 1] = line end
+  if question.beyond then
+    for _, effect in ipairs(question.plan.effects) do
+      if effect.radius then add("    %s", inert(effect.radius, 300)) end
+    end
+  end
   for _, finding in ipairs(question.ignorance or {}) do add("    decided without knowing %s", inert(finding)) end
   for i, option in ipairs(question.options or {}) do add("    %d  %s", i, inert(option)) end
   return lines

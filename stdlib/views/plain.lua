@@ -7,7 +7,8 @@ local tty = require "raw.tty"
 
 local plain = {}
 
-local waiting = {} -- probe title → its lines so far
+local waiting = {} -- probe title → { checks =, effects = }: its lines so far
+local LINE_COLUMNS = 118 -- an effect and its command share a line when they fit
 local dry
 
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
@@ -22,10 +23,10 @@ local function say(format, ...) put(("%s  %s"):format(stamp(), format:format(...
 
 function plain.open(options) dry = options.dry_run end
 
--- Under its probe while one is running, else at once.
-local function under(probe, line)
+-- Under its probe while one is running, else at once. What was found comes first, then how it was looked at.
+local function under(probe, line, kind)
   if probe and waiting[probe] then
-    table.insert(waiting[probe], line)
+    table.insert(waiting[probe][kind or "checks"], line)
   else
     say("%s", line)
   end
@@ -44,12 +45,12 @@ end
 -- The effect's line, how it ended, and the command a person could type instead.
 function plain.effect_lines(fields)
   local why = why_of(fields)
-  local lines = { ("%s%s: %s%s%s"):format(fields.status == "would" and "would " or "", inert(fields.line),
-    states[fields.status], why and ", " .. inert(why, 300) or "", fields.ms and "  " .. milliseconds(fields.ms) or "") }
-  if fields.command and #fields.command > 0 then
-    lines[2] = "  by hand: " .. inert(text.shell_quote(fields.command), 300)
-  end
-  return lines
+  local line = ("%s%s: %s%s%s"):format(fields.status == "would" and "would " or "", inert(fields.line),
+    states[fields.status], why and ", " .. inert(why, 300) or "", fields.ms and "  " .. milliseconds(fields.ms) or "")
+  if not fields.command or #fields.command == 0 then return { line } end
+  local by_hand = "by hand: " .. inert(text.shell_quote(fields.command), 300)
+  if text.width(line .. by_hand) + 6 <= LINE_COLUMNS then return { line .. "  " .. by_hand } end
+  return { line, "  " .. by_hand }
 end
 
 local on = {}
@@ -66,7 +67,7 @@ on["run.started"] = function(fields)
     fields.id and ", run " .. fields.id or ""))
 end
 
-on["probe.started"] = function(fields) waiting[fields.probe] = {} end
+on["probe.started"] = function(fields) waiting[fields.probe] = { checks = {}, effects = {} } end
 
 function on.check(fields)
   under(fields.probe, ("  %s %s%s"):format(fields.passed and "ok  " or "FAIL", inert(fields.label),
@@ -80,7 +81,7 @@ function on.note(fields)
 end
 
 on["probe.ended"] = function(fields)
-  local lines = waiting[fields.probe] or {}
+  local lines = waiting[fields.probe] or { checks = {}, effects = {} }
   waiting[fields.probe] = nil
   local found = {}
   for name, value in pairs(fields.findings or {}) do if value == true then found[#found + 1] = name end end
@@ -88,12 +89,13 @@ on["probe.ended"] = function(fields)
   local verdict = fields.state == "unknown" and "unknown: " .. inert(fields.why, 300)
     or #found > 0 and "found: " .. table.concat(found, ", ") or "nothing found"
   say("%s: %s  %s", inert(fields.probe), verdict, milliseconds(fields.ms))
-  for _, line in ipairs(lines) do say("%s", line) end
+  for _, line in ipairs(lines.checks) do say("%s", line) end
+  for _, line in ipairs(lines.effects) do say("%s", line) end
 end
 
 on["effect.outcome"] = function(fields)
   if fields.key and fields.key:find "^goal" then return end
-  for _, line in ipairs(plain.effect_lines(fields)) do under(fields.probe, "    " .. line) end
+  for _, line in ipairs(plain.effect_lines(fields)) do under(fields.probe, "    " .. line, "effects") end
 end
 
 on["effect.intent"] = function(fields)
@@ -102,8 +104,20 @@ end
 
 on["remedy.started"] = function(fields) say("%s (risk %s)", inert(fields.remedy), fields.risk or "low") end
 
+-- The plan, before anybody is asked about it. A dry run shows its writes as `would` instead.
+function on.plan(fields)
+  if dry then return end
+  for _, effect in ipairs(fields.effects) do
+    say("  plan: %s%s", inert(effect.line), effect.class == "destructive" and "  (destructive)" or "")
+    if effect.radius then say("    %s", inert(effect.radius, 300)) end
+    if effect.command then say("    by hand: %s", inert(text.shell_quote(effect.command), 300)) end
+  end
+  for _, label in ipairs(fields.assumes or {}) do say("    assumes: %s", inert(label)) end
+end
+
 on["remedy.ended"] = function(fields)
   say("%s: %s%s", inert(fields.remedy), fields.state, fields.why and ": " .. inert(fields.why, 300) or "")
+  if fields.state == "would" and run.goal then say("  a real run stops here if: %s", inert(run.goal.label)) end
 end
 
 on["goal.waiting"] = function(fields)
