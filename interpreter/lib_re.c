@@ -3,9 +3,9 @@
  *
  * find(text, pattern) → boolean                 match(text, pattern) → { [0]=whole, [1]=…, name=… } | nil
  * all(text, pattern) → list of such tables      count(text, pattern) → integer
- * gsub(text, pattern, replacement) → text, count   ($1, ${name})
- * lines(text, pattern) → list of the whole lines that match
- * A wrong pattern, and a match that needs too much work, raise. Patterns see Unicode where the text is valid
+ * gsub(text, pattern, replacement) → text, count   ($1, ${12}, ${name}, $$; a group that took no part is empty)
+ * lines(text, pattern) → list of the whole lines that match; ^ and $ are the line's
+ * A wrong pattern, a match that needs too much work, and too many matches raise. Patterns see Unicode where the text is valid
  * UTF-8, else bytes.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -19,7 +19,9 @@
 #define RE_CACHE 64            /* compiled patterns kept */
 #define RE_MATCH_LIMIT 5000000 /* steps of one match; some hundred milliseconds */
 #define RE_PATTERN_MAX 65536   /* bytes of a pattern */
-#define RE_RESULTS_MAX 100000  /* matches of one `all` or `lines` */
+#define RE_STACK_MIN 32768     /* bytes of the JIT's stack: as it begins, and at most */
+#define RE_STACK_MAX (8 << 20)
+#define RE_RESULTS_MAX 100000 /* matches of one `all` or `lines` */
 
 struct compiled {
   char *pattern;
@@ -89,6 +91,7 @@ static struct subject check_subject(lua_State *L) {
   if (!limits) {
     limits = pcre2_match_context_create(NULL);
     pcre2_set_match_limit(limits, RE_MATCH_LIMIT);
+    pcre2_jit_stack_assign(limits, NULL, pcre2_jit_stack_create(RE_STACK_MIN, RE_STACK_MAX, NULL));
   }
   s.re = compile(L, pattern, len, PCRE2_UTF | PCRE2_MATCH_INVALID_UTF);
   return s;
@@ -103,6 +106,12 @@ static bool step(lua_State *L, const struct subject *s, size_t from, uint32_t op
     luaL_error(L, "the pattern needs too much work on this text");
   if (rc != PCRE2_ERROR_NOMATCH) luaL_error(L, "matching failed (PCRE2 error %d)", rc);
   return false;
+}
+
+/* A result that leaves matches out would be a wrong answer. */
+static lua_Integer counted(lua_State *L, lua_Integer count) {
+  if (count == RE_RESULTS_MAX) luaL_error(L, "more than %d matches", RE_RESULTS_MAX);
+  return count + 1;
 }
 
 /* Where to look after a match: an empty one must move on, by a whole character. */
@@ -157,10 +166,11 @@ static int l_all(lua_State *L) {
   struct subject s = check_subject(L);
   lua_Integer count = 0;
   lua_newtable(L);
-  for (size_t from = 0; from <= s.len && count < RE_RESULTS_MAX && step(L, &s, from, 0);) {
+  for (size_t from = 0; from <= s.len && step(L, &s, from, 0);) {
     from = after(&s, pcre2_get_ovector_pointer(s.re->data));
     push_captures(L, &s);
-    lua_rawseti(L, -2, ++count);
+    count = counted(L, count);
+    lua_rawseti(L, -2, count);
   }
   return 1;
 }
@@ -174,42 +184,55 @@ static int l_count(lua_State *L) {
   return 1;
 }
 
-/* From a match to the ends of its line; the search goes on behind it. */
+/* Each line is a text of its own, as grep sees it. */
 static int l_lines(lua_State *L) {
   struct subject s = check_subject(L);
+  const char *end = s.text + s.len;
   lua_Integer count = 0;
   lua_newtable(L);
-  for (size_t from = 0; from <= s.len && count < RE_RESULTS_MAX && step(L, &s, from, 0);) {
-    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(s.re->data);
-    size_t begin = at[0], end;
-    while (begin > 0 && s.text[begin - 1] != '\n') begin--;
-    const char *newline = memchr(s.text + at[0], '\n', s.len - at[0]);
-    end = newline ? (size_t)(newline - s.text) : s.len;
-    lua_pushlstring(L, s.text + begin, end - begin);
-    lua_rawseti(L, -2, ++count);
-    from = end + 1;
+  for (const char *line = s.text; line < end;) {
+    const char *newline = memchr(line, '\n', (size_t)(end - line)), *next = newline ? newline : end;
+    size_t len = (size_t)(next - line);
+    if (len > 0 && line[len - 1] == '\r') len--;
+    struct subject one = {line, len, s.re};
+    if (step(L, &one, 0, 0)) {
+      count = counted(L, count);
+      lua_pushlstring(L, line, len);
+      lua_rawseti(L, -2, count);
+    }
+    line = next + 1;
   }
   return 1;
 }
 
-/* The text a replacement stands for, appended: $1, ${name}, $$. */
+/* Appends the group of that name, or number in digits. */
+static void add_group(lua_State *L, luaL_Buffer *out, const char *name, size_t len, int captures) {
+  lua_pushlstring(L, name, len);
+  if (len && strspn(name, "0123456789") >= len) lua_pushinteger(L, lua_tointeger(L, -1)), lua_remove(L, -2);
+  int type = lua_gettable(L, captures);
+  if (type == LUA_TNIL) {
+    lua_pushlstring(L, name, len);
+    luaL_error(L, "the pattern has no group '%s'", lua_tostring(L, -1));
+  }
+  if (type != LUA_TSTRING) lua_pop(L, 1), lua_pushliteral(L, "");
+  luaL_addvalue(out);
+}
+
+/* The text a replacement stands for, appended. */
 static void add_replacement(lua_State *L, luaL_Buffer *out, const char *with, size_t len, int captures) {
   for (size_t i = 0; i < len; i++) {
-    const char *end = NULL;
+    const char *next = with + i + 1, *end;
     if (with[i] != '$' || i + 1 == len) {
       luaL_addchar(out, with[i]);
-    } else if (with[i + 1] == '$') {
-      luaL_addchar(out, with[++i]);
-    } else if (with[i + 1] == '{' && (end = memchr(with + i, '}', len - i)) != NULL) {
-      lua_pushlstring(L, with + i + 2, (size_t)(end - with) - i - 2);
-      if (lua_gettable(L, captures) != LUA_TSTRING) lua_pop(L, 1), lua_pushliteral(L, "");
-      luaL_addvalue(out);
+    } else if (*next >= '0' && *next <= '9') {
+      add_group(L, out, next, 1, captures);
+      i++;
+    } else if (*next == '{' && (end = memchr(next, '}', len - i - 1)) != NULL) {
+      add_group(L, out, next + 1, (size_t)(end - next) - 1, captures);
       i = (size_t)(end - with);
-    } else if (with[i + 1] >= '0' && with[i + 1] <= '9') {
-      if (lua_geti(L, captures, with[++i] - '0') != LUA_TSTRING) lua_pop(L, 1), lua_pushliteral(L, "");
-      luaL_addvalue(out);
     } else {
       luaL_addchar(out, '$');
+      if (*next == '$') i++;
     }
   }
 }

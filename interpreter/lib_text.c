@@ -2,12 +2,15 @@
  *
  * inert(text, {max=, lines=}) → text     width(text) → columns     truncate(text, columns) → text
  * shell_quote(list) → a command line     slack(text), html(text) → escaped
+ * duration(text) → seconds | nil, error      size(text) → bytes | nil, error      time(text) → seconds since 1970 | nil, error
+ * duration_text(seconds), size_text(bytes), time_text(seconds) → the other way (duration.h)
  * lines(text) → list     tail(text, n) → the last n lines     table(text) → list of rows by the first line's
  * column names
  */
 #include <string.h>
 #include <lauxlib.h>
 #include "buffer.h"
+#include "duration.h"
 #include "libs.h"
 #include "luautil.h"
 #include "text.h"
@@ -161,11 +164,56 @@ static int l_table(lua_State *L) {
   return 1;
 }
 
+static int parse_number(lua_State *L, bool (*parse)(const char *, size_t, double *, struct error *)) {
+  size_t len;
+  double number;
+  struct error error = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  if (!parse(text, len, &number, &error)) return push_failure(L, &error);
+  lua_pushnumber(L, number);
+  return 1;
+}
+
+static int l_duration(lua_State *L) { return parse_number(L, duration_parse); }
+static int l_time(lua_State *L) { return parse_number(L, time_parse); }
+
+static int l_size(lua_State *L) {
+  size_t len;
+  int64_t bytes;
+  struct error error = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  if (!size_parse(text, len, &bytes, &error)) return push_failure(L, &error);
+  lua_pushinteger(L, bytes);
+  return 1;
+}
+
+static int format_number(lua_State *L, void (*format)(struct buffer *, double)) {
+  struct buffer out = {0};
+  format(&out, luaL_checknumber(L, 1));
+  return push_buffer(L, &out);
+}
+
+static int l_duration_text(lua_State *L) { return format_number(L, duration_format); }
+static int l_size_text(lua_State *L) { return format_number(L, size_format); }
+static int l_time_text(lua_State *L) { return format_number(L, time_format); }
+
 int luaopen_raw_text(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"inert", l_inert}, {"width", l_width}, {"truncate", l_truncate}, {"shell_quote", l_shell_quote},
-      {"slack", l_slack}, {"html", l_html},   {"lines", l_lines},       {"tail", l_tail},
-      {"table", l_table}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"inert", l_inert},
+                                       {"width", l_width},
+                                       {"truncate", l_truncate},
+                                       {"shell_quote", l_shell_quote},
+                                       {"slack", l_slack},
+                                       {"html", l_html},
+                                       {"lines", l_lines},
+                                       {"tail", l_tail},
+                                       {"table", l_table},
+                                       {"duration", l_duration},
+                                       {"size", l_size},
+                                       {"time", l_time},
+                                       {"duration_text", l_duration_text},
+                                       {"size_text", l_size_text},
+                                       {"time_text", l_time_text},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }
