@@ -32,6 +32,7 @@ static const struct option run_options[] = {
     {"answers", "answers", VALUE, 0, NULL, "FILE: answers to questions, Lua or JSON"},
     {"no-input", "no_input", FLAG, 0, NULL, "never ask: suspend at the first question"},
     {"here", "here", FLAG, 0, NULL, "allow writes to this machine"},
+    {"alongside", "alongside", FLAG, 0, NULL, "run although another run of this runbook is under way"},
     {"alert-started", "alert_started", VALUE, 0, NULL, "TIME: when the alert began, RFC 3339"},
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},

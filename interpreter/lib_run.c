@@ -5,6 +5,7 @@
  * read_journal(path) → list of events | nil, error
  * save(name, text) → true | nil, error        a new file of the open run; replace(name, text): a new content, atomically
  * sha256(text) → hex      random(count) → bytes
+ * lock(name, holder) → true | nil, {kind="locked", message=who holds it}; held until the process ends
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include "journal.h"
 #include "lib_json.h"
 #include "libs.h"
+#include "lock.h"
 #include "luautil.h"
 #include "redact.h"
 #include "rundir.h"
@@ -165,6 +167,13 @@ static int l_adopt(lua_State *L) {
   return 0;
 }
 
+static int l_lock(lua_State *L) {
+  struct error error = {0};
+  if (!lock_take(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &error)) return push_failure(L, &error);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static int l_sha256(lua_State *L) {
   size_t len;
   char hash[SHA256_DIGEST_STRING_LENGTH];
@@ -191,6 +200,7 @@ int luaopen_raw_run(lua_State *L) {
                                        {"save", l_save},
                                        {"replace", l_replace},
                                        {"adopt", l_adopt},
+                                       {"lock", l_lock},
                                        {"sha256", l_sha256},
                                        {"random", l_random},
                                        {NULL, NULL}};

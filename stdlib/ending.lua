@@ -55,7 +55,8 @@ function ending.of_error(err)
     end
     if err.wrong then return { outcome = "failed", text = err.wrong } end
   end
-  return { outcome = "failed", text = tostring(err) }
+  -- An error that names a file of ours, not the script's, is a defect of this program.
+  return { outcome = "failed", text = tostring(err), exit = tostring(err):find "^stdlib/" and 70 or nil }
 end
 
 function ending.exit(it)

@@ -107,6 +107,11 @@ local function ask_terminal(question)
   return nil, "silence"
 end
 
+-- Whether a question would reach somebody, or an answer that was given beforehand.
+function screen.can_ask()
+  return run.options.scenario ~= nil or #answers > 0 or not run.options.no_input and tty.interactive()
+end
+
 -- Law 9: without a terminal the run suspends; it never goes on.
 local function suspend(question)
   tasks.raise_end { outcome = "suspended", text = ("it waits for an answer: %s"):format(question.text), question = question }

@@ -12,6 +12,7 @@ local screen = require "screen"
 local script = require "script"
 local secrets = require "secrets"
 local tasks = require "tasks"
+local values = require "values"
 
 -- A params or answers file is this long at most, in bytes.
 local FILE_MAX = 1 << 20
@@ -79,6 +80,7 @@ local function careless(options)
   if options.answers then list[#list + 1] = "--answers " .. options.answers end
   if next(require("settings").hosts) then list[#list + 1] = "hosts (real names go to other addresses)" end
   if options.here then list[#list + 1] = "--here" end
+  if options.alongside then list[#list + 1] = "--alongside" end
   return #list > 0 and table.concat(list, ", ") or nil
 end
 
@@ -122,12 +124,26 @@ end
 
 ------------------------------------------------------------------ The run --
 
+-- One run of a runbook on one environment with the same required parameters at a time (design: exit 6).
+local function take_lock(options, host)
+  if options.alongside then return end
+  local path = run.file:sub(1, 1) == "/" and run.file or host.folder .. "/" .. run.file
+  local parts = { path, run.environment or "" }
+  for _, name in ipairs(values.keys(run.param_specs or {})) do
+    if run.param_specs[name].required then parts[#parts + 1] = name .. "=" .. tostring(run.params[name]) end
+  end
+  local ok, err = raw_run.lock(raw_run.sha256(table.concat(parts, "\0")), run.id)
+  if ok or err.kind ~= "locked" then return end -- where no lock can be kept, an incident still must be handled
+  error({ refused = ("run %s of this runbook is under way; end it, or run with --alongside"):format(err.message) }, 0)
+end
+
 -- Levels are armed when the script first acts: by then it has declared them all.
-local function arm_levels(options, mode)
+local function arm_levels(options, host, mode)
   local escalation = require "words.escalation"
   if options.scenario then
     mode.arm(run.levels, escalation.carry_out)
   elseif not options.dry_run then
+    take_lock(options, host)
     keep_sources(options)
     arming.arm()
   end
@@ -136,7 +152,7 @@ end
 local function execute(options, host)
   if not options.scenario and not options.dry_run then arming.start(host) end
   local mode = gate.mode()
-  run.on_first_act = function() arm_levels(options, mode) end
+  run.on_first_act = function() arm_levels(options, host, mode) end
   local chunk = script.load(run.file, script.words())
   local value = chunk()
   if not run.acted then run.acting() end
@@ -162,6 +178,18 @@ local function prepare(options, host)
   require("sandbox").seal()
 end
 
+-- What is owed at the end is offered where somebody can be asked, and listed in any case.
+local function offer_undo(it)
+  if it.outcome == "aborted" or it.outcome == "suspended" or not screen.can_ask() then return end
+  for i = #run.owed, 1, -1 do pcall(require("words.remedy").undo, run.owed[i]) end
+end
+
+local function owed_lines()
+  local lines = {}
+  for _, owed in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(owed.title) end
+  return lines
+end
+
 -- Differences from what the scenario expects, as lines and a worse exit code.
 local function compare(it, code)
   local expect = run.scenario and run.scenario.expect
@@ -185,7 +213,9 @@ return function(arguments, options, host)
   if not ok and it.outcome ~= "resolved" and it.outcome ~= "suspended" and it.outcome ~= "aborted" then
     screen.say("runbook: " .. screen.inert(it.text, 1000))
   end
+  offer_undo(it)
   local says = gate.mode().settle and gate.mode().settle(it) or arming.settle(it)
+  for _, line in ipairs(owed_lines()) do table.insert(says, 1, line) end
   if it.outcome == "suspended" then
     table.insert(says, 1, "no terminal to ask on; run it again from one, or give the answer with --answers FILE")
   end
