@@ -1,5 +1,5 @@
--- compose: the services of a Compose file, by `docker compose` or docker-compose, whichever there is. What runs is looked up in
--- the engine itself, for the two print it differently.
+-- compose: the services of a Compose file, by `docker compose` or docker-compose, whichever there is. What
+-- runs is looked up in the engine itself, for the two print it differently.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local docker_change = require "effects.docker_change"
@@ -41,7 +41,8 @@ end
 
 local which
 
--- { "docker", …, "compose" } or { "docker-compose", … }; nil and an error when there is neither. Known once found.
+-- { "docker", …, "compose" } or { "docker-compose", … }; nil and an error when there is neither. Known once
+-- found.
 local function program(call)
   if which then return which end
   local run = require("raw.process").run
@@ -65,7 +66,9 @@ local function arguments(call, ...)
   return words
 end
 
-local function with_services(words, services) return table.move(services or {}, 1, #(services or {}), #words + 1, words) end
+local function with_services(words, services)
+  return table.move(services or {}, 1, #(services or {}), #words + 1, words)
+end
 
 -- Carries it out: { code =, stdout =, stderr = }, or nil and an error, also when it didn't end with 0.
 local function carry_out(it, call, words)
@@ -75,8 +78,9 @@ local function carry_out(it, call, words)
   local argv, err = program(call)
   if not argv then return nil, err end
   local done
-  done, err = require("raw.process").run { argv = table.move(words, 1, #words, #argv + 1, { table.unpack(argv) }),
-    env = environment(call), timeout = it:left(), max_output = OUTPUT_MAX, keep = "tail" }
+  local vector = table.move(words, 1, #words, #argv + 1, { table.unpack(argv) })
+  done, err = require("raw.process").run { argv = vector, env = environment(call), timeout = it:left(),
+                                           max_output = OUTPUT_MAX, keep = "tail" }
   if not done then return nil, err end
   if done.code == 0 then return done end
   local said = done.stderr:match "([^\r\n]+)[%s]*$" or ""
@@ -85,7 +89,8 @@ end
 
 -------------------------------------------------------------------- What runs --
 
--- Containers of the file's project: { { service, name, state, summary, id }, … } and how many of each service.
+-- Containers of the file's project: { { service, name, state, summary, id }, … } and how many of each
+-- service.
 local function look(it, call)
   local done, err = carry_out(it, call, arguments(call, "ps", "-a", "-q"))
   if not done then return nil, err end
@@ -97,10 +102,12 @@ local function look(it, call)
     if inspect then
       local now, service = state.fields(inspect), inspect.Config.Labels["com.docker.compose.service"] or "?"
       local counted = fields.services[service] or { count = 0, running = 0 }
-      counted.count, counted.running = counted.count + 1, counted.running + (now.state == "running" and 1 or 0)
-      fields.services[service], fields.count = counted, fields.count + 1
-      fields.running = fields.running + (now.state == "running" and 1 or 0)
-      fields.containers[fields.count] = { service = service, name = now.name, state = now.state, summary = now.summary, id = now.id }
+      local runs = now.state == "running" and 1 or 0
+      counted.count, counted.running = counted.count + 1, counted.running + runs
+      fields.services[service] = counted
+      fields.count, fields.running = fields.count + 1, fields.running + runs
+      fields.containers[fields.count] = { service = service, name = now.name, state = now.state,
+                                          summary = now.summary, id = now.id }
     end
   end
   return fields
@@ -122,7 +129,9 @@ local function preview(wanted, describe)
     local now
     if known then now, err = look(it, call) end
     if not now then
-      if err.kind == "missing" or err.kind == "compose" then return { text = err.message, size = 0, impossible = err.message } end
+      if err.kind == "missing" or err.kind == "compose" then
+        return { text = err.message, size = 0, impossible = err.message }
+      end
       return docker_change.unknown(err)
     end
     for _, name in ipairs(wanted(call)) do
@@ -154,7 +163,8 @@ local function check_services(name, services)
 end
 
 local result = {
-  containers = "list: each at service name state summary id", count = "integer: containers, those that don't run too",
+  containers = "list: each at service name state summary id",
+  count = "integer: containers, those that don't run too",
   running = "integer: how many of them run", services = "map: service → { count, running }",
 }
 
@@ -181,7 +191,9 @@ local function effect(verb, entry)
     return look(it, call)
   end
   entry.specimen = { containers = {}, count = 1, running = 1, services = {} }
-  entry.sum_up = function(fields) return fields.count and ("%d of %d run"):format(fields.running, fields.count) end
+  entry.sum_up = function(fields)
+    return fields.count and ("%d of %d run"):format(fields.running, fields.count)
+  end
   catalogue.effect(name, entry)
 end
 
@@ -231,7 +243,8 @@ effect("pull", {
   end),
 })
 
--- Only the services named are touched: a bare `up --scale` would also start the others, and make anew what has changed.
+-- Only the services named are touched: a bare `up --scale` would also start the others, and make anew what
+-- has changed.
 local function scale_vector(call)
   local names, words = values.keys(call.replicas), arguments(call, "up", "-d", "--no-recreate", "--no-deps")
   for _, name in ipairs(names) do
@@ -249,7 +262,8 @@ effect("scale", {
     if not next(call.replicas) then blame.raise("compose.scale: argument 2 (replicas): no service given") end
     for name, count in pairs(call.replicas) do
       if math.type(count) ~= "integer" or count < 0 or count > REPLICAS_MAX then
-        blame.raise("compose.scale: %s: a number from 0 to %d expected, got %s", name, REPLICAS_MAX, values.describe(count))
+        blame.raise("compose.scale: %s: a number from 0 to %d expected, got %s", name, REPLICAS_MAX,
+          values.describe(count))
       end
     end
   end,

@@ -1,5 +1,5 @@
--- docker: containers of one Docker engine, over its API; the docker command is not needed. This file has the plain reads;
--- the others stand in files of their own.
+-- docker: containers of one Docker engine, over its API; the docker command is not needed. This file has the
+-- plain reads; the others stand in files of their own.
 local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
 local duration = require "duration"
@@ -21,12 +21,16 @@ catalogue.effect("docker.inspect", {
   result = {
     state = "string: running exited paused restarting created dead removing absent",
     summary = "string: \"running for 3 days\", \"exited (137) 5 minutes ago, out of memory\"",
-    exit_code = "integer: how it ended; nil while it runs", oom_killed = "boolean: the kernel killed it for memory",
-    restarts = "integer: by its restart policy", image = "string: the name it was made from", image_id = "string",
+    exit_code = "integer: how it ended; nil while it runs",
+    oom_killed = "boolean: the kernel killed it for memory",
+    restarts = "integer: by its restart policy", image = "string: the name it was made from",
+    image_id = "string",
     started_at = "number: seconds since 1970", finished_at = "number: seconds since 1970; nil while it runs",
     created_at = "number: seconds since 1970", restart_policy = "string: no always unless-stopped on-failure",
-    env = "map: its variables; values that look secret read ***", memory_limit = "integer: bytes; nil when it has none",
-    health = "string: healthy unhealthy starting; nil without a health check", pid = "integer: on its machine; nil when stopped",
+    env = "map: its variables; values that look secret read ***",
+    memory_limit = "integer: bytes; nil when it has none",
+    health = "string: healthy unhealthy starting; nil without a health check",
+    pid = "integer: on its machine; nil when stopped",
     id = "string", name = "string", networks = "map: name → { ip, aliases }", labels = "map",
     mounts = "list: each at type source target name read_only", error_text = "string: why it didn't start",
   },
@@ -40,16 +44,18 @@ catalogue.effect("docker.inspect", {
   command = function(call) return docker_host.command("inspect", call.container) end,
   place = docker_host.place,
   specimen = function(call)
-    return { state = "running", summary = "running for 3 days", oom_killed = false, restarts = 0, image = "image:1",
-             image_id = "sha256:" .. ("0"):rep(64), started_at = 1.7e9, created_at = 1.7e9, restart_policy = "unless-stopped",
-             env = {}, id = ("0"):rep(64), name = call and call.container, pid = 4711, networks = {}, mounts = {}, labels = {} }
+    return { state = "running", summary = "running for 3 days", oom_killed = false, restarts = 0,
+             image = "image:1", image_id = "sha256:" .. ("0"):rep(64), started_at = 1.7e9, created_at = 1.7e9,
+             restart_policy = "unless-stopped", env = {}, id = ("0"):rep(64), name = call and call.container,
+             pid = 4711, networks = {}, mounts = {}, labels = {} }
   end,
 })
 
 ------------------------------------------------------------------------ ps --
 
 local function row(container)
-  return { id = container.Id, name = (container.Names and container.Names[1] or ""):gsub("^/", ""), state = container.State,
+  return { id = container.Id, name = (container.Names and container.Names[1] or ""):gsub("^/", ""),
+           state = container.State,
            summary = container.Status, image = container.Image, created_at = container.Created }
 end
 
@@ -66,7 +72,8 @@ catalogue.effect("docker.ps", {
     name = { "string", nil, "Only those with this in their name", what = true },
     label = { "string", nil, "Only those with this label: NAME or NAME=VALUE", what = true },
   },
-  result = { containers = "list: each at id name state summary image created_at; 1,000 at most", count = "integer",
+  result = { containers = "list: each at id name state summary image created_at; 1,000 at most",
+             count = "integer",
              running = "integer: how many of them run", cut = "boolean: there are more" },
   run = function(call)
     -- A limit means those that don't run too, whatever `all` says.
@@ -109,12 +116,15 @@ end
 local function disk_usage(df)
   local used = {}
   for _, container in ipairs(df.Containers or {}) do used[container.ImageID] = true end
-  local images = add_up(df.Images, function(image) return (image.Size or 0) - math.max(0, image.SharedSize or 0) end,
+  local images = add_up(df.Images, function(image)
+    return (image.Size or 0) - math.max(0, image.SharedSize or 0)
+  end,
     function(image) return used[image.Id] end)
   images.bytes = df.LayersSize or images.bytes
   local fields = {
     ok = true, images = images,
-    containers = add_up(df.Containers, function(it) return it.SizeRw end, function(it) return it.State == "running" end),
+    containers = add_up(df.Containers, function(it) return it.SizeRw end,
+      function(it) return it.State == "running" end),
     volumes = add_up(df.Volumes, function(it) return it.UsageData and it.UsageData.Size end,
       function(it) return it.UsageData and it.UsageData.RefCount ~= 0 end),
     build_cache = add_up(df.BuildCache, function(it) return not it.Shared and it.Size or 0 end,
@@ -128,7 +138,8 @@ catalogue.effect("docker.disk_usage", {
   summary = "Adds up what images, containers, volumes and the build cache take of the disk",
   class = "read",
   options = { timeout = { "duration", DISK_USAGE_TIMEOUT, "The longest it may take" } },
-  result = { bytes = "integer: all of it", images = "map: count bytes unused unused_bytes", containers = "map: the same",
+  result = { bytes = "integer: all of it", images = "map: count bytes unused unused_bytes",
+             containers = "map: the same",
              volumes = "map: the same", build_cache = "map: the same" },
   run = function(call)
     local df, err = engine.open(call.timeout):get "/system/df"
@@ -149,7 +160,8 @@ catalogue.effect("docker.disk_usage", {
 catalogue.effect("docker.version", {
   summary = "Asks the engine who it is",
   class = "read",
-  result = { version = "string: the engine's", api = "string: the API's version in use", host = "string: where it listens",
+  result = { version = "string: the engine's", api = "string: the API's version in use",
+             host = "string: where it listens",
              os = "string", arch = "string", kernel = "string" },
   run = function(call)
     local it = engine.open(call.timeout)
@@ -158,16 +170,22 @@ catalogue.effect("docker.version", {
     local told
     told, err = it:get "/version"
     if not told then return nil, err or { kind = "engine", message = "the engine tells no version" } end
-    return { ok = true, version = told.Version, api = api, host = docker_host.text(), os = told.Os, arch = told.Arch,
+    return { ok = true, version = told.Version, api = api, host = docker_host.text(), os = told.Os,
+             arch = told.Arch,
              kernel = told.KernelVersion }
   end,
   command = function() return docker_host.command "version" end,
   place = docker_host.place,
-  specimen = { version = "20.10.24", api = "1.41", host = "unix:///var/run/docker.sock", os = "linux", arch = "amd64",
+  specimen = { version = "20.10.24", api = "1.41", host = "unix:///var/run/docker.sock", os = "linux",
+               arch = "amd64",
                kernel = "6.1.0" },
-  sum_up = function(fields) return fields.version and ("engine %s, API %s"):format(fields.version, fields.api) end,
+  sum_up = function(fields)
+    return fields.version and ("engine %s, API %s"):format(fields.version, fields.api)
+  end,
 })
 
-for _, module in ipairs { "change", "logs", "stats", "exec", "prune", "recreate" } do require("effects.docker_" .. module) end
+for _, module in ipairs { "change", "logs", "stats", "exec", "prune", "recreate" } do
+  require("effects.docker_" .. module)
+end
 
 return { docker_host = docker_host.text }

@@ -1,4 +1,5 @@
--- docker.restart, start, stop and kill: one request each, previewed from the container's state and looked at afterwards.
+-- docker.restart, start, stop and kill: one request each, previewed from the container's state and looked at
+-- afterwards.
 local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
 local engine = require "effects.docker_engine"
@@ -28,7 +29,9 @@ local function processes(it, name)
   return top and top.Processes and #top.Processes
 end
 
-function change.unknown(err) return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
+function change.unknown(err)
+  return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true }
+end
 
 -- A preview: `words(fields)` is its text; `impossible(fields)` says why it can't work.
 local function preview(words, impossible)
@@ -51,8 +54,11 @@ end
 
 local function after(it, name, done)
   local fields, err = change.look(it, name)
-  if not fields then return nil, { kind = err.kind, message = ("%s, and then: %s"):format(done, err.message) } end
-  return { state = fields.state, started_at = fields.started_at, exit_code = fields.exit_code, summary = fields.summary,
+  if not fields then
+    return nil, { kind = err.kind, message = ("%s, and then: %s"):format(done, err.message) }
+  end
+  return { state = fields.state, started_at = fields.started_at, exit_code = fields.exit_code,
+           summary = fields.summary,
            id = fields.id }
 end
 
@@ -61,7 +67,8 @@ local function after_start(it, name, done)
   tasks.sleep(SETTLE_SECONDS)
   local fields, err = after(it, name, done)
   if fields and (fields.exit_code or 0) ~= 0 then
-    return nil, { kind = "exited", message = ("%s was %s, and is now: %s"):format(name, done, fields.summary) }
+    return nil, { kind = "exited", message = ("%s was %s, and is now: %s"):format(name, done,
+      fields.summary) }
   end
   return fields, err
 end
@@ -77,15 +84,18 @@ local function check(name)
   return function(call)
     engine.check_name(name, call.container)
     if call.grace and call.timeout < grace(call) + MARGIN_SECONDS then
-      blame.raise("%s: timeout must leave %d s more than the grace of %d s", name, MARGIN_SECONDS, grace(call))
+      blame.raise("%s: timeout must leave %d s more than the grace of %d s", name, MARGIN_SECONDS,
+        grace(call))
     end
   end
 end
 
 local container = { { "container", "string", "Name or id" } }
 local result = {
-  state = "string: what it is in now", started_at = "number: seconds since 1970", summary = "string: its state in words",
-  exit_code = "integer: of one that ended", id = "string: its full id", changed = "boolean: false when it was so already",
+  state = "string: what it is in now", started_at = "number: seconds since 1970",
+  summary = "string: its state in words",
+  exit_code = "integer: of one that ended", id = "string: its full id",
+  changed = "boolean: false when it was so already",
 }
 local grace_option = { "duration", GRACE, "How long it may take to stop by itself before it is killed" }
 
@@ -103,7 +113,9 @@ end
 effect("restart", {
   summary = "Restarts a container; starts one that is stopped",
   options = { grace = grace_option },
-  command = function(call) return docker_host.command("restart", "-t", tostring(grace(call)), call.container) end,
+  command = function(call)
+    return docker_host.command("restart", "-t", tostring(grace(call)), call.container)
+  end,
   preview = preview(function(call) return "restarts " .. call.container end),
   run = function(call, plan)
     local it = engine.open(call.timeout)
@@ -114,7 +126,8 @@ effect("restart", {
     if not fields then return nil, err end
     local before = plan and plan.started_at
     if before and fields.started_at and fields.started_at <= before then
-      return nil, { kind = "unchanged", message = ("the engine said yes, but %s has run since before"):format(call.container) }
+      return nil, { kind = "unchanged",
+                    message = ("the engine said yes, but %s has run since before"):format(call.container) }
     end
     fields.changed = true
     return fields
@@ -133,7 +146,8 @@ effect("start", {
   summary = "Starts a stopped container",
   command = function(call) return docker_host.command("start", call.container) end,
   preview = preview(function(call, fields)
-    return fields.state == "running" and call.container .. " runs already: nothing to do" or "starts " .. call.container
+    return fields.state == "running" and call.container .. " runs already: nothing to do" or "starts "
+      .. call.container
   end),
   run = function(call)
     local it = engine.open(call.timeout)
@@ -148,14 +162,18 @@ effect("start", {
     local fields = change.look(engine.open(call.timeout), call.container)
     if fields then return fields.state == "running" end
   end,
-  would = function(_, plan) return { state = "running", changed = not plan or plan.state ~= "running", summary = "running" } end,
+  would = function(_, plan)
+    return { state = "running", changed = not plan or plan.state ~= "running", summary = "running" }
+  end,
   specimen = { state = "running", started_at = 1.7e9, summary = "running for 1 second", changed = true },
 })
 
 effect("stop", {
   summary = "Stops a container",
   options = { grace = grace_option },
-  command = function(call) return docker_host.command("stop", "-t", tostring(grace(call)), call.container) end,
+  command = function(call)
+    return docker_host.command("stop", "-t", tostring(grace(call)), call.container)
+  end,
   preview = preview(function(call, fields)
     local stopped = fields.state ~= "running" and fields.state ~= "paused" and fields.state ~= "restarting"
     return stopped and call.container .. " is stopped already: nothing to do" or "stops " .. call.container
@@ -173,8 +191,11 @@ effect("stop", {
     local fields = change.look(engine.open(call.timeout), call.container)
     if fields then return fields.state == "exited" end
   end,
-  would = function(_, plan) return { state = "exited", changed = not plan or plan.state == "running", summary = "exited" } end,
-  specimen = { state = "exited", exit_code = 0, summary = "exited (0) less than a second ago", changed = true },
+  would = function(_, plan)
+    return { state = "exited", changed = not plan or plan.state == "running", summary = "exited" }
+  end,
+  specimen = { state = "exited", exit_code = 0, summary = "exited (0) less than a second ago",
+               changed = true },
 })
 
 effect("kill", {
@@ -184,17 +205,21 @@ effect("kill", {
   command = function(call) return docker_host.command("kill", "-s", call.signal, call.container) end,
   preview = preview(function(call) return ("sends %s to %s"):format(call.signal, call.container) end,
     function(call, fields)
-      if fields.state ~= "running" and fields.state ~= "paused" then return call.container .. " does not run" end
+      if fields.state ~= "running" and fields.state ~= "paused" then
+        return call.container .. " does not run"
+      end
     end),
   run = function(call, plan)
     local it = engine.open(call.timeout)
     local now, err = change.look(it, call.container)
     if not now then return nil, err end
     if plan and plan.id and now.id ~= plan.id then
-      return nil, { kind = "conflict", message = call.container .. " is another container than the one approved" }
+      return nil, { kind = "conflict", message = call.container
+                    .. " is another container than the one approved" }
     end
     local done
-    done, err = it:change("POST", engine.path("/containers/%s/kill", now.id), { query = { signal = call.signal } })
+    done, err = it:change("POST", engine.path("/containers/%s/kill", now.id),
+      { query = { signal = call.signal } })
     if not done then return nil, err end
     local fields
     fields, err = after(it, now.id, "sent the signal")
@@ -202,7 +227,8 @@ effect("kill", {
     return fields, err
   end,
   would = function() return { changed = true } end,
-  specimen = { state = "exited", exit_code = 137, summary = "exited (137) less than a second ago", changed = true },
+  specimen = { state = "exited", exit_code = 137, summary = "exited (137) less than a second ago",
+               changed = true },
 })
 local check_kill = check "docker.kill"
 catalogue.effects["docker.kill"].check = function(call)

@@ -1,5 +1,6 @@
--- The request that makes a container anew from its own inspect: names, networks, aliases, static addresses, volumes, labels
--- and host settings are the old one's; only its variables differ. Works on inspects that keep json.null.
+-- The request that makes a container anew from its own inspect: names, networks, aliases, static addresses,
+-- volumes, labels and host settings are the old one's; only its variables differ. Works on inspects that keep
+-- json.null.
 local json = require "raw.json"
 local values = require "values"
 
@@ -43,13 +44,15 @@ end
 
 local no_endpoint = { bridge = true, host = true, none = true, default = true, [""] = true }
 
--- What was asked of a network, without what the network answered; the engine adds the short id to the aliases by itself.
+-- What was asked of a network, without what the network answered; the engine adds the short id to the aliases
+-- by itself.
 local function endpoint_settings(endpoint, old_id)
   local aliases = {}
   for _, alias in ipairs(known(endpoint.Aliases) or {}) do
     if alias ~= old_id:sub(1, 12) then aliases[#aliases + 1] = alias end
   end
-  return { IPAMConfig = known(endpoint.IPAMConfig), Links = known(endpoint.Links), DriverOpts = known(endpoint.DriverOpts),
+  return { IPAMConfig = known(endpoint.IPAMConfig), Links = known(endpoint.Links),
+           DriverOpts = known(endpoint.DriverOpts),
            Aliases = #aliases > 0 and aliases or nil }
 end
 
@@ -57,11 +60,13 @@ local function is_primary(name, endpoint, mode)
   return name == mode or endpoint.NetworkID == mode or (name == "bridge" and mode == "default")
 end
 
--- The endpoint that creating takes (engines before API 1.44 take one), and the others: { { name =, settings = }, … }.
+-- The endpoint that creating takes (engines before API 1.44 take one), and the others: { { name =, settings =
+-- }, … }.
 local function networks(old)
   local mode, primary, others = old.HostConfig.NetworkMode, nil, {}
   for name, endpoint in pairs(known(old.NetworkSettings.Networks) or {}) do
-    local it = { name = name, settings = not no_endpoint[name] and endpoint_settings(endpoint, old.Id) or nil }
+    local settings = not no_endpoint[name] and endpoint_settings(endpoint, old.Id) or nil
+    local it = { name = name, settings = settings }
     if is_primary(name, endpoint, mode) then primary = it else others[#others + 1] = it end
   end
   table.sort(others, function(a, b) return a.name < b.name end)
@@ -78,7 +83,8 @@ local function is_bound(host, target)
   return false
 end
 
--- Volumes without a name of their own are taken over by the one the engine gave them: a new one would be empty.
+-- Volumes without a name of their own are taken over by the one the engine gave them: a new one would be
+-- empty.
 local function keep_volumes(old)
   local host, binds = old.HostConfig, {}
   for i, bind in ipairs(known(host.Binds) or {}) do binds[i] = bind end
@@ -113,11 +119,13 @@ local function settle_config(old, image)
     config.Hostname, config.Domainname, config.ExposedPorts, config.MacAddress = nil, nil, nil, nil
   end
   -- It has none, its image has one: it was taken away, and that must be said.
-  if not known(config.Entrypoint) and image.Config and known(image.Config.Entrypoint) then config.Entrypoint = { "" } end
+  if not known(config.Entrypoint) and image.Config and known(image.Config.Entrypoint) then
+    config.Entrypoint = { "" }
+  end
 end
 
--- The body of the request, and the networks to connect afterwards. `old` is an exact inspect and is used up; `image` is that of
--- the image it runs; `tag_moved`: its image's name means another image now.
+-- The body of the request, and the networks to connect afterwards. `old` is an exact inspect and is used up;
+-- `image` is that of the image it runs; `tag_moved`: its image's name means another image now.
 function copy.request(old, image, tag_moved, env)
   local primary, others = networks(old)
   settle_config(old, image)
@@ -136,13 +144,17 @@ end
 -- Why it can't be made anew, or nil.
 function copy.obstacle(old, name)
   local labels, mode = known(old.Config.Labels) or {}, old.HostConfig.NetworkMode
-  if old.HostConfig.AutoRemove then return name .. " was started with --rm: stopping it would delete it, and no way back" end
-  if labels["com.docker.swarm.task.id"] then return name .. " belongs to a Swarm service: change the service" end
+  if old.HostConfig.AutoRemove then
+    return name .. " was started with --rm: stopping it would delete it, and no way back"
+  end
+  if labels["com.docker.swarm.task.id"] then
+    return name .. " belongs to a Swarm service: change the service"
+  end
   if labels["io.kubernetes.pod.name"] then return name .. " belongs to Kubernetes: change the workload" end
   local status = old.State.Status
   if status == "removing" or status == "dead" then return ("%s is %s"):format(name, status) end
   if not mode:find "^container:" and not networks(old) then
-    return ("%s has been taken off its first network (%s) since it was made: make it anew by hand"):format(name, mode)
+    return ("%s has been taken off its first network, %s: make it anew by hand"):format(name, mode)
   end
 end
 

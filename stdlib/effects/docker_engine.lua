@@ -1,5 +1,5 @@
--- Requests to the Docker engine, and what their failures mean. One `engine.open(seconds)` serves one effect: all its
--- requests end by the same deadline.
+-- Requests to the Docker engine, and what their failures mean. One `engine.open(seconds)` serves one effect:
+-- all its requests end by the same deadline.
 local blame = require "blame"
 local docker_host = require "effects.docker_host"
 local json = require "raw.json"
@@ -19,13 +19,15 @@ local SECONDS_MIN = 0.05
 ------------------------------------------------------------------ Failures --
 
 local advice = {
-  permission = "%s: permission denied: this user may not use it (sudo usermod -aG docker USER, then log in again)",
+  permission = "%s: permission denied: sudo usermod -aG docker USER lets a user in, from the next login on",
   missing = "%s: no Docker engine listens there: there is no such socket",
   refused = "%s: no Docker engine listens there: connection refused",
 }
 
--- An engine that doesn't answer says nothing about the container: these kinds would be findings of an http read.
-local no_finding = { refused = "unreachable", reset = "unreachable", timeout = "unreachable", tls = "unreachable",
+-- An engine that doesn't answer says nothing about the container: these kinds would be findings of an http
+-- read.
+local no_finding = { refused = "unreachable", reset = "unreachable", timeout = "unreachable",
+                     tls = "unreachable",
                      protocol = "unreachable", limit = "unreachable" }
 
 -- An error as one of a read: we could not look.
@@ -44,8 +46,9 @@ local kind_of_status = { [401] = "permission", [403] = "permission", [404] = "mi
 -- What the engine says about a request that it did not fulfil.
 function engine.problem(reply)
   local body = json.decode(reply.body or "")
-  local message = type(body) == "table" and type(body.message) == "string" and body.message or "HTTP " .. reply.status
-  return { kind = kind_of_status[reply.status] or "engine", message = "the Docker engine says: " .. message }
+  local told = type(body) == "table" and type(body.message) == "string" and body.message
+  return { kind = kind_of_status[reply.status] or "engine",
+           message = "the Docker engine says: " .. (told or "HTTP " .. reply.status) }
 end
 
 ------------------------------------------------------------------ Requests --
@@ -63,7 +66,9 @@ end
 
 local function with_query(path, query)
   local parts = {}
-  for _, name in ipairs(values.keys(query or {})) do parts[#parts + 1] = name .. "=" .. escape(query[name]) end
+  for _, name in ipairs(values.keys(query or {})) do
+    parts[#parts + 1] = name .. "=" .. escape(query[name])
+  end
   return #parts > 0 and path .. "?" .. table.concat(parts, "&") or path
 end
 
@@ -99,10 +104,11 @@ local function negotiate(self, host)
   end
   local theirs = tonumber(major) + tonumber(minor) / 100
   if theirs < VERSION_MIN then
-    return nil, { kind = "unreachable", message = ("%s: the engine speaks API %s; at least %.2f is needed"):format(
+    return nil, { kind = "unreachable",
+                  message = ("%s: the engine speaks API %s; at least %.2f is needed"):format(
       host.label, text, VERSION_MIN) }
   end
-  negotiated = { number = math.min(theirs, VERSION), text = theirs < VERSION and text or ("%.2f"):format(VERSION) }
+  negotiated = { text = theirs < VERSION and text or ("%.2f"):format(VERSION) }
   return negotiated
 end
 
@@ -115,8 +121,9 @@ function engine:version()
   return version and version.text, err
 end
 
--- One request. Options: query {name = value}, json (the body), seconds (a deadline of its own), max_body, keep. The reply, whatever its
--- status, or nil and {kind=, message=}. A GET's failure is never a finding; any other's says what may have happened.
+-- One request. Options: query {name = value}, json (the body), seconds (a deadline of its own), max_body,
+-- keep. The reply, whatever its status, or nil and {kind=, message=}. A GET's failure is never a finding; any
+-- other's says what may have happened.
 function engine:request(method, path, options)
   options = options or {}
   local host, err = docker_host.resolve()
@@ -139,10 +146,13 @@ end
 
 -- The body as Lua values; `exact` keeps json.null.
 function engine.decode(reply, exact)
-  if reply.cut then return nil, { kind = "unreachable", message = "the Docker engine's answer is too long" } end
+  if reply.cut then
+    return nil, { kind = "unreachable", message = "the Docker engine's answer is too long" }
+  end
   local value, err = json.decode(reply.body)
   if type(value) ~= "table" then
-    return nil, { kind = "unreachable", message = "the Docker engine's answer is not JSON: " .. (err and err.message or "no object") }
+    local why = err and err.message or "no object"
+    return nil, { kind = "unreachable", message = "the Docker engine's answer is not JSON: " .. why }
   end
   return exact and value or engine.plain(value)
 end
@@ -156,7 +166,8 @@ function engine:get(path, options)
   return engine.decode(reply, options and options.exact)
 end
 
--- A request that changes something: the reply when the engine did it or had nothing to do (304), else nil and an error.
+-- A request that changes something: the reply when the engine did it or had nothing to do (304), else nil and
+-- an error.
 function engine:change(method, path, options)
   local reply, err = self:request(method, path, options)
   if not reply then return nil, err end
@@ -173,7 +184,8 @@ engine.named = {}
 function engine.check_name(entry_name, name)
   if values.is_placeholder(name) then return end
   if #name > 255 or not name:find "^[a-zA-Z0-9][a-zA-Z0-9_.%-]*$" then
-    blame.raise("%s: %s is no container's name: letters, digits, '_', '.' and '-' expected", entry_name, values.describe(name))
+    blame.raise("%s: %s is no container's name: letters, digits, '_', '.' and '-' expected", entry_name,
+      values.describe(name))
   end
   engine.named[name] = true
 end

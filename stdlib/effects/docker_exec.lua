@@ -14,7 +14,8 @@ local values = require "values"
 
 -- Of its output, the newest bytes up to this many are kept.
 local OUTPUT_MAX = 1 << 20
--- A container with a memory limit must have this many bytes free below it: one more process there may be its end.
+-- A container with a memory limit must have this many bytes free below it: one more process there may be its
+-- end.
 local HEADROOM = 64 << 20
 -- The output ends a moment before the engine knows the exit code; it is asked again after this many seconds.
 local CODE_SECONDS = 0.02
@@ -35,14 +36,17 @@ local function refusal(it, inspect, name)
   if not sample then return err end
   local free = limit - (sample.memory_bytes or 0)
   if free >= HEADROOM then return nil end
-  return { kind = "memory", message = ("%s has %s free below its memory limit of %s: another process could be its end (%s "
-    .. "are wanted)"):format(name, duration.size_text(math.max(0, free)), duration.size_text(limit), duration.size_text(HEADROOM)) }
+  local size = duration.size_text
+  return { kind = "memory", message = ("%s has %s free below its memory limit of %s, and one more process "
+    .. "could be its end: %s are wanted"):format(name, size(math.max(0, free)), size(limit), size(HEADROOM)) }
 end
 
 -- The container's id when a program may be started in it; nil and an error.
 local function admit(it, name)
   local inspect, err = it:inspect(name)
-  if not inspect then return nil, err or { kind = "missing", message = ("there is no container %s"):format(name) } end
+  if not inspect then
+    return nil, err or { kind = "missing", message = ("there is no container %s"):format(name) }
+  end
   err = refusal(it, inspect, name)
   if err then return nil, err end
   return inspect
@@ -58,7 +62,8 @@ end
 
 local function create(it, call, id)
   local reply, err = it:change("POST", engine.path("/containers/%s/exec", id), { json = {
-    AttachStdout = true, AttachStderr = true, Cmd = call.argv, Env = env_list(call.env), WorkingDir = call.cwd, User = call.user } })
+    AttachStdout = true, AttachStderr = true, Cmd = call.argv, Env = env_list(call.env),
+    WorkingDir = call.cwd, User = call.user } })
   if not reply then return nil, err end
   local made
   made, err = engine.decode(reply)
@@ -70,7 +75,9 @@ local function exit_code(it, path)
     local told, err = it:get(path .. "/json")
     if not told then return nil, err or { kind = "missing", message = "the engine forgot the exit code" } end
     if not told.Running then return told.ExitCode end
-    if tasks.now() >= it.ends then return nil, { kind = "timeout", message = "its output ended, and it did not" } end
+    if tasks.now() >= it.ends then
+      return nil, { kind = "timeout", message = "its output ended, and it did not" }
+    end
     tasks.sleep(CODE_SECONDS)
   end
 end
@@ -78,7 +85,8 @@ end
 -- Carries it out: { output =, cut =, code =, err = }, or nil and an error when it never began.
 local function start(it, id)
   local path = engine.path("/exec/%s", id)
-  local reply, err = it:request("POST", path .. "/start", { json = { Detach = false, Tty = false }, max_body = OUTPUT_MAX,
+  local reply, err = it:request("POST", path .. "/start", { json = { Detach = false, Tty = false },
+                                                            max_body = OUTPUT_MAX,
                                 keep = "tail" })
   if not reply then return { err = err, output = stream.split "" } end
   if reply.status >= 400 then return nil, engine.problem(reply) end
@@ -97,7 +105,8 @@ local function first_line(text) return text:match "[^\r\n]+" or "" end
 local function judge(call, it)
   if it.err then
     if call.reads and it.err.kind ~= "timeout" then return nil, engine.cannot_look(it.err) end
-    local message = it.err.kind == "timeout" and ("it did not end within %s, and may still run in the container"):format(
+    local message = it.err.kind == "timeout"
+      and ("it did not end within %s, and may still run in the container"):format(
       duration.text(call.timeout)) or it.err.message
     return outcome.from_error { kind = it.err.kind, message = message }
   end
@@ -124,7 +133,9 @@ local function run(call)
   local fields
   fields, err = judge(call, done)
   -- A write that timed out may have run: the gate wants to know that as an error.
-  if done.err and not call.reads then return nil, { kind = done.err.kind, message = fields and fields.why or err.message } end
+  if done.err and not call.reads then
+    return nil, { kind = done.err.kind, message = fields and fields.why or err.message }
+  end
   return fields, err
 end
 
@@ -135,35 +146,45 @@ local function preview(call)
   local problem = inspect and refusal(it, inspect, call.container)
   if not inspect then problem = { message = ("there is no container %s"):format(call.container) } end
   if problem then return { text = problem.message, size = 0, impossible = problem.message } end
-  return { size = 1, text = ("runs %s in %s (%s)"):format(call.argv[1], call.container, state.brief(state.fields(inspect))) }
+  return { size = 1, text = ("runs %s in %s (%s)"):format(call.argv[1], call.container,
+    state.brief(state.fields(inspect))) }
 end
 
 local function check(call)
   engine.check_name("docker.exec", call.container)
-  if #call.argv == 0 then blame.raise("docker.exec: argument 2 (argv): at least the program's name expected") end
+  if #call.argv == 0 then
+    blame.raise("docker.exec: argument 2 (argv): at least the program's name expected")
+  end
   for i, word in ipairs(call.argv) do
     if values.is_secret(word) then
-      blame.raise("docker.exec: argument 2 (argv): entry %d is a secret, and everybody can read arguments: use env", i)
+      blame.raise("docker.exec: argument 2 (argv): entry %d is a secret, and arguments are public: use env", i)
     end
   end
   for name, value in pairs(call.env or {}) do
     if type(name) ~= "string" or name == "" or name:find "[=%z]" then
       blame.raise("docker.exec: option 'env': %s is no variable's name", values.describe(name))
     end
-    local plain = type(value) == "string" or type(value) == "number" or values.is_secret(value) or values.is_placeholder(value)
-    if not plain then blame.raise("docker.exec: option 'env': %s: a string expected, got %s", name, values.describe(value)) end
+    local plain = type(value) == "string" or type(value) == "number" or values.is_secret(value)
+      or values.is_placeholder(value)
+    if not plain then
+      blame.raise("docker.exec: option 'env': %s: a string expected, got %s", name, values.describe(value))
+    end
   end
   for _, code in ipairs(call.expect or {}) do
     if math.type(code) ~= "integer" then
-      blame.raise("docker.exec: option 'expect': a list of exit codes expected, got %s", values.describe(code))
+      blame.raise("docker.exec: option 'expect': a list of exit codes expected, got %s",
+        values.describe(code))
     end
   end
 end
 
 catalogue.effect("docker.exec", {
   summary = "Runs a program in a container; `reads = true` says that it changes nothing",
-  class = function(call) return call.destructive and "destructive" or call.reads and "declared" or "write" end,
-  params = { { "container", "string", "Name or id" }, { "argv", "strings", "The program and its arguments; no shell" } },
+  class = function(call)
+    return call.destructive and "destructive" or call.reads and "declared" or "write"
+  end,
+  params = { { "container", "string", "Name or id" },
+             { "argv", "strings", "The program and its arguments; no shell" } },
   options = {
     reads = { "boolean", false, "On your word it changes nothing: a declared read" },
     destructive = { "boolean", false, "What it does can't be undone" },
@@ -174,7 +195,8 @@ catalogue.effect("docker.exec", {
   },
   result = {
     code = "integer: the exit code", stdout = "string", stderr = "string: of both together the newest 1 MB",
-    json = "any: stdout decoded, nil when it isn't JSON", cut = "boolean: the beginning of the output is missing",
+    json = "any: stdout decoded, nil when it isn't JSON",
+    cut = "boolean: the beginning of the output is missing",
   },
   check = check,
   run = run,

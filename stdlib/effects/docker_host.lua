@@ -1,5 +1,6 @@
--- Which Docker engine: the config's docker.host or DOCKER_HOST (settings.docker.host), else the current context of Docker's
--- own client, else this machine's socket. Found out once, and told before the first write.
+-- Which Docker engine: the config's docker.host or DOCKER_HOST (settings.docker.host), else the current
+-- context of Docker's own client, else this machine's socket. Found out once, and told before the first
+-- write.
 local files = require "raw.files"
 local json = require "raw.json"
 local settings = require "settings"
@@ -19,7 +20,8 @@ local function read_json(path)
   return type(value) == "table" and value or nil
 end
 
--- { name =, host =, folder = of its TLS files } of the context that `docker context use` chose; nil when there is none.
+-- { name =, host =, folder = of its TLS files } of the context that `docker context use` chose; nil when
+-- there is none.
 local function current_context()
   local home = settings.environment.HOME
   if not home then return nil end
@@ -37,8 +39,8 @@ local function current_context()
       return { name = name, host = endpoint.Host, folder = contexts .. "tls/" .. hash .. "/docker/" }
     end
   end
-  error({ kind = "missing", message = ("Docker's current context is %q, and there is no such context in %smeta"):format(
-    name, contexts) }, 0)
+  local message = ("Docker's current context is %q, which is not in %s"):format(name, contexts)
+  error({ kind = "missing", message = message }, 0)
 end
 
 local function existing(path) return files.stat(path).state == "file" and path or nil end
@@ -49,7 +51,8 @@ local function over_tcp(it)
   if not name then name, port = it.address:match "^tcp://([%w%.%-_]+):?(%d*)/?$" end
   if not name then return nil end
   local tls = it.ca or it.cert
-  it.url = ("%s://%s:%s"):format(tls and "https" or "http", name, port ~= "" and port or tls and TLS_PORT or PLAIN_PORT)
+  it.url = ("%s://%s:%s"):format(tls and "https" or "http", name,
+    port ~= "" and port or tls and TLS_PORT or PLAIN_PORT)
   it.label = ("%s:%s"):format(name, port ~= "" and port or tls and TLS_PORT or PLAIN_PORT)
   return it
 end
@@ -62,16 +65,18 @@ local function place(it)
   end
   if over_tcp(it) then return it end
   if it.address:find "^ssh://" then
-    error({ kind = "usage", message = it.address .. ": Docker over ssh is not spoken here: forward its socket (ssh -L "
-      .. "/run/user/1000/docker.sock:/var/run/docker.sock HOST) and set docker.host to it" }, 0)
+    error({ kind = "usage", message = it.address .. ": Docker over ssh is not spoken: forward its socket "
+      .. "(ssh -L /run/user/1000/docker.sock:/var/run/docker.sock HOST) and set docker.host to it" }, 0)
   end
-  error({ kind = "usage", message = ("%q is no Docker host: unix:///PATH or tcp://NAME:PORT expected"):format(it.address) }, 0)
+  local message = ("%q is no Docker host: unix:///PATH or tcp://NAME:PORT expected"):format(it.address)
+  error({ kind = "usage", message = message }, 0)
 end
 
 local function find()
   local given = settings.docker
   if given.host then
-    return place { address = given.host, ca = given.ca, cert = given.cert, key = given.key, from = "docker.host" }
+    return place { address = given.host, ca = given.ca, cert = given.cert, key = given.key,
+                   from = "docker.host" }
   end
   local context = current_context()
   if not context then return place { address = DEFAULT, from = "default", is_default = true } end
@@ -80,7 +85,8 @@ local function find()
                  key = existing(context.folder .. "key.pem") }
 end
 
--- { address = "unix:///…" | "tcp://…", url =, unix_socket =, ca =, cert =, key =, label =, from = }, or nil and an error.
+-- { address = "unix:///…" | "tcp://…", url =, unix_socket =, ca =, cert =, key =, label =, from = }, or nil
+-- and an error.
 function host.resolve()
   if resolved then return resolved end
   local ok, found = pcall(find)
@@ -105,7 +111,9 @@ function host.command(...)
   if given.host then words[2], words[3] = "-H", given.host end
   if given.ca or given.cert then words[#words + 1] = "--tlsverify" end
   for _, name in ipairs { "ca", "cert", "key" } do
-    if given[name] then words[#words + 1] = ("--tls%s=%s"):format(name == "ca" and "cacert" or name, given[name]) end
+    if given[name] then
+      words[#words + 1] = ("--tls%s=%s"):format(name == "ca" and "cacert" or name, given[name])
+    end
   end
   for _, word in ipairs { ... } do words[#words + 1] = word end
   return words

@@ -27,8 +27,8 @@ end
 local function check_moment(name, option, value)
   if value == nil or type(value) == "number" or values.is_placeholder(value) then return end
   if type(value) ~= "string" or not duration.parse(value) then
-    blame.raise("%s: option '%s': a duration before now like \"10m\", or a time as seconds since 1970, expected, got %s", name,
-      option, values.describe(value))
+    local expected = "a duration before now like \"10m\", or seconds since 1970, expected"
+    blame.raise("%s: option '%s': %s, got %s", name, option, expected, values.describe(value))
   end
 end
 
@@ -41,8 +41,10 @@ local function check_logs(call)
   check_moment("docker.logs", "since", call.since)
   check_moment("docker.logs", "until", call["until"])
   local tail = call.tail
-  if tail ~= nil and tail ~= "all" and (math.type(tail) ~= "integer" or tail < 0) and not values.is_placeholder(tail) then
-    blame.raise("docker.logs: option 'tail': a number of lines or \"all\" expected, got %s", values.describe(tail))
+  if tail ~= nil and tail ~= "all" and (math.type(tail) ~= "integer" or tail < 0)
+    and not values.is_placeholder(tail) then
+    blame.raise("docker.logs: option 'tail': a number of lines or \"all\" expected, got %s",
+      values.describe(tail))
   end
 end
 
@@ -53,7 +55,8 @@ local function logs_query(call)
   local both = call.stream == "both"
   return {
     stdout = both or call.stream == "stdout", stderr = both or call.stream == "stderr", tail = tail_of(call),
-    since = call.since and stamp(call.since) or nil, ["until"] = call["until"] and stamp(call["until"]) or nil,
+    since = call.since and stamp(call.since) or nil,
+    ["until"] = call["until"] and stamp(call["until"]) or nil,
     timestamps = call.timestamps or nil,
   }
 end
@@ -83,13 +86,14 @@ catalogue.effect("docker.logs", {
   class = "read",
   params = { { "container", "string", "Name or id" } },
   options = {
-    tail = { "any", nil, "Lines from the end, or \"all\"; 100, or with `since` all. At most the newest 1 MB is kept" },
+    tail = { "any", nil, "Lines from the end, or \"all\"; 100, with `since` all. The newest 1 MB is kept" },
     since = { "any", nil, "From there on: \"10m\" before now, or seconds since 1970" },
     ["until"] = { "any", nil, "Up to there" },
     stream = { "string", "both", "Which of its streams", one_of = { "both", "stdout", "stderr" } },
     timestamps = { "boolean", false, "Each line begins with its time" },
   },
-  result = { text = "string: the lines, both streams as they came", cut = "boolean: older lines were left out for size",
+  result = { text = "string: the lines, both streams as they came",
+             cut = "boolean: older lines were left out for size",
              state = "string: the container's; absent when there is none" },
   check = check_logs,
   run = logs,
@@ -130,7 +134,8 @@ local function read_events(reply)
 end
 
 local function filters(call)
-  local wanted = { type = call.type and { call.type } or nil, container = call.container and { call.container } or nil }
+  local wanted = { type = call.type and { call.type } or nil,
+                   container = call.container and { call.container } or nil }
   return next(wanted) and json.encode(wanted) or nil
 end
 
@@ -152,9 +157,11 @@ catalogue.effect("docker.events", {
     since = { "any", "10m", "From there on: \"10m\" before now, or seconds since 1970" },
     ["until"] = { "any", "0s", "Up to there; never later than now" },
     container = { "string", nil, "Only this container's", what = true },
-    type = { "string", nil, "Only of this type", one_of = { "container", "image", "volume", "network", "daemon" }, what = true },
+    type = { "string", nil, "Only of this type", what = true,
+             one_of = { "container", "image", "volume", "network", "daemon" } },
   },
-  result = { events = "list: each at type action name id image exit_code signal; the newest 1,000", count = "integer",
+  result = { events = "list: each at type action name id image exit_code signal; the newest 1,000",
+             count = "integer",
              cut = "boolean: older ones were left out" },
   check = function(call)
     check_moment("docker.events", "since", call.since)
@@ -163,7 +170,8 @@ catalogue.effect("docker.events", {
   end,
   run = events,
   command = function(call)
-    local words = docker_host.command("events", "--since", tostring(call.since), "--until", tostring(call["until"]))
+    local words = docker_host.command("events", "--since", tostring(call.since), "--until",
+      tostring(call["until"]))
     if call.container then words[#words + 1] = "--filter=container=" .. call.container end
     if call.type then words[#words + 1] = "--filter=type=" .. call.type end
     return words

@@ -1,5 +1,6 @@
--- docker.prune: makes room. What the preview listed is what goes, by id; what came since, or is in use now, stays. A stopped
--- container keeps its image; containers go only when asked, and never one that the script names. Volumes never go.
+-- docker.prune: makes room. What the preview listed is what goes, by id; what came since, or is in use now,
+-- stays. A stopped container keeps its image; containers go only when asked, and never one that the script
+-- names. Volumes never go.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
@@ -34,7 +35,7 @@ local function list_containers(df)
   for _, container in ipairs(df.Containers or {}) do
     if may_go(container) then
       going[#going + 1] = { id = container.Id, bytes = container.SizeRw or 0,
-                            name = (container.Names and container.Names[1] or container.Id:sub(1, 12)):gsub("^/", "") }
+                            name = container.Names and container.Names[1] }
     elseif at_rest[container.State] then
       kept = kept + 1
     end
@@ -70,7 +71,8 @@ local function list_cache(df)
   return { count = count, bytes = bytes }
 end
 
--- What goes: { images = {{id=, bytes=}…}, containers = {…}, cache = {count=, bytes=} }, each nil unless asked for.
+-- What goes: { images = {{id=, bytes=}…}, containers = {…}, cache = {count=, bytes=} }, each nil unless asked
+-- for.
 local function list(call)
   local it = engine.open(math.min(call.timeout, LISTING_SECONDS))
   local df, err = it:get "/system/df"
@@ -100,7 +102,8 @@ local function preview(call)
   if not found then return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
   local parts, size = {}, 0
   if found.containers then
-    parts[#parts + 1] = words(#found.containers, "stopped container", "stopped containers", sum(found.containers))
+    parts[#parts + 1] = words(#found.containers, "stopped container", "stopped containers",
+      sum(found.containers))
     size = size + #found.containers
   end
   if found.images then
@@ -108,7 +111,8 @@ local function preview(call)
     size = size + #found.images
   end
   if found.cache then
-    parts[#parts + 1] = words(found.cache.count, "build cache entry", "build cache entries", found.cache.bytes)
+    parts[#parts + 1] = words(found.cache.count, "build cache entry", "build cache entries",
+      found.cache.bytes)
     size = size + found.cache.count
   end
   found.text, found.size = "deletes " .. table.concat(parts, ", "), size
@@ -117,7 +121,8 @@ end
 
 --------------------------------------------------------------------- Apply --
 
--- Deletes one thing; true when it is gone, false with the reason when it stays, nil and an error when nothing more can be said.
+-- Deletes one thing; true when it is gone, false with the reason when it stays, nil and an error when nothing
+-- more can be said.
 local function delete(it, path, query)
   local reply, err = it:request("DELETE", path, { query = query })
   if not reply then return nil, err end
@@ -125,8 +130,8 @@ local function delete(it, path, query)
   return false, engine.problem(reply).message
 end
 
--- An image with one name goes by its id, which the engine refuses when somebody uses it; one with several loses its names
--- one by one, each looked up anew, for a name may have moved to another image since.
+-- An image with one name goes by its id, which the engine refuses when somebody uses it; one with several
+-- loses its names one by one, each looked up anew, for a name may have moved to another image since.
 local function delete_image(it, image)
   local now, err = it:get(engine.path("/images/%s/json", image.id))
   if not now then
@@ -167,11 +172,15 @@ local function prune_cache(it, result)
   return #(told.CachesDeleted or {})
 end
 
-local function delete_container(it, container) return delete(it, engine.path("/containers/%s", container.id)) end
+local function delete_container(it, container)
+  return delete(it, engine.path("/containers/%s", container.id))
+end
 
 -- Containers first: they hold images.
 local function apply(call, plan)
-  if not plan or plan.unknown then return nil, { kind = "unknown", message = "nothing was listed, so nothing is deleted" } end
+  if not plan or plan.unknown then
+    return nil, { kind = "unknown", message = "nothing was listed, so nothing is deleted" }
+  end
   local it, result, err = engine.open(call.timeout), { bytes = 0, left = {} }, nil
   if call.containers then
     result.containers, err = delete_all(it, plan.containers or {}, result, delete_container)
@@ -201,7 +210,7 @@ local function command(call)
 end
 
 catalogue.effect("docker.prune", {
-  summary = "Deletes unused images, build cache, and stopped containers when asked; never a container the script names",
+  summary = "Deletes unused images, build cache, if asked stopped containers; never one that the script names",
   class = "destructive",
   options = {
     images = { "boolean", false, "Images that no container uses, not even a stopped one", what = true },
@@ -211,7 +220,8 @@ catalogue.effect("docker.prune", {
     timeout = { "duration", TIMEOUT, "The longest it may take" },
   },
   result = {
-    bytes = "integer: how much room that made", images = "integer: how many went", containers = "integer: how many went",
+    bytes = "integer: how much room that made", images = "integer: how many went",
+    containers = "integer: how many went",
     build_cache = "integer: how many entries went", left = "list: each at id why: listed, and in use by then",
   },
   check = function(call)
@@ -226,7 +236,8 @@ catalogue.effect("docker.prune", {
   place = docker_host.place,
   would = function(_, plan)
     plan = plan or {}
-    return { bytes = sum(plan.images or {}) + sum(plan.containers or {}) + (plan.cache and plan.cache.bytes or 0), left = {},
+    local cache_bytes = plan.cache and plan.cache.bytes or 0
+    return { bytes = sum(plan.images or {}) + sum(plan.containers or {}) + cache_bytes, left = {},
              images = plan.images and #plan.images, containers = plan.containers and #plan.containers,
              build_cache = plan.cache and plan.cache.count }
   end,

@@ -1,5 +1,6 @@
--- docker.set_env: a container's variables can't be changed, so it is made anew from its own inspect. The old one is stopped,
--- renamed and kept until the new one has been up for `steady`; whatever goes wrong before that brings the old one back.
+-- docker.set_env: a container's variables can't be changed, so it is made anew from its own inspect. The old
+-- one is stopped, renamed and kept until the new one has been up for `steady`; whatever goes wrong before
+-- that brings the old one back.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local copy = require "effects.docker_copy"
@@ -17,8 +18,8 @@ local values = require "values"
 local STEADY, GRACE = "30s", "10s"
 -- Between two looks at the new one, in seconds.
 local LOOK_SECONDS = 0.5
--- What bringing the old one back may take, whatever was left of the effect's own time; and what the rest needs besides
--- steady and grace.
+-- What bringing the old one back may take, whatever was left of the effect's own time; and what the rest
+-- needs besides steady and grace.
 local ROLLBACK_SECONDS, MARGIN_SECONDS = 30, 20
 
 local function known(value) return value ~= json.null and value or nil end
@@ -35,7 +36,9 @@ local function lodgers(it, id)
   local names = {}
   for _, other in ipairs(it:get("/containers/json", { query = { all = true } }) or {}) do
     local mode = other.HostConfig and other.HostConfig.NetworkMode
-    if mode == "container:" .. id then names[#names + 1] = (other.Names[1] or other.Id:sub(1, 12)):gsub("^/", "") end
+    if mode == "container:" .. id then
+      names[#names + 1] = (other.Names[1] or other.Id:sub(1, 12)):gsub("^/", "")
+    end
   end
   return names
 end
@@ -55,10 +58,13 @@ end
 
 local function describe(it, old, call, changes)
   local fields = state.fields(engine.plain(old))
-  local parts = { ("makes %s anew with %s changed (%s)"):format(call.container, table.concat(changes, ", "), state.brief(fields)) }
+  local parts = { ("makes %s anew with %s changed (%s)"):format(call.container, table.concat(changes, ", "),
+    state.brief(fields)) }
   parts[2] = ("the old one is kept until the new one was up for %s, and comes back if it isn't"):format(
     duration.text(call.steady))
-  if moved(it, old) then parts[#parts + 1] = ("%s names another image now: the running one is kept"):format(old.Config.Image) end
+  if moved(it, old) then
+    parts[#parts + 1] = ("%s names another image now: the running one is kept"):format(old.Config.Image)
+  end
   local others = lodgers(it, old.Id)
   if #others > 0 then parts[#parts + 1] = "takes the network from under " .. table.concat(others, ", ") end
   return { text = table.concat(parts, "; "), size = 1 + #others, id = old.Id, changes = changes }
@@ -74,7 +80,8 @@ local function preview(call)
   end
   local changes = copy.changes(old.Config.Env, call.env, call.unset)
   if #changes == 0 then
-    return { text = call.container .. " has these variables already: nothing to do", size = 0, id = old.Id, changes = changes }
+    return { text = call.container .. " has these variables already: nothing to do", size = 0, id = old.Id,
+             changes = changes }
   end
   local why = obstacle(it, old, call)
   if why then return { text = why, size = 0, impossible = why } end
@@ -83,11 +90,13 @@ end
 
 --------------------------------------------------------------------- Steps --
 
--- A job: { it = the engine, call =, old = its inspect, kept = the old one's name meanwhile, new = the new one's id }. Each step returns
--- true, or nil and an error, and notes what it has done, for the way back.
+-- A job: { it = the engine, call =, old = its inspect, kept = the old one's name meanwhile, new = the new
+-- one's id }. Each step returns true, or nil and an error, and notes what it has done, for the way back.
 local steps = {}
 
-local function post(job, path, query, body) return job.it:change("POST", path, { query = query, json = body }) end
+local function post(job, path, query, body)
+  return job.it:change("POST", path, { query = query, json = body })
+end
 
 -- Under a name of its own first, so that what can't be made is known before the old one is touched.
 function steps.create(job)
@@ -141,9 +150,12 @@ end
 local function trouble(job, now)
   local fields = state.fields(now)
   if fields.state ~= "running" or fields.restarts > 0 then
-    return { kind = "exited", message = ("the new container is %s%s"):format(fields.summary, last_words(job)) }
+    local message = ("the new container is %s%s"):format(fields.summary, last_words(job))
+    return { kind = "exited", message = message }
   end
-  if fields.health == "unhealthy" then return { kind = "unhealthy", message = "the new container is unhealthy" } end
+  if fields.health == "unhealthy" then
+    return { kind = "unhealthy", message = "the new container is unhealthy" }
+  end
 end
 
 function steps.watch(job)
@@ -168,12 +180,16 @@ local function undo(job)
   local done, err = true, nil
   -- When the answer to creating it was lost, its name still tells it.
   if job.creating then
-    done, err = job.it:request("DELETE", engine.path("/containers/%s", job.new or next_name), { query = { force = true } })
+    done, err = job.it:request("DELETE", engine.path("/containers/%s", job.new or next_name),
+      { query = { force = true } })
   end
   if done and job.renamed then
-    done, err = job.it:change("POST", engine.path("/containers/%s/rename", job.old.Id), { query = { name = job.name } })
+    done, err = job.it:change("POST", engine.path("/containers/%s/rename", job.old.Id),
+      { query = { name = job.name } })
     -- It kept its name after all.
-    if not done and err.kind ~= "timeout" and (job.it:inspect(job.old.Id) or {}).Name == "/" .. job.name then done = true end
+    if not done and err.kind ~= "timeout" and (job.it:inspect(job.old.Id) or {}).Name == "/" .. job.name then
+      done = true
+    end
   end
   if done and job.stopped then done, err = post(job, engine.path("/containers/%s/start", job.old.Id)) end
   if done then return true end
@@ -187,7 +203,8 @@ local function roll_back(job, err)
   if not done then
     return nil, { kind = "failed", message = ("%s; and the way back failed: %s"):format(err.message, why) }
   end
-  return nil, { kind = "rolled_back", message = ("%s; rolled back: %s is as it was%s"):format(err.message, job.name,
+  return nil, { kind = "rolled_back", message = ("%s; rolled back: %s is as it was%s"):format(err.message,
+    job.name,
     job.was_running and " and runs" or "") }
 end
 
@@ -227,10 +244,13 @@ end
 local function set_env(call)
   local it = engine.open(call.timeout)
   local old, err = it:inspect(call.container, true)
-  if not old then return nil, err or { kind = "missing", message = ("there is no container %s"):format(call.container) } end
+  if not old then
+    return nil, err or { kind = "missing", message = ("there is no container %s"):format(call.container) }
+  end
   if #copy.changes(old.Config.Env, call.env, call.unset) == 0 then
     local fields = state.fields(engine.plain(old))
-    return { changed = false, state = fields.state, id = fields.id, started_at = fields.started_at, summary = fields.summary }
+    return { changed = false, state = fields.state, id = fields.id, started_at = fields.started_at,
+             summary = fields.summary }
   end
   local why = obstacle(it, old, call)
   if why then return nil, { kind = "impossible", message = why } end
@@ -241,7 +261,8 @@ local function set_env(call)
   done, err = with_rollback(job)
   if not done then return nil, err end
   local fields = state.fields(job.now)
-  return { changed = true, state = fields.state, id = fields.id, started_at = fields.started_at, summary = fields.summary,
+  return { changed = true, state = fields.state, id = fields.id, started_at = fields.started_at,
+           summary = fields.summary,
            kept = not remove_old(job) and job.kept or nil }
 end
 
@@ -254,20 +275,24 @@ local function check(call)
       blame.raise("docker.set_env: %s is no variable's name", values.describe(name))
     end
     local kind = type(value)
-    local plain = kind == "string" or kind == "number" or values.is_secret(value) or values.is_placeholder(value)
-    if not plain then blame.raise("docker.set_env: %s: a string expected, got %s", name, values.describe(value)) end
+    local plain = kind == "string" or kind == "number" or values.is_secret(value)
+      or values.is_placeholder(value)
+    if not plain then
+      blame.raise("docker.set_env: %s: a string expected, got %s", name, values.describe(value))
+    end
   end
   if count == 0 then blame.raise("docker.set_env: argument 2 (env): no variable given") end
   if call.timeout < call.steady + call.grace + MARGIN_SECONDS then
-    blame.raise("docker.set_env: timeout must leave %d s more than steady (%s) and grace (%s)", MARGIN_SECONDS,
-      duration.text(call.steady), duration.text(call.grace))
+    blame.raise("docker.set_env: timeout must leave %d s more than steady (%s) and grace (%s)",
+      MARGIN_SECONDS, duration.text(call.steady), duration.text(call.grace))
   end
 end
 
 catalogue.effect("docker.set_env", {
-  summary = "Changes a container's variables: makes it anew from its own inspect, and goes back if it doesn't stay up",
+  summary = "Changes a container's variables: makes it anew, and goes back if the new one doesn't stay up",
   class = "destructive",
-  params = { { "container", "string", "Name or id" }, { "env", "map", "Variables and their values", secret = true } },
+  params = { { "container", "string", "Name or id" },
+             { "env", "map", "Variables and their values", secret = true } },
   options = {
     unset = { "strings", nil, "Variables to take out", what = true },
     steady = { "duration", STEADY, "How long the new one must be up before the old one goes" },
@@ -275,18 +300,24 @@ catalogue.effect("docker.set_env", {
     timeout = { "duration", "2m", "The longest it may take" },
   },
   result = { changed = "boolean: false when it had these values already", state = "string: what it is in now",
-             id = "string: the new one's", started_at = "number: seconds since 1970", summary = "string: its state in words",
+             id = "string: the new one's", started_at = "number: seconds since 1970",
+             summary = "string: its state in words",
              kept = "string: the old one's name, if it could not be deleted" },
   check = check,
   preview = preview,
   run = set_env,
   target = function(call) return call.container end,
   place = docker_host.place,
-  would = function(_, plan) return { changed = not plan or #(plan.changes or {}) > 0, state = "running", summary = "running" } end,
+  would = function(_, plan)
+    return { changed = not plan or #(plan.changes or {}) > 0, state = "running", summary = "running" }
+  end,
   verify = function(call)
     local now = engine.open(call.timeout):inspect(call.container)
     return now and #copy.changes(now.Config.Env, call.env, call.unset) == 0
   end,
-  specimen = { changed = true, state = "running", id = ("0"):rep(64), started_at = 1.7e9, summary = "running for 30 seconds" },
-  sum_up = function(fields) return fields.changed == false and "had these values already" or fields.summary end,
+  specimen = { changed = true, state = "running", id = ("0"):rep(64), started_at = 1.7e9,
+               summary = "running for 30 seconds" },
+  sum_up = function(fields)
+    return fields.changed == false and "had these values already" or fields.summary
+  end,
 })

@@ -34,7 +34,8 @@ local function looks_secret(name)
   return false
 end
 
--- A value as it may be shown: user-info of URLs and passwords in connection strings are ***, as are values of secrets' names.
+-- A value as it may be shown: user-info of URLs and passwords in connection strings are ***, as are values of
+-- secrets' names.
 function state.shown(name, value)
   if value == "" then return value end
   if looks_secret(name) then return "***" end
@@ -107,7 +108,8 @@ local function mounts(list)
 end
 
 function state.absent(name)
-  return { ok = true, state = "absent", summary = ("there is no container %s"):format(name), env = {}, networks = {},
+  return { ok = true, state = "absent", summary = ("there is no container %s"):format(name), env = {},
+           networks = {},
            mounts = {}, labels = {} }
 end
 
@@ -115,14 +117,19 @@ end
 function state.fields(inspect)
   local host, now = inspect.HostConfig, inspect.State
   local it = {
-    ok = true, state = now.Status, id = inspect.Id, name = inspect.Name:gsub("^/", ""), pid = now.Pid ~= 0 and now.Pid or nil,
-    exit_code = not now.Running and now.Status ~= "created" and now.ExitCode or nil, oom_killed = now.OOMKilled == true,
+    ok = true, state = now.Status, id = inspect.Id, name = inspect.Name:gsub("^/", ""),
+    pid = now.Pid ~= 0 and now.Pid or nil,
+    exit_code = not now.Running and now.Status ~= "created" and now.ExitCode or nil,
+    oom_killed = now.OOMKilled == true,
     restarts = inspect.RestartCount or 0, image = inspect.Config.Image, image_id = inspect.Image,
-    started_at = state.seconds(now.StartedAt), finished_at = not now.Running and state.seconds(now.FinishedAt) or nil,
-    created_at = state.seconds(inspect.Created), restart_policy = host.RestartPolicy and host.RestartPolicy.Name or "no",
+    started_at = state.seconds(now.StartedAt), created_at = state.seconds(inspect.Created),
+    finished_at = not now.Running and state.seconds(now.FinishedAt) or nil,
+    restart_policy = host.RestartPolicy and host.RestartPolicy.Name or "no",
     memory_limit = (host.Memory or 0) > 0 and host.Memory or nil,
-    health = now.Health and now.Health.Status ~= "none" and now.Health.Status or nil, error_text = text_or_nil(now.Error or ""),
-    env = state.env(inspect.Config.Env), networks = networks(inspect.NetworkSettings and inspect.NetworkSettings.Networks),
+    health = now.Health and now.Health.Status ~= "none" and now.Health.Status or nil,
+    error_text = text_or_nil(now.Error or ""),
+    env = state.env(inspect.Config.Env),
+    networks = networks(inspect.NetworkSettings and inspect.NetworkSettings.Networks),
     mounts = mounts(inspect.Mounts), labels = shown_labels(inspect.Config.Labels),
   }
   if it.restart_policy == "" then it.restart_policy = "no" end

@@ -1,5 +1,5 @@
--- docker.stats: what a container uses, from its cgroup's files where the engine is on this machine (0.02 ms), else from the
--- engine (0.01–1 s each time: engine 20.10 samples on a tick of one second).
+-- docker.stats: what a container uses, from its cgroup's files where the engine is on this machine (0.02 ms),
+-- else from the engine (0.01–1 s each time: engine 20.10 samples on a tick of one second).
 local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
 local duration = require "duration"
@@ -11,7 +11,8 @@ local INTERVAL = 0.1
 
 local stats = {}
 
--- Pages that are only a cache of files go when somebody needs memory: docker's own client doesn't count them either.
+-- Pages that are only a cache of files go when somebody needs memory: docker's own client doesn't count them
+-- either.
 local function working_set(bytes, inactive) return bytes and math.max(0, bytes - (inactive or 0)) end
 
 -- One look: { at =, cpu_seconds =, memory_bytes =, pids =, machine = total memory where the container runs }.
@@ -19,20 +20,26 @@ local function from_cgroup(id)
   local sys = require "raw.sys"
   local cgroup, err = sys.cgroup { id = id }
   if not cgroup then return nil, err end
-  if not cgroup.cpu_seconds or not cgroup.memory_bytes then return nil, { kind = "missing", message = "no accounting" } end
+  if not cgroup.cpu_seconds or not cgroup.memory_bytes then
+    return nil, { kind = "missing", message = "no accounting" }
+  end
   local machine = sys.memory()
-  return { at = tasks.now(), cpu_seconds = cgroup.cpu_seconds, pids = cgroup.pids, machine = machine and machine.total,
+  return { at = tasks.now(), cpu_seconds = cgroup.cpu_seconds, pids = cgroup.pids,
+           machine = machine and machine.total,
            memory_bytes = working_set(cgroup.memory_bytes, cgroup.memory_inactive_file) }
 end
 
 local function from_engine(it, id)
-  local told, err = it:get(engine.path("/containers/%s/stats", id), { query = { stream = "false", ["one-shot"] = "true" } })
+  local told, err = it:get(engine.path("/containers/%s/stats", id),
+    { query = { stream = "false", ["one-shot"] = "true" } })
   if not told then return nil, err or { kind = "missing", message = "it is gone" } end
   local memory, cpu = told.memory_stats or {}, told.cpu_stats or {}
   local kept = memory.stats or {}
   local total = cpu.cpu_usage and cpu.cpu_usage.total_usage
-  return { at = tasks.now(), cpu_seconds = total and total / 1e9, pids = told.pids_stats and told.pids_stats.current,
-           machine = memory.limit, memory_bytes = working_set(memory.usage, kept.total_inactive_file or kept.inactive_file) }
+  return { at = tasks.now(), cpu_seconds = total and total / 1e9,
+           pids = told.pids_stats and told.pids_stats.current,
+           machine = memory.limit,
+           memory_bytes = working_set(memory.usage, kept.total_inactive_file or kept.inactive_file) }
 end
 
 -- A look at a running container, and how to look again.
@@ -63,8 +70,10 @@ local function measure(it, inspect, limit)
   local passed = second.at - first.at
   local whole = limit or second.machine
   return {
-    ok = true, state = inspect.State.Status, memory_bytes = second.memory_bytes, memory_limit = limit, pids = second.pids,
-    cpu_percent = second.cpu_seconds and passed > 0 and 100 * (second.cpu_seconds - first.cpu_seconds) / passed or nil,
+    ok = true, state = inspect.State.Status, memory_bytes = second.memory_bytes, memory_limit = limit,
+    pids = second.pids,
+    cpu_percent = second.cpu_seconds and passed > 0
+      and 100 * (second.cpu_seconds - first.cpu_seconds) / passed or nil,
     memory_percent = whole and second.memory_bytes and 100 * second.memory_bytes / whole or nil,
   }
 end
@@ -80,9 +89,12 @@ catalogue.effect("docker.stats", {
   class = "read",
   params = { { "container", "string", "Name or id" } },
   result = {
-    cpu_percent = "number: of one CPU, over 100 ms", memory_percent = "number: of its limit, else of the machine's memory",
-    memory_bytes = "integer: without the cache of files that can go", memory_limit = "integer: nil when it has none",
-    pids = "integer: processes and threads", state = "string: the container's; one that doesn't run uses nothing",
+    cpu_percent = "number: of one CPU, over 100 ms",
+    memory_percent = "number: of its limit, else of the machine's memory",
+    memory_bytes = "integer: without the cache of files that can go",
+    memory_limit = "integer: nil when it has none",
+    pids = "integer: processes and threads",
+    state = "string: the container's; one that doesn't run uses nothing",
   },
   check = function(call) engine.check_name("docker.stats", call.container) end,
   run = function(call)
@@ -95,11 +107,13 @@ catalogue.effect("docker.stats", {
   end,
   command = function(call) return docker_host.command("stats", "--no-stream", call.container) end,
   place = docker_host.place,
-  specimen = { cpu_percent = 3.5, memory_percent = 12.0, memory_bytes = 128 << 20, memory_limit = 1 << 30, pids = 24,
+  specimen = { cpu_percent = 3.5, memory_percent = 12.0, memory_bytes = 128 << 20, memory_limit = 1 << 30,
+               pids = 24,
                state = "running" },
   sum_up = function(fields)
     if not fields.memory_bytes then return nil end
-    return ("%.0f %% CPU, %s memory (%.0f %%)"):format(fields.cpu_percent or 0, duration.size_text(fields.memory_bytes),
+    return ("%.0f %% CPU, %s memory (%.0f %%)"):format(fields.cpu_percent or 0,
+      duration.size_text(fields.memory_bytes),
       fields.memory_percent or 0)
   end,
 })

@@ -1,5 +1,5 @@
--- The framing of a container's output: {stream, 0, 0, 0, length as 4 bytes, big-endian} before each piece; a container
--- with a terminal has none.
+-- The framing of a container's output: {stream, 0, 0, 0, length as 4 bytes, big-endian} before each piece; a
+-- container with a terminal has none.
 local stream = {}
 
 -- No piece of the engine's is longer, in bytes: it copies by 32 KB, and cuts log lines at 16 KB.
@@ -14,8 +14,8 @@ local function header(body, at)
   return which, length
 end
 
--- Whether headers follow each other from `at` exactly to the end. `dead` remembers from where they don't, so that a text
--- full of imitations costs no more than one look at each.
+-- Whether headers follow each other from `at` exactly to the end. `dead` remembers from where they don't, so
+-- that a text full of imitations costs no more than one look at each.
 local function chained(body, at, dead)
   local passed = {}
   while at <= #body and not dead[at] do
