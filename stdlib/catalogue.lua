@@ -37,6 +37,14 @@ local classes = { read = true, declared = true, notify = true, write = true, des
 catalogue.families = { "http", "docker", "compose", "sql", "redis", "sysinfo", "service", "files", "exec", "prometheus",
                        "escalate" }
 
+-- The names of the options that stand in a line, in order.
+local function in_line(options)
+  local names = {}
+  for name, option in pairs(options) do if option.what then names[#names + 1] = name end end
+  table.sort(names)
+  return names
+end
+
 function catalogue.effect(name, entry)
   local family, verb = name:match "^(%l+)%.([%l_]+)$"
   if not family then family, verb = name, nil end
@@ -45,6 +53,7 @@ function catalogue.effect(name, entry)
   entry.name, entry.family, entry.verb = name, family, verb
   entry.params, entry.options = entry.params or {}, entry.options or {}
   entry.options.timeout = entry.options.timeout or { "duration", "10s", "The longest it may take" }
+  entry.in_line = in_line(entry.options)
   catalogue.effects[name] = entry
   catalogue.names[#catalogue.names + 1] = name
   return entry
@@ -110,7 +119,7 @@ end
 
 -- Results where plain values are wanted, and secrets where none may go, are the two mistakes worth their own words.
 local function read_value(entry, what, spec, value)
-  local kind = spec.type
+  local kind = spec.type or spec[1]
   if values.is_secret(value) then
     if spec.secret then return value end
     blame.raise("%s: %s: a secret may not go here: it would be shown. Secrets are accepted in headers, auth, a DSN, env "
@@ -130,10 +139,6 @@ local function read_value(entry, what, spec, value)
   return read
 end
 
-local function spec_of(list)
-  return { type = list[1], default = list[2], one_of = list.one_of, secret = list.secret, binary = list.binary }
-end
-
 local function read_options(entry, call, given)
   for name in pairs(given) do
     if not entry.options[name] then
@@ -144,7 +149,7 @@ local function read_options(entry, call, given)
     local value = given[name]
     if value == nil then value = option[2] end
     if value == nil and option.required then blame.raise("%s: option '%s' is required", entry.name, name) end
-    if value ~= nil then call[name] = read_value(entry, "option '" .. name .. "'", spec_of(option), value) end
+    if value ~= nil then call[name] = read_value(entry, "option '" .. name .. "'", option, value) end
   end
 end
 
@@ -243,9 +248,9 @@ function catalogue.line(entry, call, limit)
     end
   end
   for _, word in ipairs(entry.rest and call[entry.rest[1]] or {}) do words[#words + 1] = cut(quoted(shown(word)), limit) end
-  for _, name in ipairs(values.keys(entry.options)) do
+  for _, name in ipairs(entry.in_line) do
     local option = entry.options[name]
-    local value = option.what and as_written(option, call[name])
+    local value = as_written(option, call[name])
     if value ~= nil and value ~= option[2] then words[#words + 1] = name .. "=" .. cut(quoted(shown(value)), limit) end
   end
   if entry.place then

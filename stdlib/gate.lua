@@ -58,20 +58,20 @@ end
 -- An effect that doesn't end in time gave no answer: a finding for a read.
 local function in_time(act, f, ...)
   local seconds = act.call.timeout + (mode.grace or 0)
+  act.began = tasks.now() -- what it waited for its turn is not the target's time
   local results = table.pack(tasks.deadline(seconds, f, ...))
   if results[1] then return results[2], results[3] end
   return nil, { kind = "timeout", message = ("no answer within %g s"):format(act.call.timeout), at_gate = true }
 end
 
 local function read(act)
-  local began = tasks.now()
   journal.begun(act)
   local fields, err = slots(in_time, act, mode.read, act)
   if not fields then fields, err = outcome.from_error(err) end
   local status = not fields and "failed" or fields.ok == false and "not_well" or "ok"
   fields = fields or { ok = false, error = { kind = err.kind, message = err.message } }
   if fields.ok == nil then fields.ok = true end
-  journal.outcome(act, status, fields, tasks.now() - began)
+  journal.outcome(act, status, fields, tasks.now() - act.began)
   return result.new(act.entry, act.line, status, fields)
 end
 
@@ -79,10 +79,9 @@ end
 
 -- Intent on disk, act, outcome. What is cancelled or times out may have happened: its outcome is unknown.
 local function act_on(act, do_it, plan)
-  local began = tasks.now()
   journal.intent(act)
   local done, fields, err = pcall(in_time, act, do_it, act, plan)
-  local ms = tasks.now() - began
+  local ms = tasks.now() - act.began
   if not done then
     journal.outcome(act, "unknown", { why = "interrupted: may have run" }, ms)
     error(fields, 0)
@@ -159,8 +158,8 @@ end
 -- What one call of a script's is: the entry, checked arguments, the class the host gives it, its line.
 function gate.act(entry, ...)
   local call = catalogue.call(entry, ...)
-  local act = { entry = entry, call = call, line = catalogue.line(entry, call, catalogue.LINE_ARGUMENT),
-                match = catalogue.line(entry, call) }
+  local act = { entry = entry, call = call, match = catalogue.line(entry, call) }
+  act.line = #act.match <= catalogue.LINE_ARGUMENT and act.match or catalogue.line(entry, call, catalogue.LINE_ARGUMENT)
   act.class = type(entry.class) == "function" and entry.class(call) or entry.class
   return act
 end
