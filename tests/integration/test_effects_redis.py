@@ -1,0 +1,154 @@
+"""The redis family on a real Redis: tests/stdlib/redis_test.lua entry by entry, and through whole runs here."""
+
+import os
+import socket
+import threading
+
+import pytest
+
+from lab.process import HOST
+from lab.program import ROOT
+
+RUNBOOK = """
+runbook { title = "Cache" }
+local p = params { redis = { "", "the cache" } }
+local find = probe("Look", function()
+%s
+end)
+local act = remedy("Act", { risk = "low" }, function()
+%s
+end)
+local found = find()
+if found.act then act() end
+return resolved "done"
+"""
+
+
+@pytest.fixture
+def play(runbook, sandbox, redis_server):
+    """play(probe's body, remedy's body, *arguments) -> the result of a run that answers yes."""
+    def run(look, act="", *arguments, url=redis_server.url, **options):
+        script = sandbox.write("cache.lua", RUNBOOK % (look, act))
+        answers = ["--answers", sandbox.write("answers.lua", 'return { ["*"] = "yes" }')]
+        return runbook("run", script, "-p", f"redis={url}", *answers, *arguments, **options)
+    return run
+
+
+def outcome(result, effect):
+    found = [event for event in result.events("effect.outcome") if event["line"].startswith(effect)]
+    assert found, result
+    return found[-1]
+
+
+def imitation(listener, reply):
+    """Answers whatever arrives with `reply`, one connection after another."""
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                while connection.recv(4096):
+                    connection.sendall(reply)
+    threading.Thread(target=serve, daemon=True).start()
+    return listener
+
+
+def test_every_entry(sandbox, redis_server, closed_port):
+    test = os.path.join(ROOT, "tests", "stdlib", "redis_test.lua")
+    result = sandbox.run("luahost", test, redis_server.port, closed_port)
+    assert result.code == 0, result
+
+
+@pytest.mark.parametrize("reply", ["LOADING Redis is loading the dataset in memory", "MASTERDOWN Link with MASTER is down",
+                                   "MISCONF Redis is configured to save RDB snapshots"])
+def test_a_server_in_trouble_is_not_well(play, reply):
+    site = imitation(socket.create_server((HOST, 0)), f"-{reply}\r\n".encode())
+    result = play('  check("up", redis.ping(p.redis), { fault = "down" })\n  redis.command(p.redis, "GET", "a")',
+                  url=f"redis://{HOST}:{site.getsockname()[1]}")
+    site.close()
+    assert outcome(result, "redis.ping")["status"] == "not_well", result
+    assert outcome(result, "redis.ping")["result"]["why"] == reply
+    assert outcome(result, "redis.command")["status"] == "not_well"
+
+
+def test_a_unix_socket(play, sandbox):
+    path = os.path.join(sandbox.folder, "redis.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    imitation(listener, b"+PONG\r\n")
+    result = play('  check("up", redis.ping(p.redis), { fault = "down" })', url=path)
+    listener.close()
+    assert outcome(result, "redis.ping")["status"] == "ok", result
+
+
+def test_a_frozen_server_is_not_well_in_time(play, redis_server):
+    redis_server.freeze()
+    try:
+        result = play('  check("up", redis.ping(p.redis, { timeout = "500ms" }), { fault = "down" })', timeout=20)
+    finally:
+        redis_server.thaw()
+    assert outcome(result, "redis.ping")["status"] == "not_well", result
+
+
+def test_flushing_says_what_goes_and_does_it(play, redis_server):
+    for number in range(25):
+        redis_server.cli("SET", f"key{number}", "value")
+    redis_server.cli("-n", "1", "SET", "other", "value")
+    look = '  return { act = redis.command(p.redis, "DBSIZE").value > 20 }'
+    dry = play(look, '  redis.command(p.redis, "FLUSHDB")', "--dry-run")
+    assert dry.code == 0 and redis_server.cli("DBSIZE") == "25", dry
+    assert f"deletes 25 keys of db 0 on {HOST}:{redis_server.port} (" in dry.stdout
+    result = play(look, '  redis.command(p.redis, "FLUSHDB")')
+    assert result.code == 0, result
+    plan = result.events("plan")[-1]
+    assert plan["level"] == "high" and plan["effects"][0]["line"] == f"redis.command {redis_server.url} FLUSHDB"
+    assert plan["effects"][0]["command"] == ["redis-cli", "-h", HOST, "-p", str(redis_server.port), "FLUSHDB"]
+    assert redis_server.cli("DBSIZE") == "0" and redis_server.cli("-n", "1", "DBSIZE") == "1"
+
+
+def test_a_write_in_a_probe_is_refused(play, redis_server):
+    result = play('  redis.command(p.redis, "SET", "a", 1)')
+    assert outcome(result, "redis.command")["status"] == "refused", result
+    assert redis_server.cli("DBSIZE") == "0"
+
+
+def test_keys_is_refused_with_the_reason(play):
+    result = play('  redis.command(p.redis, "KEYS", "*")')
+    assert "use SCAN with a cursor" in result.stdout, result
+    assert not result.events("effect.outcome")
+
+
+def test_a_server_that_calls_a_read_a_write_is_believed(play):
+    """Its flags can only make a command stricter."""
+    said = b"*1\r\n*3\r\n$3\r\nget\r\n:2\r\n*1\r\n+write\r\n"
+    site = imitation(socket.create_server((HOST, 0)), said)
+    result = play('  redis.command(p.redis, "GET", "a")', url=f"redis://{HOST}:{site.getsockname()[1]}")
+    site.close()
+    told = outcome(result, "redis.command")
+    assert told["status"] == "failed" and told["result"]["error"]["kind"] == "permission", result
+
+
+def test_passwords_leave_no_trace(runbook, sandbox, redis_server):
+    redis_server.cli("CONFIG", "SET", "requirepass", "hushpuppy88")
+    try:
+        script = sandbox.write("secret.lua", f"""
+runbook {{ title = "Secret" }}
+local url = "redis://:" .. secret "REDIS_PASSWORD" .. "@{HOST}:{redis_server.port}"
+local look = probe("Look", function()
+  check("up", redis.ping(url))
+  check("wrong", redis.ping("redis://:hushpuppy77@{HOST}:{redis_server.port}").ok == false)
+end)
+look()
+return resolved "done"
+""")
+        result = runbook("run", script, env={"REDIS_PASSWORD": "hushpuppy88"})
+    finally:
+        redis_server.cli("-a", "hushpuppy88", "--no-auth-warning", "CONFIG", "SET", "requirepass", "")
+    told = result.events("effect.outcome")
+    assert [event["status"] for event in told] == ["ok", "failed"], result
+    assert told[0]["line"] == f"redis.ping redis://{HOST}:{redis_server.port}"
+    assert told[1]["result"]["error"]["kind"] == "login"
+    assert "hushpuppy" not in result.stdout + result.stderr + "".join(result.journal_lines)
