@@ -188,4 +188,9 @@ for _, module in ipairs { "change", "logs", "stats", "exec", "prune", "recreate"
   require("effects.docker_" .. module)
 end
 
+-- Before the first write the operator reads which engine it goes to.
+for _, entry in pairs(catalogue.effects) do
+  if entry.family == "docker" then entry.where = docker_host.text end
+end
+
 return { docker_host = docker_host.text }

@@ -9,7 +9,14 @@ local function carry_out(act, plan) return act.entry.run(values.reveal_all(act.c
 function live.read(act) return carry_out(act) end
 function live.write(act, plan) return carry_out(act, plan) end
 function live.notify(act) return carry_out(act) end
-function live.preview(act) return act.entry.preview and act.entry.preview(values.reveal_all(act.call)) end
+
+-- The blast radius, and which engine, cluster or server the write goes to where the line doesn't say it.
+function live.preview(act)
+  local radius = act.entry.preview and act.entry.preview(values.reveal_all(act.call))
+  if radius and act.entry.where then radius.where = act.entry.where() end
+  return radius
+end
+
 function live.ask(question) return screen.ask(question) end
 
 return live
