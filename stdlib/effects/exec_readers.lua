@@ -24,8 +24,8 @@ local list = {
   { "ping", letters = "fb" }, { "ip", "addr", none = true }, { "ip", "addr", "show" }, { "ip", "route", none = true },
   { "ip", "route", "show" }, { "ip", "route", "get" }, { "ip", "link", none = true }, { "ip", "link", "show" },
   { "ip", "neigh", "show" }, { "ip", "rule", "show" }, { "iptables", "-S", only = { "^%-[tvw]$", "^%w[%w_%-]*$" } },
-  { "openssl", "x509", bad = { "^%-.*out", "^%-%-?CA", "engine", "provider", "^%-.*rand", "^%-.*req" } },
-  { "openssl", "s_client", bad = { "^%-.*out", "keylog", "msgfile", "engine", "provider", "^%-.*rand", "early_data" } },
+  { "openssl", "x509", bad = { "^%-%-?out", "^%-%-?CA", "engine", "provider", "^%-.*rand", "^%-.*req" } },
+  { "openssl", "s_client", bad = { "_out", "keylog", "msgfile", "engine", "provider", "^%-.*rand", "early_data" } },
   -- services
   { "journalctl", letters = "M", long = { "vacuum-size", "vacuum-time", "vacuum-files", "rotate", "flush", "sync",
     "relinquish-var", "smart-relinquish-var", "setup-keys", "update-catalog", "cursor-file", "machine" } },

@@ -12,7 +12,8 @@ local ANSWER_MAX = 8 << 20
 -- A range holds this many points of a series at most; Prometheus itself refuses more than 11,000.
 local POINTS_MAX = 11000
 
-local url_option = { "string", nil, "The server's address; unless given the config's prometheus.url", what = true, secret = true }
+local url_option = { "string", nil, "The server's address; unless given the config's prometheus.url",
+  what = true, secret = true }
 
 ---------------------------------------------------------------- Requests --
 
@@ -59,7 +60,9 @@ local function ask(call, path, parameters)
   local reply, err = require("raw.http").request { url = base .. question(path, parameters), timeout = call.timeout,
     max_body = ANSWER_MAX, connect_to = rehearsal_routes() }
   if not reply then return nil, table.pack(outcome.from_error(err)) end
-  if reply.cut then return nil, table.pack(outcome.not_well(("the answer is longer than %d bytes"):format(ANSWER_MAX))) end
+  if reply.cut then
+    return nil, table.pack(outcome.not_well(("the answer is longer than %d bytes"):format(ANSWER_MAX)))
+  end
   local answer = json.decode(reply.body)
   if reply.status ~= 200 then return nil, table.pack(explained(reply, answer)) end
   if type(answer) ~= "table" or answer.status ~= "success" or type(answer.data) ~= "table" then
@@ -82,7 +85,8 @@ local function sample(labels, pair)
 end
 
 local function curl(call, path, parameters)
-  local url = call.url and (values.is_secret(call.url) and "***" or call.url) or settings.prometheus.url or "http://localhost:9090"
+  local url = call.url and (values.is_secret(call.url) and "***" or call.url)
+    or settings.prometheus.url or "http://localhost:9090"
   return { "curl", "-sS", (tostring(url):gsub("/+$", ""):gsub("//[^/@]*@", "//")) .. question(path, parameters) }
 end
 
@@ -123,7 +127,8 @@ catalogue.effect("prometheus.query", {
     elseif kind == "vector" then
       for i, series in ipairs(data.result) do samples[i] = sample(series.metric, series.value or { 0, "NaN" }) end
     else
-      return outcome.failed("usage", "the expression is a range, not a value now: use prometheus.range, or a function over it")
+      return outcome.failed("usage",
+        "the expression is a range, not a value now: use prometheus.range, or a function over it")
     end
     return { samples = samples, count = #samples, value = samples[1] and samples[1].value, warnings = other }
   end,
@@ -169,8 +174,9 @@ catalogue.effect("prometheus.range", {
   check = function(call)
     if type(call.over) ~= "number" or type(call.step) ~= "number" then return end
     if call.step <= 0 or call.over / call.step > POINTS_MAX then
-      blame.raise("prometheus.range: option 'step': at most %d values, over=%g s needs a step of %g s or more", POINTS_MAX,
-        call.over, call.over / POINTS_MAX)
+      blame.raise("prometheus.range: option 'step': at most %d values, over=%g s needs a step of %g s or more",
+        POINTS_MAX,
+ call.over, call.over / POINTS_MAX)
     end
   end,
   run = function(call)
@@ -220,13 +226,18 @@ catalogue.effect("prometheus.alerts", {
     local found = { firing = {}, pending = {} }
     for _, one in ipairs(data.alerts or {}) do
       local alert = alert_of(one)
-      if found[alert.state] and (not call.name or alert.name == call.name) then table.insert(found[alert.state], alert) end
+      if found[alert.state] and (not call.name or alert.name == call.name) then
+        table.insert(found[alert.state], alert)
+      end
     end
     local firing, pending = #found.firing, #found.pending
-    return { alerts = table.move(found.pending, 1, pending, firing + 1, found.firing), firing = firing, pending = pending }
+    return { alerts = table.move(found.pending, 1, pending, firing + 1, found.firing),
+      firing = firing, pending = pending }
   end,
   command = function(call) return curl(call, "/api/v1/alerts", {}) end,
   target = target,
   specimen = { alerts = {}, firing = 0, pending = 0 },
-  sum_up = function(fields) return fields.firing and ("%d firing, %d pending"):format(fields.firing, fields.pending) end,
+  sum_up = function(fields)
+    return fields.firing and ("%d firing, %d pending"):format(fields.firing, fields.pending)
+  end,
 })

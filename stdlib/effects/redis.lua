@@ -29,7 +29,8 @@ end
 local function redis_cli(call, ...)
   local place = redis_server.place(call.url)
   if not place then return { "redis-cli", "-u", tostring(redis_server.shown(call.url)), ... } end
-  local words = place.path and { "redis-cli", "-s", place.path } or { "redis-cli", "-h", place.host, "-p", tostring(place.port) }
+  local words = place.path and { "redis-cli", "-s", place.path }
+    or { "redis-cli", "-h", place.host, "-p", tostring(place.port) }
   if place.db ~= 0 then table.move({ "-n", tostring(place.db) }, 1, 2, #words + 1, words) end
   if place.user then table.move({ "--user", place.user }, 1, 2, #words + 1, words) end
   if place.password then words[#words + 1] = "--askpass" end
@@ -74,7 +75,8 @@ end
 catalogue.effect("redis.info", {
   summary = "What the server tells about itself, by its own names",
   class = "read",
-  params = { url_param, { "section", "string", "INFO's section: server memory clients replication keyspace …", optional = true } },
+  params = { url_param,
+    { "section", "string", "INFO's section: server memory clients replication keyspace …", optional = true } },
   result = {
     used_percent = "number: memory used of maxmemory, or without one of the machine's; in the section memory",
     fields = "map: all names the server sent, and their values",
@@ -134,7 +136,8 @@ local function run_read(call)
     return ask(call.words)
   end)
   if refused then
-    return outcome.failed("permission", "refused: this server says that %s writes, so it is not sent as a read", call.words[1])
+    return outcome.failed("permission",
+      "refused: this server says that %s writes, so it is not sent as a read", call.words[1])
   end
   if err then return redis_server.learned(err) end
   return { value = value }
@@ -194,7 +197,8 @@ local function look(ask, call)
   if keys then
     made.text = ("deletes %s of %s on %s (%s)"):format(counted(keys, "key"), of, place.name, circumstances(info))
     if info.role == "slave" and info.slave_read_only == 1 then
-      made.impossible = ("%s is a read-only replica of %s:%s: send it there"):format(place.name, info.master_host, info.master_port)
+      made.impossible = ("%s is a read-only replica of %s:%s: send it there"):format(place.name,
+        info.master_host, info.master_port)
     end
   else
     made.text = ("runs %s on %s (%s)"):format(call.words[1]:upper(), place.name, circumstances(info))

@@ -38,7 +38,8 @@ local destructive = set [[
 ]]
 
 local destructive_parts = {
-  FUNCTION = set "DELETE FLUSH RESTORE", CLUSTER = set "RESET FLUSHSLOTS DELSLOTS DELSLOTSRANGE FAILOVER FORGET REPLICATE",
+  FUNCTION = set "DELETE FLUSH RESTORE",
+  CLUSTER = set "RESET FLUSHSLOTS DELSLOTS DELSLOTSRANGE FAILOVER FORGET REPLICATE",
   SENTINEL = set "FAILOVER RESET REMOVE", XGROUP = set "DESTROY DELCONSUMER", ACL = set "DELUSER",
 }
 
@@ -46,9 +47,11 @@ local blocks = "it waits, and holds its connection as long"
 local alone = "each call has a connection of its own, so it would do nothing"
 local refused = {
   KEYS = "it walks every key while all other clients wait: use SCAN with a cursor",
-  MONITOR = "it halves the server's throughput and never ends", DEBUG = "it is for Redis' own tests, and can crash the server",
+  MONITOR = "it halves the server's throughput and never ends",
+  DEBUG = "it is for Redis' own tests, and can crash the server",
   SUBSCRIBE = blocks, PSUBSCRIBE = blocks, SSUBSCRIBE = blocks, BLPOP = blocks, BRPOP = blocks, BRPOPLPUSH = blocks,
-  BLMOVE = blocks, BLMPOP = blocks, BZPOPMIN = blocks, BZPOPMAX = blocks, BZMPOP = blocks, WAIT = alone, WAITAOF = alone,
+  BLMOVE = blocks, BLMPOP = blocks, BZPOPMIN = blocks, BZPOPMAX = blocks, BZMPOP = blocks,
+  WAIT = alone, WAITAOF = alone,
   SYNC = "it is for replicas", PSYNC = "it is for replicas", REPLCONF = "it is for replicas",
   MULTI = alone, EXEC = alone, DISCARD = alone, WATCH = alone, UNWATCH = alone, READONLY = alone, READWRITE = alone,
   ASKING = alone, UNSUBSCRIBE = alone, PUNSUBSCRIBE = alone, SUNSUBSCRIBE = alone, QUIT = alone, RESET = alone,

@@ -37,7 +37,9 @@ function redis_server.parse(url)
   if url:sub(1, 1) == "/" then return parse_socket(url) end
   local scheme, rest = url:match "^([%a+]+)://(.*)$"
   if scheme == "unix" or scheme == "redis+unix" then return parse_socket(rest) end
-  if scheme == "rediss" then return nil, "TLS to Redis is not supported: connect through a tunnel, or to a port without" end
+  if scheme == "rediss" then
+    return nil, "TLS to Redis is not supported: connect through a tunnel, or to a port without"
+  end
   if scheme ~= "redis" then return nil, "redis://[user:password@]host:port/db or the path of a socket expected" end
   local place, db = rest:match "^([^/?]*)/?(%d*)$"
   local user_info, where = (place or ""):match "^(.*)@([^@]*)$"
@@ -108,8 +110,10 @@ end
 ------------------------------------------------------------------ Outcomes --
 
 -- Error replies that tell how the server is doing. All others say that the question was wrong.
-local conditions = { LOADING = true, MASTERDOWN = true, BUSY = true, MISCONF = true, CLUSTERDOWN = true, TRYAGAIN = true,
-                     OOM = true, READONLY = true, NOREPLICAS = true, NOMASTERLINK = true, INPROG = true, UNKILLABLE = true }
+local conditions = { LOADING = true, MASTERDOWN = true, BUSY = true, MISCONF = true, CLUSTERDOWN = true,
+  TRYAGAIN = true,
+                     OOM = true, READONLY = true, NOREPLICAS = true, NOMASTERLINK = true,
+                       INPROG = true, UNKILLABLE = true }
 
 local function is_condition(message)
   return conditions[message:match "^-?(%u+)"] or message:find "^ERR max number of clients" ~= nil
@@ -134,7 +138,8 @@ end
 function redis_server.info(text)
   local fields = {}
   for name, value in text:gmatch "([%w_]+):([^\r\n]*)" do
-    local number = value:match "^-?[1-9]%d*$" or value:match "^0$" or value:match "^-?%d+%.%d+$" or value:match "^(-?%d+%.%d+)%%$"
+    local number = value:match "^-?[1-9]%d*$" or value:match "^0$"
+      or value:match "^-?%d+%.%d+$" or value:match "^(-?%d+%.%d+)%%$"
     fields[name] = number and tonumber(number) or value
   end
   return fields

@@ -32,7 +32,9 @@ local plain = { string = true, number = true, boolean = true }
 local function check_params(entry_name, params)
   if params == nil or values.is_placeholder(params) then return end
   for i, value in ipairs(params) do
-    if values.is_secret(value) then blame.raise("%s: params[%d]: a secret may not go here: it would be shown", entry_name, i) end
+    if values.is_secret(value) then
+      blame.raise("%s: params[%d]: a secret may not go here: it would be shown", entry_name, i)
+    end
     if not plain[type(value)] and value ~= json.null and not values.is_placeholder(value) then
       blame.raise("%s: params[%d]: a string, number, boolean or json.null expected, got %s", entry_name, i,
         values.describe(value))
@@ -92,10 +94,12 @@ local function undone(err)
     return outcome.failed("unreachable", "%s", err.message)
   end
   if err.sqlstate == "57014" then
-    return outcome.failed("limit", "%s", err.message .. ": the server undid it, except what a CONCURRENTLY or VACUUM did")
+    return outcome.failed("limit", "%s",
+      err.message .. ": the server undid it, except what a CONCURRENTLY or VACUUM did")
   end
   if err.sqlstate == "55P03" then
-    return outcome.failed("limit", "%s", err.message .. ": somebody holds a lock on it, see pg_locks; option lock_timeout")
+    return outcome.failed("limit", "%s",
+      err.message .. ": somebody holds a lock on it, see pg_locks; option lock_timeout")
   end
   return nil, err
 end
@@ -129,7 +133,8 @@ catalogue.effect("sql.ready", {
   params = { dsn_param },
   result = {
     state = "string: accepting, starting (or shutting down), silent", ms = "number: how long it took, milliseconds",
-    login_refused = "string: why this login was refused; nil when it was accepted", version = "string: the server's version",
+    login_refused = "string: why this login was refused; nil when it was accepted",
+    version = "string: the server's version",
     in_recovery = "boolean: a standby", summary = "string: in words",
   },
   check = function(call) check_dsn("sql.ready", call) end,
@@ -243,7 +248,8 @@ local function estimate(call)
   if not change then return nil end
   local rows = 0
   for _, child in ipairs(change.Plans or {}) do rows = rows + child["Plan Rows"] end
-  return { size = rows, text = ("%s about %d row%s of %s, the planner expects"):format(doing[change.Operation] or "changes", rows,
+  return { size = rows,
+    text = ("%s about %d row%s of %s, the planner expects"):format(doing[change.Operation] or "changes", rows,
     rows == 1 and "" or "s", change["Relation Name"] or "a table") }
 end
 
@@ -257,13 +263,16 @@ local function contents(call, tables)
          LEFT JOIN pg_catalog.pg_class c ON c.oid = t.oid]] })
   if not answer then return nil, err end
   local row = answer.rows[1]
-  return { size = row.rows, text = ("%d table%s with about %d rows, %s"):format(row.found, row.found == 1 and "" or "s", row.rows,
+  return { size = row.rows,
+    text = ("%d table%s with about %d rows, %s"):format(row.found, row.found == 1 and "" or "s", row.rows,
     row.size) }
 end
 
 local function preview(call)
   local tokens, place = type(call.sql) == "string" and sql_text.statement(call.sql), target(call)
-  if not tokens then return { text = "radius unknown: only the run knows the statement", size = math.huge, unknown = true } end
+  if not tokens then
+    return { text = "radius unknown: only the run knows the statement", size = math.huge, unknown = true }
+  end
   local tables = sql_text.emptied(tokens)
   local found, err
   if tables and #tables > 0 then
@@ -297,11 +306,14 @@ catalogue.effect("sql.execute", {
     lock_timeout = { "duration", LOCK_WAIT, "The longest it may wait for a lock" },
     max_rows = { "integer", ROWS_MAX, ("Rows of RETURNING that are kept, at most %d and 4 MB"):format(ROWS_LIMIT) },
   },
-  result = { affected = "integer: rows touched; nil for statements that touch none", command = "string: the server's word, UPDATE 3",
-             rows = "list: of RETURNING, or of a SELECT", columns = "list: their columns", cut = "boolean: there were more rows" },
+  result = { affected = "integer: rows touched; nil for statements that touch none",
+             command = "string: the server's word, UPDATE 3",
+             rows = "list: of RETURNING, or of a SELECT", columns = "list: their columns",
+               cut = "boolean: there were more rows" },
   check = check_execute,
   run = function(call)
-    local answer, err = sql_server.write(call.dsn, call.timeout, call.sql, bound(call.params), call.lock_timeout, call.max_rows)
+    local answer, err = sql_server.write(call.dsn, call.timeout, call.sql, bound(call.params),
+      call.lock_timeout, call.max_rows)
     if not answer then return undone(err) end
     return { affected = answer.affected, command = answer.command, rows = answer.rows, columns = answer.columns,
              cut = answer.cut or nil }
@@ -314,4 +326,5 @@ catalogue.effect("sql.execute", {
   sum_up = function(fields) return fields.command end,
 })
 
-require("effects.sql_sessions")(dsn_param, { target = target, check_dsn = check_dsn, learned = learned, undone = undone })
+require("effects.sql_sessions")(dsn_param,
+  { target = target, check_dsn = check_dsn, learned = learned, undone = undone })

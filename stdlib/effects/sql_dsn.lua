@@ -78,7 +78,8 @@ function sql_dsn.psql(dsn, ...)
   local shown = tostring(sql_dsn.shown(dsn))
   local place = shown:find("***", 1, true) and parsed(dsn)
   if not place then return { "psql", "-X", shown, ... } end
-  return { "psql", "-X", "-h", place.host or "localhost", "-p", tostring(place.port), "-U", place.user, "-d", place.dbname, ... }
+  return { "psql", "-X", "-h", place.host or "localhost", "-p", tostring(place.port),
+    "-U", place.user, "-d", place.dbname, ... }
 end
 
 return sql_dsn

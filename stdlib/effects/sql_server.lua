@@ -152,7 +152,8 @@ function sql_server.read(dsn, seconds, read)
   if not begun then return nil, err end
   local refused = refuse_functions(lease.conn, read.calls or {}, due)
   if refused then return nil, refused end
-  local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = BYTES_MAX, stop_at_cut = true }
+  local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = BYTES_MAX,
+    stop_at_cut = true }
   local answer
   answer, err = lease.conn:query(read.sql, read.params, limits)
   if not answer then return nil, err end
@@ -188,7 +189,8 @@ function sql_server.write(dsn, seconds, sql, params, lock_seconds, max_rows)
     err.connecting = true
     return nil, err
   end
-  return lease.conn:query(sql, params, { timeout = left(due) + GRACE_SECONDS, max_rows = max_rows, max_bytes = BYTES_MAX })
+  return lease.conn:query(sql, params,
+    { timeout = left(due) + GRACE_SECONDS, max_rows = max_rows, max_bytes = BYTES_MAX })
 end
 
 return sql_server

@@ -14,7 +14,8 @@ local SESSIONS_MAX = 10000
 -- How long to wait for ended sessions to be gone, and how often to look, in seconds.
 local GONE_WITHIN, GONE_EVERY = 2, 0.1
 
-local states = { "idle", "active", "idle in transaction", "idle in transaction (aborted)", "fastpath function call", "disabled" }
+local states = { "idle", "active", "idle in transaction", "idle in transaction (aborted)",
+  "fastpath function call", "disabled" }
 
 -- Clients' sessions: a role without pg_read_all_stats isn't told the type of others', only that they have a user.
 local CLIENTS = "coalesce(a.backend_type, 'client backend') = 'client backend' AND a.usesysid IS NOT NULL"
@@ -41,14 +42,16 @@ local ALLOWED = [[(a.backend_start IS NOT NULL AND (
 local BEGAN = "(extract(epoch FROM a.backend_start) * 1000000)::bigint"
 
 local function meaning(call)
-  return { call.dbname or "", sql_server.array(sql_server.own_pids()), call.user, call.application, call.older_than, call.state,
+  return { call.dbname or "", sql_server.array(sql_server.own_pids()), call.user, call.application, call.older_than,
+           call.state,
            call.pids and sql_server.array(call.pids), n = 7 }
 end
 
 ----------------------------------------------------------------- Preview --
 
 local LIST = "SELECT a.pid, " .. BEGAN .. [[ AS began, a.usename AS "user", a.application_name AS application,
-    extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::float8 AS seconds, ]] .. ALLOWED .. " AS allowed" .. MEANT
+    extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::float8 AS seconds, ]] .. ALLOWED
+      .. " AS allowed" .. MEANT
   .. " ORDER BY a.state_change"
 -- Without pg_read_all_stats a role sees that others' sessions are there, and nothing of what they do.
 local COUNT = [[SELECT pg_catalog.count(*) AS total, pg_catalog.count(*) FILTER (WHERE a.state IS NULL
@@ -67,7 +70,8 @@ end
 local function whose(sessions)
   local groups, order = {}, {}
   for _, session in ipairs(sessions) do
-    local name = ("%s, %s"):format(session.user or "?", session.application ~= "" and session.application or "no application name")
+    local name = ("%s, %s"):format(session.user or "?",
+      session.application ~= "" and session.application or "no application name")
     if not groups[name] then order[#order + 1] = name end
     local group = groups[name] or { count = 0, oldest = 0 }
     group.count, group.oldest = group.count + 1, math.max(group.oldest, session.seconds or 0)
@@ -88,18 +92,24 @@ end
 
 local function describe(call, sessions, counted)
   local text = ("ends %s of %d on %s"):format(what_ends(call, #sessions), counted.total, sql_dsn.target(call.dsn))
-  if call.dbname == "*" then text = text .. ", in every database" elseif call.dbname then text = text .. ", in " .. call.dbname end
+  if call.dbname == "*" then
+    text = text .. ", in every database"
+  elseif call.dbname then
+    text = text .. ", in " .. call.dbname
+  end
   if #sessions > 0 then text = text .. ages(sessions) end
   if counted.hidden > 0 then text = text .. ("; what %d of them do, this role may not see"):format(counted.hidden) end
   return text
 end
 
 local function list(call)
-  local found, err = sql_server.read(call.dsn, call.timeout, { sql = LIST, params = meaning(call), max_rows = SESSIONS_MAX })
+  local found, err = sql_server.read(call.dsn, call.timeout,
+    { sql = LIST, params = meaning(call), max_rows = SESSIONS_MAX })
   if not found then return nil, err end
   local params = meaning(call)
   local counted
-  counted, err = sql_server.read(call.dsn, call.timeout, { sql = COUNT, params = { params[1], params[2] }, max_rows = 1 })
+  counted, err = sql_server.read(call.dsn, call.timeout,
+    { sql = COUNT, params = { params[1], params[2] }, max_rows = 1 })
   if not counted then return nil, err end
   return found.rows, counted.rows[1]
 end
@@ -129,7 +139,9 @@ local END = "WITH still AS MATERIALIZED (SELECT a.pid, " .. ALLOWED .. " AS allo
     AND (a.pid, ]] .. BEGAN .. [[) IN (SELECT * FROM ROWS FROM (unnest($8::int[]), unnest($9::bigint[])))),
   signalled AS MATERIALIZED (SELECT CASE WHEN (SELECT pg_catalog.bool_and(allowed) FROM still)
     THEN pg_catalog.pg_terminate_backend(pid) END AS done FROM still)
-  SELECT pg_catalog.count(*) FILTER (WHERE done) AS ended, pg_catalog.count(*) FILTER (WHERE done IS NULL) AS forbidden FROM signalled]]
+  SELECT pg_catalog.count(*) FILTER (WHERE done) AS ended,
+    pg_catalog.count(*) FILTER (WHERE done IS NULL) AS forbidden
+  FROM signalled]]
 
 local REMAIN = "SELECT pg_catalog.count(*) AS count" .. OTHERS .. [[
 
@@ -184,8 +196,12 @@ end
 
 local function words_of_filter(call)
   local where = { "backend_type = 'client backend'", "pid <> pg_backend_pid()" }
-  local function add(text, value) if value then where[#where + 1] = text:format((tostring(value):gsub("'", "''"))) end end
-  if call.dbname ~= "*" then add(call.dbname and "datname = '%s'" or "datname = current_database()", call.dbname or "") end
+  local function add(text, value)
+    if value then where[#where + 1] = text:format((tostring(value):gsub("'", "''"))) end
+  end
+  if call.dbname ~= "*" then
+    add(call.dbname and "datname = '%s'" or "datname = current_database()", call.dbname or "")
+  end
   add("usename = '%s'", call.user)
   add("application_name = '%s'", call.application)
   add("state = '%s'", call.state)
@@ -195,13 +211,15 @@ local function words_of_filter(call)
 end
 
 local function by_hand(call)
-  return sql_dsn.psql(call.dsn, "-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " .. words_of_filter(call))
+  return sql_dsn.psql(call.dsn, "-c",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " .. words_of_filter(call))
 end
 
 local options = {
   user = { "string", nil, "Only sessions of this role", what = true },
   application = { "string", nil, "Only sessions with this application_name", what = true },
-  dbname = { "string", nil, "Sessions of this database, \"*\" for all; unless given that of the connection", what = true },
+  dbname = { "string", nil, "Sessions of this database, \"*\" for all; unless given that of the connection",
+    what = true },
 }
 
 local result = {
@@ -225,12 +243,15 @@ local function check_terminate(call)
     blame.raise("sql.terminate: say which sessions: pids, user, application, older_than or state")
   end
   for _, pid in ipairs(not values.is_placeholder(call.pids) and call.pids or {}) do
-    if type(pid) == "string" and not pid:find "^%d+$" then blame.raise("sql.terminate: option 'pids': %q is no pid", pid) end
+    if type(pid) == "string" and not pid:find "^%d+$" then
+      blame.raise("sql.terminate: option 'pids': %q is no pid", pid)
+    end
   end
 end
 
 local ACTIVITY = [[
-  SELECT coalesce(a.state, '') AS state, coalesce(a.application_name, '') AS application, coalesce(a.usename, '') AS "user",
+  SELECT coalesce(a.state, '') AS state, coalesce(a.application_name, '') AS application,
+    coalesce(a.usename, '') AS "user",
          coalesce(a.datname, '') AS dbname, pg_catalog.count(*) AS count,
          pg_catalog.max(extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change))::float8 AS oldest,
          pg_catalog.max(extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start))::float8 AS oldest_transaction,
@@ -240,7 +261,8 @@ local ACTIVITY = [[
   GROUP BY 1, 2, 3, 4 ORDER BY count DESC, 1, 2, 3, 4]]
 
 local function sum_states(rows)
-  local sums = { total = 0, active = 0, idle = 0, idle_in_transaction = 0, waiting = 0, oldest_transaction = 0, rows = rows }
+  local sums = { total = 0, active = 0, idle = 0, idle_in_transaction = 0, waiting = 0,
+    oldest_transaction = 0, rows = rows }
   for _, row in ipairs(rows) do
     local name = row.state:gsub(" %(aborted%)", ""):gsub(" ", "_")
     sums.total, sums.waiting = sums.total + row.count, sums.waiting + row.waiting
@@ -254,7 +276,8 @@ end
 local function activity(how)
   return function(call)
     local settings = require "settings"
-    local found, err = sql_server.read(call.dsn, call.timeout, { sql = ACTIVITY, max_rows = SESSIONS_MAX, role = settings.reader })
+    local found, err = sql_server.read(call.dsn, call.timeout,
+      { sql = ACTIVITY, max_rows = SESSIONS_MAX, role = settings.reader })
     if not found then return how.learned(err) end
     local sums = sum_states(found.rows)
     if not sums.max_connections then -- nobody but us
@@ -273,9 +296,12 @@ return function(dsn_param, how)
     summary = "The server's sessions, of all databases, by state, application, user and database; our own left out",
     class = "read", params = { dsn_param },
     result = {
-      rows = "list: of groups: state application user dbname count oldest (seconds in the state) oldest_transaction waiting",
-      total = "integer: clients' sessions", active = "integer", idle = "integer", idle_in_transaction = "integer: aborted too",
-      waiting = "integer: for a lock", max_connections = "integer: the server's limit", used_percent = "number: total of the limit",
+      rows = "list: of groups: state application user dbname count oldest (seconds in the state)
+        oldest_transaction waiting",
+      total = "integer: clients' sessions", active = "integer", idle = "integer",
+      idle_in_transaction = "integer: aborted too",
+      waiting = "integer: for a lock", max_connections = "integer: the server's limit",
+      used_percent = "number: total of the limit",
       oldest_transaction = "number: seconds since the oldest open transaction began, 0 without",
     },
     check = function(call) how.check_dsn("sql.activity", call) end,
@@ -285,7 +311,8 @@ return function(dsn_param, how)
     specimen = { rows = {}, total = 5, active = 1, idle = 4, idle_in_transaction = 0, waiting = 0,
                  max_connections = 100, used_percent = 5.0, oldest_transaction = 0 },
     sum_up = function(it)
-      return it.total and ("%d of %d sessions, %d active, %d idle, %d idle in transaction"):format(it.total, it.max_connections,
+      return it.total and ("%d of %d sessions, %d active, %d idle, %d idle in transaction"):format(it.total,
+        it.max_connections,
         it.active, it.idle, it.idle_in_transaction)
     end,
   })

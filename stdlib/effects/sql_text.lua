@@ -188,7 +188,8 @@ local function changing_part(tokens, first)
     if is_mark(token, ")") then depth = depth - 1 end
     if token.kind == "word" and changes[token.text] then
       local follows = tokens[i + 1]
-      local takes = is_word(follows, "from") or is_word(follows, "into") or token.text == "update" and not is_mark(follows, ")")
+      local takes = is_word(follows, "from") or is_word(follows, "into")
+        or token.text == "update" and not is_mark(follows, ")")
       local opens = is_mark(before, "(") and takes
       if opens or depth == 0 and is_mark(before, ")") then return token.text end
     end
@@ -207,7 +208,9 @@ function sql_text.not_a_read(tokens)
     local start, analyze = explained(tokens)
     if not analyze then return nil end
     verb, first = verb_at(tokens, start)
-    if not queries[verb] then return ("EXPLAIN ANALYZE carries its statement out, and %s is not a query"):format(verb:upper()) end
+    if not queries[verb] then
+      return ("EXPLAIN ANALYZE carries its statement out, and %s is not a query"):format(verb:upper())
+    end
   end
   local part = verb == "with" and changing_part(tokens, first)
   if part then return ("it holds %s, which changes rows"):format(part:upper()) end
@@ -237,7 +240,8 @@ local destructive_calls = { pg_terminate_backend = true, pg_drop_replication_slo
                             pg_stat_reset = true, pg_promote = true }
 
 -- Statements that make no sense when each has a connection of its own, or can't go over this protocol.
-local pointless = { begin = true, start = true, commit = true, rollback = true, ["end"] = true, abort = true, savepoint = true,
+local pointless = { begin = true, start = true, commit = true, rollback = true, ["end"] = true, abort = true,
+                    savepoint = true,
                     release = true, prepare = true, deallocate = true, execute = true, declare = true, fetch = true,
                     move = true, close = true, set = true, reset = true, listen = true, unlisten = true, lock = true,
                     discard = true, copy = true }
@@ -295,7 +299,8 @@ function sql_text.emptied(tokens)
   local names, name = {}, ""
   for j = i, #tokens + 1 do
     local token = tokens[j]
-    if token and (token.kind == "name" or is_mark(token, ".") or token.kind == "word" and (name == "" or name:sub(-1) == ".")) then
+    if token and (token.kind == "name" or is_mark(token, ".")
+      or token.kind == "word" and (name == "" or name:sub(-1) == ".")) then
       if not is_word(token, "only") then
         name = name .. (token.kind == "name" and '"' .. token.text:gsub('"', '""') .. '"' or token.text)
       end
