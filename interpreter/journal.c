@@ -20,7 +20,8 @@ struct journal {
   size_t cut;
   unsigned long long seq;
   char prev[SHA256_DIGEST_STRING_LENGTH];
-  char *reserve;
+  char *path, *reserve;
+  bool is_new; /* its name, and its folder's, are not known to be on disk */
   double (*clock)(void);
   struct buffer line;
   struct error broken; /* the failure after which nothing more is taken */
@@ -125,17 +126,6 @@ static bool adopt(struct journal *journal, struct error *error) {
   return true;
 }
 
-/* A new file is found again after a power cut only when its folder was synced too. */
-static bool sync_folder(const char *path, struct error *error) {
-  char *copy = xstrdup(path);
-  int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  bool well = fd >= 0 && fsync(fd) == 0;
-  int code = errno;
-  if (fd >= 0) close(fd);
-  free(copy);
-  return well || code == EINVAL || error_set_code(error, code, path); /* EINVAL: a file system without */
-}
-
 static bool take_file(struct journal *journal, const char *path, struct error *error) {
   struct stat st;
   journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
@@ -143,13 +133,15 @@ static bool take_file(struct journal *journal, const char *path, struct error *e
   if (!S_ISREG(st.st_mode)) return error_set(error, "usage", "%s is not a regular file", path);
   if (flock(journal->fd, LOCK_EX | LOCK_NB) != 0)
     return error_set(error, "usage", "another process writes %s", path);
-  return adopt(journal, error) && (st.st_size > 0 || sync_folder(path, error));
+  journal->is_new = st.st_size == 0;
+  return adopt(journal, error);
 }
 
 struct journal *journal_open(const char *path, const char *reserve, double (*clock)(void),
                              struct error *error) {
   struct journal *journal = xcalloc(1, sizeof *journal);
   journal->clock = clock;
+  journal->path = xstrdup(path);
   journal->reserve = reserve ? xstrdup(reserve) : NULL;
   if (take_file(journal, path, error)) return journal;
   journal_close(journal);
@@ -160,6 +152,7 @@ void journal_close(struct journal *journal) {
   if (!journal) return;
   if (journal->fd >= 0) close(journal->fd);
   buffer_free(&journal->line);
+  free(journal->path);
   free(journal->reserve);
   free(journal);
 }
@@ -289,12 +282,34 @@ static bool write_line(struct journal *journal, struct error *error) {
   return true;
 }
 
+/* 0 or an error's code. */
+static int sync_folder(const char *path) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int code = fd >= 0 && fsync(fd) == 0 ? 0 : errno;
+  if (fd >= 0) close(fd);
+  return code == EINVAL ? 0 : code; /* EINVAL: a file system without */
+}
+
+/* After a power cut a new file is found again only when the folders that name it were brought to disk too: its own, and the
+ * one above, in which that is new as well. */
+static int sync_names(const struct journal *journal) {
+  char *copy = xstrdup(journal->path);
+  struct buffer above = {0};
+  buffer_printf(&above, "%s/..", dirname(copy));
+  int code = sync_folder(copy);
+  if (code == 0) code = sync_folder(above.data);
+  free(copy);
+  buffer_free(&above);
+  return code;
+}
+
 static bool sync_line(struct journal *journal, struct error *error) {
-  int rc;
-  while ((rc = fdatasync(journal->fd)) != 0 && errno == EINTR) {
-  }
-  if (rc == 0) return true;
-  error_set_code(error, errno, "the journal can't be brought to disk");
+  int code = 0;
+  while (fdatasync(journal->fd) != 0 && (code = errno) == EINTR) code = 0;
+  if (code == 0 && journal->is_new) code = sync_names(journal);
+  journal->is_new = false;
+  if (code == 0) return true;
+  error_set_code(error, code, "the journal can't be brought to disk");
   journal->broken =
       *error; /* the page cache may now call clean what the disk hasn't: trying again would lie */
   return false;

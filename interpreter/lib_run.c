@@ -1,11 +1,14 @@
-/* raw.run: the run directory and its journal.
+/* raw.run: the run directory, its journal and its files. One run is open in a process.
  *
- * create{title_slug=, dry=} → {id=, path=, warning=} | nil, error     find(prefix | "last") → {id=, path=} | nil, error
- * open_journal(path) → true, bytes cut off its torn end | nil, error      event(name, fields, {sync=}) → seq, nil, line | nil, error
- * read_journal(path) → list of events | nil, error
- * save(name, text) → true | nil, error        a new file of the open run; replace(name, text): a new content, atomically
- * sha256(text) → hex      random(count) → bytes
+ * create{title_slug=, dry=} → {id=, path=, fallback=, warning=} | nil, error      warning: why it is kept in memory only
+ * find(prefix | "last") → {id=, path=, fallback=} | nil, error     list() → list of such, oldest first
+ * adopt(path): for processes that carry on with a run: its directory is the open one
+ * open_journal(path) → true, bytes cut off its torn end | nil, error
+ * event(name, fields, {sync=}) → seq, nil, line | nil, error
+ * read_journal(path) → list of events | nil, error, list of those before the damage
  * lock(name, holder) → true | nil, {kind="locked", message=who holds it}; held until the process ends
+ * save(name, text) → true | nil, error      a new file of the open run; replace(name, text): a new content, atomically
+ * sha256(text) → hex      random(count) → bytes
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,9 +37,10 @@ static bool dry; /* a run that changes nothing: a power failure may take what it
 static struct journal *journal;
 
 static void push_rundir(lua_State *L, const struct rundir *rundir) {
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
   set_text(L, "id", rundir->id);
   set_text(L, "path", rundir->path);
+  set_bool(L, "fallback", rundir->fallback);
   set_text(L, "warning", rundir->warning[0] ? rundir->warning : NULL);
 }
 
@@ -58,13 +62,36 @@ static int l_find(lua_State *L) {
   return 1;
 }
 
+struct listing {
+  struct rundir *runs;
+  size_t count;
+};
+
+static void add_run(const struct rundir *rundir, void *data) {
+  struct listing *all = data;
+  all->runs = xrealloc(all->runs, (all->count + 1) * sizeof *all->runs);
+  all->runs[all->count++] = *rundir;
+}
+
+static int l_list(lua_State *L) {
+  struct listing all = {0};
+  rundir_list(add_run, &all);
+  lua_createtable(L, (int)all.count, 0);
+  for (size_t i = 0; i < all.count; i++) {
+    push_rundir(L, &all.runs[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  free(all.runs);
+  return 1;
+}
+
 /* ---- The journal ---- */
 
 static int l_open_journal(lua_State *L) {
-  char reserve[RUNDIR_PATH_MAX + sizeof "/reserve"];
+  char reserve[RUNDIR_PATH_MAX + sizeof "/" RUNDIR_RESERVE];
   struct error error = {0};
   const char *path = luaL_checkstring(L, 1);
-  snprintf(reserve, sizeof reserve, "%s/reserve", open_run.path);
+  snprintf(reserve, sizeof reserve, "%s/" RUNDIR_RESERVE, open_run.path);
   journal_close(journal);
   journal = journal_open(path, open_run.path[0] ? reserve : NULL, runtime_wall, &error);
   if (!journal) return push_failure(L, &error);
@@ -95,41 +122,63 @@ static bool append_event(json_t *event, void *data) {
 static int l_read_journal(lua_State *L) {
   struct error error = {0};
   json_t *events = json_array();
-  if (!journal_read(luaL_checkstring(L, 1), append_event, events, &error)) {
-    json_decref(events);
-    return push_failure(L, &error);
-  }
+  bool well = journal_read(luaL_checkstring(L, 1), append_event, events, &error);
+  if (!well) push_failure(L, &error);
   json_to_lua(L, events, true);
   json_decref(events);
-  return 1;
+  return well ? 1 : 3;
 }
 
 /* ---- Files of the run ---- */
 
-/* Names are ours: letters, digits, dots, dashes, slashes; never a way out of the run's folder. */
+/* Names are ours: [A-Za-z0-9._-]+ between slashes, no part of dots alone; never a way out of the run's folder. */
+static bool is_safe_name(const char *name) {
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  for (;; name++) {
+    size_t len = strspn(name, allowed);
+    if (len == 0 || strspn(name, ".") >= len) return false;
+    name += len;
+    if (!*name) return true;
+    if (*name != '/') return false;
+  }
+}
+
 static void check_name(lua_State *L, const char *name) {
-  bool safe = name[0] && name[0] != '/' && !strstr(name, "..");
-  for (const char *c = name; *c; c++)
-    safe = safe && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/", *c);
-  if (!safe) luaL_argerror(L, 1, "a file's name inside the run directory expected");
+  if (!is_safe_name(name)) luaL_argerror(L, 1, "a file's name inside the run directory expected");
   if (!open_run.path[0]) luaL_error(L, "no run directory is open");
 }
 
-static bool write_file(const char *path, const struct buffer *text, struct error *error) {
-  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return error_set_code(error, errno, path);
-  bool ok = true;
-  for (size_t done = 0; ok && done < text->len;) {
+static bool write_all(int fd, const struct buffer *text) {
+  for (size_t done = 0; done < text->len;) {
     ssize_t count = write(fd, text->data + done, text->len - done);
     if (count > 0)
       done += (size_t)count;
-    else
-      ok = count < 0 && errno == EINTR;
+    else if (count == 0 || errno != EINTR)
+      return false;
   }
-  ok = ok && (dry || fdatasync(fd) == 0);
-  if (!ok) error_set_code(error, errno, path);
+  return true;
+}
+
+/* Takes back what was begun: half a file is worse than none. */
+static bool write_file(const char *path, const struct buffer *text, struct error *error) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return error_set_code(error, errno, path);
+  bool well = write_all(fd, text) && (dry || fdatasync(fd) == 0);
+  if (!well) error_set_code(error, errno, path);
   close(fd);
-  return ok;
+  if (!well) unlink(path);
+  return well;
+}
+
+/* A new name is on disk only when its folder was synced. */
+static bool sync_parent(const char *path, struct error *error) {
+  char folder[PATH_MAX];
+  snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool well = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
+  if (!well) error_set_code(error, errno, folder);
+  if (fd >= 0) close(fd);
+  return well;
 }
 
 /* The path of `name` in the run's folder, with a suffix. */
@@ -149,11 +198,12 @@ static int save(lua_State *L, bool replace) {
   run_path(L, path, name, "");
   run_path(L, fresh, name, ".new");
   redact_apply(&clean, text, len);
-  if (replace) unlink(fresh);
-  bool ok = write_file(replace ? fresh : path, &clean, &error);
-  if (ok && replace && rename(fresh, path) != 0) ok = error_set_code(&error, errno, path);
+  if (replace) unlink(fresh); /* of a writer that was killed */
+  bool well = write_file(replace ? fresh : path, &clean, &error);
+  if (well && replace && rename(fresh, path) != 0) well = error_set_code(&error, errno, path);
+  well = well && (dry || sync_parent(path, &error));
   buffer_free(&clean);
-  if (!ok) return push_failure(L, &error);
+  if (!well) return push_failure(L, &error);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -161,9 +211,12 @@ static int save(lua_State *L, bool replace) {
 static int l_save(lua_State *L) { return save(L, false); }
 static int l_replace(lua_State *L) { return save(L, true); }
 
-/* For processes that carry on with a run: the files of this folder are the run's. */
 static int l_adopt(lua_State *L) {
-  snprintf(open_run.path, sizeof open_run.path, "%s", luaL_checkstring(L, 1));
+  size_t len;
+  const char *path = luaL_checklstring(L, 1, &len);
+  luaL_argcheck(L, len < sizeof open_run.path && strlen(path) == len, 1, "a path expected");
+  open_run = (struct rundir){0};
+  memcpy(open_run.path, path, len + 1);
   return 0;
 }
 
@@ -192,17 +245,12 @@ static int l_random(lua_State *L) {
 }
 
 int luaopen_raw_run(lua_State *L) {
-  static const luaL_Reg functions[] = {{"create", l_create},
-                                       {"find", l_find},
-                                       {"open_journal", l_open_journal},
-                                       {"event", l_event},
-                                       {"read_journal", l_read_journal},
-                                       {"save", l_save},
-                                       {"replace", l_replace},
-                                       {"adopt", l_adopt},
-                                       {"lock", l_lock},
-                                       {"sha256", l_sha256},
-                                       {"random", l_random},
+  static const luaL_Reg functions[] = {{"create", l_create}, {"find", l_find},
+                                       {"list", l_list},     {"open_journal", l_open_journal},
+                                       {"event", l_event},   {"read_journal", l_read_journal},
+                                       {"save", l_save},     {"replace", l_replace},
+                                       {"adopt", l_adopt},   {"lock", l_lock},
+                                       {"sha256", l_sha256}, {"random", l_random},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

@@ -66,23 +66,33 @@ static void make_id(struct rundir *rundir, const char *slug, bool dry, double wa
 
 /* The space that lets the journal be written when the disk is full. */
 static bool make_reserve(int folder, struct error *error) {
-  int fd = openat(folder, "reserve", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  int fd = openat(folder, RUNDIR_RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   int code = fd < 0 ? errno : posix_fallocate(fd, 0, RUNDIR_RESERVE_BYTES);
   if (fd >= 0) close(fd);
   return code == 0 || error_set_code(error, code, "no space can be reserved for the journal");
 }
 
-static bool fill(const char *path, bool dry, struct error *error) {
-  int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  bool ok = folder >= 0;
-  for (size_t i = 0; ok && i < sizeof folders / sizeof *folders; i++)
-    ok = mkdirat(folder, folders[i], 0700) == 0;
-  if (!ok) error_set_code(error, errno, path);
-  /* A dry run changes nothing, so its journal may fail; a live one syncs its folder: the journal must be found again. */
-  if (ok && !dry)
-    ok = make_reserve(folder, error) && (fsync(folder) == 0 || error_set_code(error, errno, path));
-  if (folder >= 0) close(folder);
-  return ok;
+static bool fill(int folder, bool dry, struct error *error) {
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+    if (mkdirat(folder, folders[i], 0700) != 0) return error_set_code(error, errno, folders[i]);
+  if (dry) return true; /* it changes nothing, so its journal may fail */
+  return make_reserve(folder, error);
+}
+
+/* Half a run directory would look like a run. */
+static void unmake(int folder, const char *path) {
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) unlinkat(folder, folders[i], AT_REMOVEDIR);
+  unlinkat(folder, RUNDIR_RESERVE, 0);
+  rmdir(path);
+}
+
+static bool make_at(const char *path, bool dry, struct error *error) {
+  int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (folder < 0) return error_set_code(error, errno, path);
+  bool well = fill(folder, dry, error);
+  if (!well) unmake(folder, path);
+  close(folder);
+  return well;
 }
 
 static bool make_in(struct rundir *rundir, const char *home, const char *name, bool dry, double wall,
@@ -94,28 +104,32 @@ static bool make_in(struct rundir *rundir, const char *home, const char *name, b
     make_id(rundir, slug, dry, wall);
     if (snprintf(rundir->path, sizeof rundir->path, "%s/%s", home, rundir->id) >= (int)sizeof rundir->path)
       return error_set(error, "limit", "the path of the runs' folder is too long");
-    if (mkdir(rundir->path, 0700) == 0) return fill(rundir->path, dry, error);
+    if (mkdir(rundir->path, 0700) == 0) return make_at(rundir->path, dry, error);
     if (errno != EEXIST) return error_set_code(error, errno, rundir->path);
   }
   return error_set(error, "io", "no free name for a run under %s", home);
 }
 
 /* A folder of ours alone in memory: /dev/shm is everybody's, so it must be a folder, and belong to us. */
-static bool memory_home(char *path, size_t size, struct error *error) {
+static bool memory_home(char *path, size_t size, bool make, struct error *error) {
   struct stat st;
-  snprintf(path, size, "/dev/shm/runbook-%u", (unsigned)getuid());
-  if (mkdir(path, 0700) != 0 && errno != EEXIST) return error_set_code(error, errno, path);
+  snprintf(path, size, RUNDIR_MEMORY "/runbook-%u", (unsigned)getuid());
+  if (make && mkdir(path, 0700) != 0 && errno != EEXIST) return error_set_code(error, errno, path);
   if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != getuid() || (st.st_mode & 077))
     return error_set(error, "permission", "%s is not a private folder of ours", path);
   return true;
 }
 
+#define HOME_MAX (RUNDIR_PATH_MAX - 256) /* leaves room for an id */
+
 bool rundir_create(struct rundir *rundir, const char *name, bool dry, double wall, struct error *error) {
-  char home[RUNDIR_PATH_MAX - 256];
+  char home[HOME_MAX];
   struct error first = {0};
   *rundir = (struct rundir){0};
   if (rundir_home(home, sizeof home, &first) && make_in(rundir, home, name, dry, wall, &first)) return true;
-  if (!memory_home(home, sizeof home, error) || !make_in(rundir, home, name, dry, wall, error)) return false;
+  rundir->fallback = true;
+  if (!memory_home(home, sizeof home, true, error) || !make_in(rundir, home, name, dry, wall, error))
+    return error_set(error, first.kind, "%s; nor in memory: %s", first.message, error->message);
   snprintf(rundir->warning, sizeof rundir->warning, "this run is kept in memory only, under %.150s: %.300s",
            rundir->path, first.message);
   return true;
@@ -123,43 +137,131 @@ bool rundir_create(struct rundir *rundir, const char *name, bool dry, double wal
 
 /* ---- Finding ---- */
 
-struct search {
-  const char *prefix;
-  bool last;
-  int count;
-  char best[sizeof((struct rundir *)0)->id];
+struct entry {
+  char *id;
+  bool fallback;
+  struct statx_timestamp born;
 };
 
-/* Ids begin with their time, so the greatest is the newest; a dry run's own prefix is left out of the comparison. */
+struct entries {
+  struct entry *list;
+  size_t count;
+};
+
+/* Ids begin with their time; a dry run's own prefix is left out of the comparison. */
 static const char *time_of(const char *id) { return strncmp(id, "dry-", 4) == 0 ? id + 4 : id; }
 
-static void consider(struct search *search, const char *id) {
-  if (id[0] == '.' || strlen(id) >= sizeof search->best) return;
-  if (!search->last && strncmp(id, search->prefix, strlen(search->prefix)) != 0) return;
-  if (strcmp(id, search->prefix) == 0) search->count = 0, search->prefix = id;
-  search->count++;
-  if (!search->best[0] || strcmp(time_of(id), time_of(search->best)) > 0)
-    snprintf(search->best, sizeof search->best, "%s", id);
+#define STAMP_LEN (sizeof "20261123-174005" - 1)
+
+/* YYYYMMDD-HHMMSS-…: anything else in the folder isn't a run. */
+static bool is_run(const char *id) {
+  const char *at = time_of(id);
+  if (strlen(id) >= sizeof((struct rundir *)0)->id) return false;
+  for (size_t i = 0; i < STAMP_LEN; i++)
+    if (i == 8 ? at[i] != '-' : !isdigit((unsigned char)at[i])) return false;
+  return at[STAMP_LEN] == '-';
 }
 
-static void search_folder(struct search *search, const char *home) {
+/* Within a second the directory's own birth decides, where the file system knows it. */
+static int compare_entries(const void *left, const void *right) {
+  const struct entry *a = left, *b = right;
+  int order = strncmp(time_of(a->id), time_of(b->id), STAMP_LEN);
+  if (order) return order;
+  if (a->born.tv_sec != b->born.tv_sec) return a->born.tv_sec < b->born.tv_sec ? -1 : 1;
+  if (a->born.tv_nsec != b->born.tv_nsec) return a->born.tv_nsec < b->born.tv_nsec ? -1 : 1;
+  return strcmp(a->id, b->id);
+}
+
+static void read_home(struct entries *all, const char *home, bool fallback) {
   DIR *dir = opendir(home);
   if (!dir) return;
-  for (struct dirent *entry; (entry = readdir(dir)) != NULL;) consider(search, entry->d_name);
+  for (struct dirent *found; (found = readdir(dir)) != NULL;) {
+    struct statx st = {0};
+    if (!is_run(found->d_name)) continue;
+    statx(dirfd(dir), found->d_name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st);
+    all->list = xrealloc(all->list, (all->count + 1) * sizeof *all->list);
+    all->list[all->count++] = (struct entry){xstrdup(found->d_name), fallback, st.stx_btime};
+  }
   closedir(dir);
 }
 
+/* Every run of both places, oldest first. */
+static struct entries read_all(void) {
+  char home[HOME_MAX];
+  struct error ignored;
+  struct entries all = {0};
+  if (rundir_home(home, sizeof home, &ignored)) read_home(&all, home, false);
+  if (memory_home(home, sizeof home, false, &ignored)) read_home(&all, home, true);
+  if (all.count) qsort(all.list, all.count, sizeof *all.list, compare_entries);
+  return all;
+}
+
+static void free_entries(struct entries *all) {
+  for (size_t i = 0; i < all->count; i++) free(all->list[i].id);
+  free(all->list);
+}
+
+static void set_rundir(struct rundir *rundir, const struct entry *entry) {
+  char home[HOME_MAX] = "";
+  struct error ignored;
+  *rundir = (struct rundir){.fallback = entry->fallback};
+  if (entry->fallback)
+    memory_home(home, sizeof home, false, &ignored);
+  else
+    rundir_home(home, sizeof home, &ignored);
+  snprintf(rundir->id, sizeof rundir->id, "%s", entry->id);
+  snprintf(rundir->path, sizeof rundir->path, "%s/%s", home, rundir->id);
+}
+
+void rundir_list(void (*each)(const struct rundir *, void *), void *data) {
+  struct rundir rundir;
+  struct entries all = read_all();
+  for (size_t i = 0; i < all.count; i++) {
+    set_rundir(&rundir, &all.list[i]);
+    each(&rundir, data);
+  }
+  free_entries(&all);
+}
+
+#define CANDIDATES_SHOWN 5
+
+static bool ambiguous(const struct entries *all, const char *prefix, int count, struct error *error) {
+  struct buffer names = {0};
+  int shown = 0;
+  for (size_t i = all->count; i-- > 0 && shown < CANDIDATES_SHOWN;)
+    if (strncmp(all->list[i].id, prefix, strlen(prefix)) == 0)
+      buffer_printf(&names, "%s%s", shown++ ? ", " : "", all->list[i].id);
+  error_set(error, "usage", "%d runs begin with \"%.100s\": %s%s; give more of the id", count, prefix,
+            names.data, count > shown ? " …" : "");
+  buffer_free(&names);
+  return false;
+}
+
+static const struct entry *pick(const struct entries *all, const char *prefix, struct error *error) {
+  const struct entry *found = NULL;
+  int count = 0;
+  if (strcmp(prefix, "last") == 0 && all->count) return &all->list[all->count - 1];
+  for (size_t i = 0; i < all->count; i++) {
+    if (strcmp(all->list[i].id, prefix) == 0) return &all->list[i];
+    if (strncmp(all->list[i].id, prefix, strlen(prefix)) != 0) continue;
+    found = &all->list[i];
+    count++;
+  }
+  if (count == 0) error_set(error, "missing", "no run begins with \"%.100s\" (of %zu)", prefix, all->count);
+  if (count > 1) ambiguous(all, prefix, count, error);
+  return count == 1 ? found : NULL;
+}
+
 bool rundir_find(struct rundir *rundir, const char *prefix, struct error *error) {
-  char home[RUNDIR_PATH_MAX - 256];
-  struct search search = {.prefix = prefix, .last = strcmp(prefix, "last") == 0};
-  *rundir = (struct rundir){0};
-  if (!rundir_home(home, sizeof home, error)) return false;
-  search_folder(&search, home);
-  if (search.count == 0) return error_set(error, "missing", "there is no run %s under %s", prefix, home);
-  if (search.count > 1 && !search.last)
-    return error_set(error, "usage", "%d runs begin with %s: give more of the id, like %s", search.count,
-                     prefix, search.best);
-  snprintf(rundir->id, sizeof rundir->id, "%s", search.best);
-  snprintf(rundir->path, sizeof rundir->path, "%s/%s", home, search.best);
-  return true;
+  struct entries all = read_all();
+  const struct entry *found = NULL;
+  if (all.count == 0)
+    error_set(error, "missing", "there are no runs yet");
+  else if (!*prefix)
+    error_set(error, "usage", "the id of a run, a beginning of it, or \"last\" expected");
+  else
+    found = pick(&all, prefix, error);
+  if (found) set_rundir(rundir, found);
+  free_entries(&all);
+  return found != NULL;
 }
