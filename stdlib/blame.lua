@@ -20,6 +20,20 @@ function blame.raise(message, ...)
   error(blame.position() .. message, 0)
 end
 
+-- What a script raised as text: it may be anything.
+function blame.text(err)
+  local meta = debug.getmetatable(err)
+  if type(err) ~= "table" then return err == nil and "an error without a message" or tostring(err) end
+  if meta then
+    local ok, text = pcall(tostring, err)
+    return ok and meta.__tostring and text or "an error that is no text"
+  end
+  for _, name in ipairs { "message", "usage", "refused", "wrong" } do
+    if type(err[name]) == "string" then return err[name] end
+  end
+  return "an error that is a table without a message"
+end
+
 -- The candidate nearest to `name` by edit distance, or nil when none is near: for "did you mean".
 function blame.nearest(name, candidates)
   local best, best_distance

@@ -10,7 +10,7 @@ local hidden = setmetatable({}, { __mode = "k" }) -- result → { entry, fields,
 function result.new(entry, line, status, fields)
   local self = setmetatable({}, result_type)
   hidden[self] = { entry = entry, line = line, status = status, fields = fields }
-  values.results[self] = entry.name
+  values.results[self], values.inner[self] = entry.name, fields
   return self
 end
 

@@ -1,7 +1,9 @@
 -- The runbook's own files: read, kept in the run directory as they were, loaded into the sandbox.
+local blame = require "blame"
 local files = require "raw.files"
 local raw_run = require "raw.run"
 local run = require "run"
+local values = require "values"
 
 local script = { sources = {}, saved = 0 }
 
@@ -17,6 +19,7 @@ end
 
 -- Keeps what was read in source/, numbered, with a list of what was which.
 local function keep(path, text)
+  for _, source in ipairs(script.sources) do if source.path == path and source.text == text then return end end
   script.sources[#script.sources + 1] = { path = path, text = text, sha256 = raw_run.sha256(text) }
   if not run.path or run.kept_sources then return end
   raw_run.save(("source/%03d.lua"):format(#script.sources), text)
@@ -46,6 +49,13 @@ function script.manifest(extra)
   return manifest
 end
 
+-- Runs a script's chunk; what it raised itself is text from here on.
+local function carry_out(chunk)
+  local ok, value = pcall(chunk)
+  if ok then return value end
+  error(values.raised[value] and blame.text(value) or value, 0)
+end
+
 -- The runbook as a function; raises { wrong = message } when it can't be loaded.
 function script.load(path, words)
   local folder = script.split(path)
@@ -55,7 +65,7 @@ function script.load(path, words)
   local env = require("sandbox").environment(folder, words)
   local chunk, problem = load(text, "@" .. path, "t", env)
   if not chunk then error({ wrong = problem }, 0) end
-  return chunk
+  return function() return carry_out(chunk) end
 end
 
 -- All words of the language.

@@ -1,5 +1,14 @@
 -- What a plan pass changed in the script's own variables is undone: the pass only asked "what would you do?".
+local values = require "values"
+
 local snapshot = {}
+
+-- What a script can reach without any variable of its own: take() → the function that puts it back.
+local also = {}
+function snapshot.also(take) also[#also + 1] = take end
+
+-- Tables that every function of a script can reach: its modules.
+snapshot.roots = {}
 
 -- Functions of scripts; the host's own are left alone.
 local function of_script(f)
@@ -7,44 +16,39 @@ local function of_script(f)
   return info.what ~= "C" and info.source:sub(1, 1) == "@"
 end
 
-local walk
+-- A list of work and not a recursion: a script's list may be long and linked.
+local function reach(seen, value)
+  local kind = type(value)
+  if (kind ~= "function" and kind ~= "table") or seen[value] then return end
+  seen[value] = true
+  seen.queue[#seen.queue + 1] = value
+end
 
-local function walk_function(f, seen)
-  if seen[f] or not of_script(f) then return end
-  seen[f] = true
+local function take_function(f, seen)
+  if not of_script(f) then return end
   for i = 1, 255 do
     local name, value = debug.getupvalue(f, i)
     if not name then return end
-    if name ~= "_ENV" then
-      local id = debug.upvalueid(f, i)
-      if not seen.upvalues[id] then
-        seen.upvalues[id] = true
-        seen.list[#seen.list + 1] = { f = f, i = i, value = value }
-        walk(value, seen)
-      end
+    local id = debug.upvalueid(f, i)
+    if not seen.upvalues[id] then
+      seen.upvalues[id] = true
+      seen.variables[#seen.variables + 1] = { f = f, i = i, value = value }
+      reach(seen, value)
     end
   end
 end
 
--- Tables with a protected metatable are the host's: results, findings, secrets.
-local function walk_table(t, seen)
-  if seen[t] then return end
-  seen[t] = true
-  local meta = debug.getmetatable(t)
-  if meta and rawget(meta, "__metatable") ~= nil then return end
-  local copy = {}
+-- Of the host's tables (results, findings) only what they hold is the script's to change.
+local function take_table(t, seen)
+  if values.is_host(t) then return reach(seen, values.inner[t]) end
+  local copy, meta = {}, debug.getmetatable(t)
   for key, value in next, t do
     copy[key] = value
-    walk(key, seen)
-    walk(value, seen)
+    reach(seen, key)
+    reach(seen, value)
   end
   seen.tables[#seen.tables + 1] = { table = t, copy = copy, meta = meta }
-  if meta then walk(meta, seen) end
-end
-
-function walk(value, seen)
-  if type(value) == "function" then walk_function(value, seen) end
-  if type(value) == "table" then walk_table(value, seen) end
+  reach(seen, meta)
 end
 
 local function restore_table(saved)
@@ -53,14 +57,28 @@ local function restore_table(saved)
   debug.setmetatable(saved.table, saved.meta)
 end
 
+local function walk(seen)
+  local i = 1
+  while seen.queue[i] do
+    local value = seen.queue[i]
+    if type(value) == "function" then take_function(value, seen) else take_table(value, seen) end
+    i = i + 1
+  end
+end
+
 -- Remembers every variable and table that `f` and its arguments can reach; returns the function that puts them back.
 function snapshot.take(f, ...)
-  local seen = { upvalues = {}, list = {}, tables = {} }
-  walk(f, seen)
-  for i = 1, select("#", ...) do walk((select(i, ...)), seen) end
+  local seen = { upvalues = {}, variables = {}, tables = {}, queue = {} }
+  reach(seen, f)
+  for i = 1, select("#", ...) do reach(seen, (select(i, ...))) end
+  for _, root in ipairs(snapshot.roots) do reach(seen, root) end
+  walk(seen)
+  local put_back = {}
+  for i, take in ipairs(also) do put_back[i] = take() end
   return function()
-    for _, saved in ipairs(seen.list) do debug.setupvalue(saved.f, saved.i, saved.value) end
+    for _, saved in ipairs(seen.variables) do debug.setupvalue(saved.f, saved.i, saved.value) end
     for _, saved in ipairs(seen.tables) do restore_table(saved) end
+    for _, put in ipairs(put_back) do put() end
   end
 end
 

@@ -6,10 +6,11 @@ local tasks = { now = raw.now, wall = raw.wall, sleep = raw.sleep, event = raw.e
 -- "cancel", "timeout", "budget" or "end" for what ends more than a pcall; nil for an ordinary error.
 tasks.is_interrupt = raw.is_interrupt
 
--- Raises the end of the run; no script's pcall stops it.
+-- Raises the end of the run; no script's pcall stops it, and none of its errors covers it up: it is kept as tasks.ended.
 function tasks.raise_end(fields)
   fields.interrupt = "end"
-  error(setmetatable(fields, raw.interrupt_metatable), 0)
+  tasks.ended = setmetatable(fields, raw.interrupt_metatable)
+  error(tasks.ended, 0)
 end
 
 -- What the running task is inside of: {probe=, remedy=, pass=, …}; fields of outer contexts show through.
@@ -53,21 +54,24 @@ end
 
 tasks.join, tasks.cancel = raw.join, raw.cancel
 
--- Runs all functions side by side; a list of their packed results. The first error cancels the others, waits for their
--- end and is raised.
+-- Runs all functions side by side; a list of their packed results. The first error, in time, cancels the others at once,
+-- waits for their end and is raised.
 function tasks.all(functions)
   local running, results, failure = {}, {}, nil
-  for i, f in ipairs(functions) do running[i] = tasks.spawn(f) end
-  for i, task in ipairs(running) do
-    local joined = table.pack(pcall(raw.join, task))
-    local ok, problem = joined[1] and joined[2], joined[2]
-    if joined[1] and not joined[2] then problem = joined[3] end
-    if ok then
-      results[i] = table.pack(table.unpack(joined, 3, joined.n))
-    elseif failure == nil then
-      failure = { problem }
-      for j = i + 1, #running do raw.cancel(running[j]) end
-    end
+  local function fail(problem)
+    if failure then return end
+    failure = { problem }
+    for _, task in ipairs(running) do if task ~= raw.current() then raw.cancel(task) end end
+  end
+  for i, f in ipairs(functions) do
+    running[i] = tasks.spawn(function()
+      local packed = table.pack(pcall(f))
+      if packed[1] then results[i] = table.pack(table.unpack(packed, 2, packed.n)) else fail(packed[2]) end
+    end)
+  end
+  for _, task in ipairs(running) do
+    local joined, problem = pcall(raw.join, task)
+    if not joined then fail(problem) end
   end
   if failure then error(failure[1], 0) end
   return results

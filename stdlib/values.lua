@@ -1,6 +1,18 @@
 -- Values that are more than plain data: secrets, and placeholders of a dry result. And small helpers over plain tables.
 local values = {}
 
+-- Metatables that scripts made; a protected one of anybody else's marks a table of the host's.
+values.of_script = setmetatable({}, { __mode = "k" })
+-- Tables that a script raised as errors.
+values.raised = setmetatable({}, { __mode = "k" })
+-- Table of the host's that a script holds → the plain table inside, whose own tables the script can change.
+values.inner = setmetatable({}, { __mode = "k" })
+
+function values.is_host(value)
+  local meta = debug.getmetatable(value)
+  return meta ~= nil and rawget(meta, "__metatable") ~= nil and not values.of_script[meta]
+end
+
 -- Secrets: parts of plain text and of names; what they stand for is in `revealed`, out of scripts' reach.
 local secret_type = { __name = "secret", __metatable = "secret" }
 local parts_of = setmetatable({}, { __mode = "k" })
@@ -29,6 +41,7 @@ function secret_type.__tostring() return "***" end
 function secret_type.__len() error("a secret has no length to tell", 2) end
 function secret_type.__index() error("a secret has no fields", 2) end
 function secret_type.__newindex() error("a secret has no fields", 2) end
+function secret_type.__pairs() error("a secret has no fields", 2) end
 
 -- The plain text of a string or secret. For the host alone, at the moment of use.
 function values.reveal(value)
@@ -50,6 +63,7 @@ end
 
 -- reveal for every string in a table, however deep.
 function values.reveal_all(value)
+  if values.is_placeholder(value) then return value end
   if values.is_secret(value) or type(value) ~= "table" then return values.reveal(value) end
   local copy = {}
   for key, item in pairs(value) do copy[key] = values.reveal_all(item) end
@@ -74,8 +88,13 @@ function placeholder_type.__concat(a, b)
   return joined
 end
 
-function placeholder_type.__index(value)
-  error(name_of[value] .. " is known only in a real run; it can be passed on, not looked into", 2)
+-- Looked into, compared or counted with, it would decide what nobody knows yet.
+local function unknown(a, b)
+  error((name_of[a] or name_of[b]) .. " is known only in a real run; it can be passed on, not looked into", 2)
+end
+for _, event in ipairs { "index", "newindex", "call", "pairs", "len", "lt", "le", "unm", "add", "sub", "mul", "div", "mod",
+                         "pow", "idiv", "band", "bor", "bxor", "bnot", "shl", "shr" } do
+  placeholder_type["__" .. event] = unknown
 end
 
 -- Results (stdlib/result.lua) announce themselves here so that messages can name them.

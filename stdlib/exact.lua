@@ -1,0 +1,204 @@
+-- Plain Lua made exact where a replay of the run would differ: orders, addresses, weak tables, finalizers, randomness; and
+-- where a script could stop what ends more than a pcall.
+local blame = require "blame"
+local order = require "raw.order"
+local run = require "run"
+local snapshot = require "snapshot"
+local tasks = require "tasks"
+local values = require "values"
+
+local exact = {}
+
+local function expect(word, wanted, value)
+  if type(value) ~= wanted then blame.raise("%s: a %s expected, got %s", word, wanted, values.describe(value)) end
+end
+
+----------------------------------------------------------------- Errors --
+
+-- A table that a script raises stays its own: it never passes for the host's word on how the run ended.
+local function mark(err)
+  if type(err) == "table" then values.raised[err] = true end
+end
+
+function exact.error(err, level)
+  mark(err)
+  level = level or 1
+  error(err, level > 0 and level + 1 or 0)
+end
+
+function exact.assert(value, ...)
+  if not value then mark((...)) end
+  return assert(value, ...)
+end
+
+-- The end of a run, a cancellation, a deadline, a used-up budget pass through; so does an end that an error raised on the
+-- way out (by a __close of the script's) has covered up.
+local function pass_interrupts(ended_before, ok, ...)
+  if not ok and tasks.is_interrupt((...)) then error((...), 0) end
+  if tasks.ended ~= ended_before then error(tasks.ended, 0) end
+  return ok, ...
+end
+
+function exact.pcall(f, ...) return pass_interrupts(tasks.ended, pcall(f, ...)) end
+
+-- The handler runs after unwinding: no budget counts inside Lua's own message handlers.
+function exact.xpcall(f, handler, ...)
+  local results = table.pack(exact.pcall(f, ...))
+  if results[1] then return table.unpack(results, 1, results.n) end
+  return false, handler(results[2])
+end
+
+----------------------------------------------------------------- Orders --
+
+local function ordered_keys(word, t)
+  local ok, keys = pcall(order.keys, t)
+  if not ok then blame.raise("%s: %s", word, (tostring(keys):gsub("^.-pairs: ", ""))) end
+  return keys
+end
+
+-- Numbers, strings, false, true; keys taken out on the way are left out.
+function exact.pairs(t)
+  local meta = debug.getmetatable(t)
+  if meta and meta.__pairs then return meta.__pairs(t) end
+  expect("pairs", "table", t)
+  local keys, i = ordered_keys("pairs", t), 0
+  return function()
+    repeat i = i + 1 until keys[i] == nil or rawget(t, keys[i]) ~= nil
+    return keys[i], rawget(t, keys[i])
+  end, t, nil
+end
+
+function exact.next(t, key)
+  expect("next", "table", t)
+  if key ~= nil then blame.raise("next takes one argument here; use pairs to visit a table in order") end
+  local first = ordered_keys("next", t)[1]
+  if first ~= nil then return first, rawget(t, first) end
+end
+
+-- Merges runs of `width` from one list into another.
+local function merge(from, to, width, n, less)
+  for left = 1, n, 2 * width do
+    local middle, stop = math.min(left + width, n + 1), math.min(left + 2 * width, n + 1)
+    local i, j = left, middle
+    for k = left, stop - 1 do
+      if i < middle and (j >= stop or not less(from[j], from[i])) then
+        to[k], i = from[i], i + 1
+      else
+        to[k], j = from[j], j + 1
+      end
+    end
+  end
+end
+
+local function by_value(a, b)
+  local kind = type(a)
+  if kind ~= type(b) or (kind ~= "number" and kind ~= "string") and not (debug.getmetatable(a) or {}).__lt then
+    blame.raise("table.sort: attempt to compare %s with %s", values.describe(a), values.describe(b))
+  end
+  return a < b
+end
+
+-- Stable, and a comparison may wait for an effect.
+function exact.sort(list, less)
+  expect("table.sort", "table", list)
+  if less ~= nil then expect("table.sort", "function", less) end
+  local from, to, width, n = list, {}, 1, #list
+  while width < n do
+    merge(from, to, width, n, less or by_value)
+    from, to = to, from == list and {} or from
+    width = 2 * width
+  end
+  if from ~= list then for i = 1, n do list[i] = from[i] end end
+end
+
+-------------------------------------------------------------- Metatables --
+
+-- What goes on beyond an error that ends the run is the end, whatever a script's __close does on the way.
+local guards = setmetatable({}, { __mode = "k" })
+
+local function guarded(close)
+  if type(close) ~= "function" or guards[close] then return close end
+  local function guard(value, err)
+    if not tasks.is_interrupt(err) then return close(value, err) end
+    local ok, problem = pcall(close, value, tostring(err))
+    if not ok and tasks.is_interrupt(problem) then error(problem, 0) end
+  end
+  guards[guard] = true
+  return guard
+end
+
+function exact.setmetatable(t, meta)
+  expect("setmetatable", "table", t)
+  if meta ~= nil then expect("setmetatable", "table", meta) end
+  local old = debug.getmetatable(t)
+  if old and old.__metatable ~= nil then blame.raise("setmetatable: this table's metatable is protected") end
+  for _, key in ipairs { "__gc", "__mode" } do
+    if meta and rawget(meta, key) ~= nil then
+      blame.raise("setmetatable: %s is refused: its moment differs on every run", key)
+    end
+  end
+  if meta then
+    values.of_script[meta] = true
+    if rawget(meta, "__close") ~= nil then rawset(meta, "__close", guarded(meta.__close)) end
+  end
+  return setmetatable(t, meta)
+end
+
+function exact.rawset(t, key, value)
+  expect("rawset", "table", t)
+  if values.is_host(t) then blame.raise("rawset: this table is the program's own") end
+  return rawset(t, key, value)
+end
+
+------------------------------------------------------------------- Texts --
+
+local addressed = { table = true, ["function"] = true, thread = true, userdata = true }
+
+-- Without addresses: "table", "function", "null".
+function exact.tostring(value)
+  local kind, meta = type(value), debug.getmetatable(value)
+  if not addressed[kind] or meta and meta.__tostring then return tostring(value) end
+  return kind == "userdata" and "null" or kind
+end
+
+function exact.format(text, ...)
+  if type(text) == "string" and text:gsub("%%%%", ""):find "%%[%-%+ #%d%.]*p" then
+    blame.raise("string.format: %%p is refused: an address differs on every run")
+  end
+  local arguments = table.pack(...)
+  for i = 1, arguments.n do
+    if addressed[type(arguments[i])] then arguments[i] = exact.tostring(arguments[i]) end
+  end
+  return string.format(text, table.unpack(arguments, 1, arguments.n))
+end
+
+------------------------------------------------------------------ Random --
+
+-- Drawn from the run's seed, which the journal holds; what a plan pass drew is drawn again when it is applied.
+local seed
+snapshot.also(function()
+  local before = seed
+  return function() seed = before end
+end)
+
+local function draw()
+  seed = (seed or run.seed or 1) * 6364136223846793005 + 1442695040888963407
+  return seed >> 11 -- 53 bits; the low ones of such a generator are weak
+end
+
+local function integer(value)
+  local whole = math.tointeger(value)
+  if not whole then blame.raise("math.random: an integer expected, got %s", values.describe(value)) end
+  return whole
+end
+
+function exact.random(low, high)
+  if low == nil then return draw() / (1 << 53) end
+  low = integer(low)
+  if high == nil then low, high = 1, low else high = integer(high) end
+  if low > high then blame.raise("math.random: the interval is empty") end
+  if high - low < 0 or high - low >= 1 << 53 then blame.raise("math.random: the interval is too large") end
+  return low + math.tointeger(math.floor(draw() / (1 << 53) * (high - low + 1)))
+end
+
+return exact
