@@ -44,17 +44,17 @@ function approval.ask(it, made)
   local granted = automatic(made)
   if granted then return record(it.title, true, granted, made) end
   local answer, why = gate.ask(question(it, made))
-  return record(it.title, answer == "yes", answer == nil and (why or "silence") or "operator", made)
+  return record(it.title, answer == "yes", why or answer == nil and "silence" or "operator", made)
 end
 
 -- Asks for one write outside the plan; only a person's yes counts.
 function approval.ask_one(it, act, text)
-  local answer, why = gate.ask { kind = "approve", label = it.title, text = text, default = "no", beyond = true,
+  local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = true,
     within = approval.WITHIN, level = "high", ignorance = run.ignorance, planned = "no",
     plan = { remedy = it.title, level = "high", assumes = {},
              effects = { { line = act.line, class = act.class, command = act.command,
                            radius = act.preview and act.preview.text } } } }
-  journal.event("approval", { remedy = it.title, granted = answer == "yes", by = answer == nil and why or "operator",
+  journal.event("approval", { remedy = it.title, granted = answer == "yes", by = why or "operator",
                               line = act.line }, true)
   return answer == "yes"
 end

@@ -107,6 +107,7 @@ end
 local function apply(act, here)
   local planned = here.plan:take(act)
   if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, "it is not in the approved plan") end
+  here.plan.begun = true
   local done, err = act_on(act, mode.write, planned and planned.preview)
   if done then return done end
   raise_write(act, err)
@@ -164,11 +165,19 @@ function gate.act(entry, ...)
   return act
 end
 
+-- A callback of a C function (string.gsub, a metamethod) can't wait, so nothing may begin there.
+local function check_can_wait(what)
+  if coroutine.isyieldable() then return end
+  blame.raise("%s: not inside a callback of string.gsub or a metamethod: nothing can wait there", what)
+end
+
 -- The one door: carries out, tells or refuses what a script asked for, as its place and the mode allow.
 function gate.perform(entry, ...)
   local here = tasks.context()
   if not here.level then run.acting() end
   local act = gate.act(entry, ...)
+  check_can_wait(act.line)
+  if here.plan and here.pass ~= "apply" then here.plan:count() end
   act.key, act.probe = journal.key(here), here.probe or nil
   if entry.command then act.command = entry.command(act.call) end
   check_place(act, here)

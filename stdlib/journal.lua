@@ -1,8 +1,12 @@
 -- The run's events: each is a line of the journal and a line of news for the screen. Every fact of a run passes here, so
 -- the screen, the report and the recap can say nothing that isn't on disk.
 local raw = require "raw.run"
+local raw_json = require "raw.json"
 local result = require "result"
 local values = require "values"
+
+-- Tables are written this deep at most; JSON's own limit is a little more.
+local DEPTH_MAX = 190
 
 local journal = { counts = { read = 0, declared = 0, would = 0, changed = 0, refused = 0, failed = 0, told = 0 } }
 local listeners = {}
@@ -19,17 +23,38 @@ function journal.open(path)
   return ok, err
 end
 
--- Plain data that can be written: secrets as their names, placeholders as their text, results as their fields.
-function journal.plain(value)
-  if values.is_secret(value) then return values.marked(value) end
-  if values.is_placeholder(value) then return tostring(value) end
-  if result.is(value) then return journal.plain(result.fields(value)) end
-  if type(value) == "function" or type(value) == "thread" then return tostring(type(value)) end
-  if type(value) ~= "table" then return value end
-  local copy = setmetatable({}, getmetatable(value) and getmetatable(value).__name == "list" and getmetatable(value) or nil)
-  for key, item in next, value do copy[key] = journal.plain(item) end
+local function is_list(value)
+  local meta = debug.getmetatable(value)
+  return meta ~= nil and meta.__name == "list"
+end
+
+local plain
+
+-- `above`: the tables that this one stands in; of a cycle, or of what is nested too deep, only that is told.
+local function plain_table(value, above, depth)
+  if above[value] then return "‹itself›" end
+  if depth > DEPTH_MAX then return "‹nested too deep›" end
+  above[value] = true
+  local copy = is_list(value) and raw_json.list {} or {}
+  for key, item in next, value do
+    if type(key) ~= "string" and type(key) ~= "number" then key = tostring(plain(key, above, depth + 1)) end
+    copy[key] = plain(item, above, depth + 1)
+  end
+  above[value] = nil
   return copy
 end
+
+function plain(value, above, depth)
+  if values.is_secret(value) then return values.marked(value) end
+  if values.is_placeholder(value) then return tostring(value) end
+  if result.is(value) then return plain(result.fields(value), above, depth) end
+  if type(value) == "function" or type(value) == "thread" then return type(value) end
+  return type(value) == "table" and plain_table(value, above, depth) or value
+end
+
+-- Plain data that can be written, whatever a script handed over: secrets as their names, placeholders as their text,
+-- results as their fields.
+function journal.plain(value) return plain(value, {}, 1) end
 
 local function tell(name, fields, line)
   for _, listener in ipairs(listeners) do listener(name, fields, line) end

@@ -16,15 +16,18 @@ plan.FRESH_SECONDS = 30
 local ranks = { low = 1, medium = 2, high = 3 }
 
 function plan.new(remedy)
-  return setmetatable({ remedy = remedy, entries = {}, assumptions = {}, made = tasks.now() }, plan)
+  return setmetatable({ remedy = remedy, entries = {}, assumptions = {}, effects = 0, made = tasks.now() }, plan)
 end
 
-function plan:add(act)
-  if #self.entries >= plan.EFFECTS_MAX then
-    error(("more than %d effects: this is no plan"):format(plan.EFFECTS_MAX), 0)
-  end
-  self.entries[#self.entries + 1] = act
+-- Every effect of the planning pass is counted; too many are no plan, even for a script that catches the error.
+function plan:count()
+  self.effects = self.effects + 1
+  if self.effects <= plan.EFFECTS_MAX then return end
+  self.broken = ("more than %d effects: this is no plan"):format(plan.EFFECTS_MAX)
+  error(self.broken, 0)
 end
+
+function plan:add(act) self.entries[#self.entries + 1] = act end
 
 function plan:assume(label) self.assumptions[#self.assumptions + 1] = label end
 

@@ -1,4 +1,5 @@
 -- The state of this run: one table, filled as the script declares itself. Words and modes read and write it; scripts don't.
+local blame = require "blame"
 local journal = require "journal"
 local tasks = require "tasks"
 
@@ -33,8 +34,14 @@ function run.next_path()
   return path .. "." .. children[path]
 end
 
+-- Called by everything that a script declares or does: it says who it is before.
+function run.declared(word)
+  if not run.about.title then blame.raise("%s: a runbook begins with runbook { title = … }", word) end
+end
+
 -- Called by everything that begins to act. A process that only wants the script's declarations ends the script here.
 function run.acting()
+  run.declared "the first effect"
   if run.declaring then tasks.raise_end { outcome = "declared" } end
   if run.acted then return end
   run.acted = true
@@ -67,7 +74,7 @@ end
 -- Notes what a probe or check said; called by the words and, when a level is carried out by another process, for every
 -- event of the journal.
 function run.learn(name, fields)
-  if name == "check" and fields.passed == false then
+  if name == "check" and fields.passed == false and fields.probe ~= "recovered" then
     run.failed_checks[#run.failed_checks + 1] = fields
   elseif name == "probe.ended" and fields.state == "unknown" then
     run.unknown[#run.unknown + 1] = { title = fields.probe, why = fields.why }

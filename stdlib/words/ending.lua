@@ -1,5 +1,6 @@
 -- note, resolved, unresolved: what goes into the story, and how it ends.
 local blame = require "blame"
+local exact = require "exact"
 local journal = require "journal"
 local result = require "result"
 local tasks = require "tasks"
@@ -11,7 +12,7 @@ local words = {}
 local NOTE_MAX = 4000
 
 local function text_of(value)
-  if not result.is(value) then return tostring(value) end
+  if not result.is(value) then return exact.tostring(value) end
   if result.status(value) == "failed" then return "failed: " .. result.summary(value) end
   local fields = result.fields(value)
   return fields.text or fields.stdout or fields.body or tostring(value)
@@ -19,8 +20,9 @@ end
 
 -- note(text or result): into the journal and the report; silent in a plan pass.
 function words.note(value)
-  if value == nil then blame.raise("note: text or a result expected, got nil") end
-  if values.is_secret(value) then value = "***" end
+  if value == nil or type(value) == "table" and not (debug.getmetatable(value) or {}).__tostring then
+    blame.raise("note: text or a result expected, got %s", values.describe(value))
+  end
   local here = tasks.context()
   if here.pass == "plan" or here.pass == "dry" then return end
   local text = text_of(value)

@@ -2,6 +2,7 @@
 local blame = require "blame"
 local duration = require "duration"
 local run = require "run"
+local snapshot = require "snapshot"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -12,6 +13,7 @@ local words = {}
 escalation.LEVELS_MAX = 10
 
 function words.escalation(after, fn)
+  run.declared "escalation"
   local seconds, why = duration.parse(after)
   if not seconds then blame.raise("escalation: %s", why) end
   if fn ~= nil and type(fn) ~= "function" then
@@ -47,10 +49,14 @@ function escalation.default(view)
     { summary = view.headline, severity = view.severity, details = view.findings })
 end
 
--- Carries a level out in this process, in the mode of the gate: really, or told.
+-- Carries a level out in this process, in the mode of the gate: really, or told. A rehearsal leaves no trace in the
+-- script's own variables.
 function escalation.carry_out(index)
   local level = run.levels[index]
-  return tasks.within({ level = index, path = "escalation." .. index }, level.fn, escalation.view())
+  local restore = tasks.context().pass == "plan" and snapshot.take(level.fn) or function() end
+  local ok, why = pcall(tasks.within, { level = index, path = "escalation." .. index }, level.fn, escalation.view())
+  restore()
+  if not ok then error(why, 0) end
 end
 
 escalation.words = words

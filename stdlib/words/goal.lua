@@ -2,6 +2,7 @@
 local blame = require "blame"
 local duration = require "duration"
 local journal = require "journal"
+local result = require "result"
 local run = require "run"
 local tasks = require "tasks"
 local values = require "values"
@@ -34,6 +35,7 @@ function goal.times(word, options, fallback)
 end
 
 function words.recovered(label, options, fn)
+  run.declared "recovered"
   if type(label) ~= "string" then blame.raise("recovered: a label expected, got %s", values.describe(label)) end
   if type(options) == "function" then options, fn = {}, options end
   if type(fn) ~= "function" then blame.raise("recovered: a function expected, got %s", values.describe(fn)) end
@@ -42,15 +44,36 @@ function words.recovered(label, options, fn)
   run.goal.label, run.goal.fn = label, fn
 end
 
+-- What a goal's or wait_until's function said: true, false, nil or a result; anything else is a mistake.
+local function is_true(word, value)
+  if result.is(value) then
+    if result.status(value) == "failed" then result.raise_failed(value) end
+    return result.fields(value).ok ~= false
+  end
+  if value ~= nil and type(value) ~= "boolean" then
+    blame.raise("%s: true, false or a result expected of its function, got %s", word, values.describe(value))
+  end
+  return value or false
+end
+
+-- Why it could not be known is told when it changes.
+local told
+local function tell(why)
+  if why and why ~= told then journal.event("note", { text = "recovered: not known: " .. why }) end
+  told = why
+end
+
 -- One look. A failed read, an error or a poll that hangs is "not yet".
 local function look()
   local answered = false
   local ok, why = pcall(tasks.within, { probe = "recovered", path = "goal", plan = false, remedy = false, pass = false },
     function()
       local in_time, value = tasks.deadline(goal.POLL_SECONDS, run.goal.fn)
-      answered = in_time and value and true or false
+      if not in_time then error(("it took longer than %g s"):format(goal.POLL_SECONDS), 0) end
+      answered = is_true("recovered", value)
     end)
   if not ok and tasks.is_interrupt(why) then error(why, 0) end
+  tell(not ok and blame.text(why) or nil)
   return ok and answered
 end
 
@@ -93,7 +116,9 @@ end
 
 -- wait_until(label, options, fn) → boolean: polls until fn returns true.
 function words.wait_until(label, options, fn)
+  if type(label) ~= "string" then blame.raise("wait_until: a label expected, got %s", values.describe(label)) end
   if type(options) == "function" then options, fn = {}, options end
+  if type(fn) ~= "function" then blame.raise("wait_until: a function expected, got %s", values.describe(fn)) end
   local times = goal.times("wait_until", options, { within = "1m", every = "2s" })
   local here = tasks.context()
   if here.plan and here.plan.entries and #here.plan.entries > 0 and here.pass ~= "apply" then
@@ -102,7 +127,7 @@ function words.wait_until(label, options, fn)
   end
   local limit, since = tasks.now() + times.within, nil
   while true do
-    if fn() then
+    if is_true("wait_until", fn()) then
       since = since or tasks.now()
       if tasks.now() - since >= (times.holds or 0) then return true end
     else

@@ -25,28 +25,54 @@ end
 -- confirm(question, {within, default}) → boolean
 function words.confirm(text, options)
   local read_options, seconds = read("confirm", text, options, { within = true, default = true })
-  local default = read_options.default == true or read_options.default == "yes"
+  local default = read_options.default
+  if default ~= nil and type(default) ~= "boolean" and default ~= "yes" and default ~= "no" then
+    blame.raise("confirm: default: true or false expected, got %s", values.describe(default))
+  end
+  default = default == true or default == "yes"
   local answer = gate.ask { kind = "confirm", text = text, label = text, default = default and "yes" or "no",
                             within = seconds, planned = "yes" }
   if answer == nil then return default end
-  return answer == "yes"
+  return answer == "yes" or answer == true
+end
+
+-- The option that an answer names; nil when it names none.
+local function option_of(choices, answer)
+  for _, option in ipairs(choices) do if option == answer or tostring(option) == tostring(answer) then return option end end
+end
+
+local function check_choices(choices)
+  if type(choices) ~= "table" or values.is_host(choices) or #choices == 0 then
+    blame.raise("choose: a list of options expected, got %s", values.describe(choices))
+  end
+  for i, option in ipairs(choices) do
+    if type(option) ~= "string" and type(option) ~= "number" then
+      blame.raise("choose: option %d: text expected, got %s", i, values.describe(option))
+    end
+  end
 end
 
 -- choose(question, options, {within, default}) → the chosen option; without an answer the default, else nil
 function words.choose(text, choices, options)
-  if type(choices) ~= "table" or #choices == 0 then
-    blame.raise("choose: a list of options expected, got %s", values.describe(choices))
-  end
+  check_choices(choices)
   local read_options, seconds = read("choose", text, options, { within = true, default = true })
+  if read_options.default ~= nil and option_of(choices, read_options.default) == nil then
+    blame.raise("choose: default: one of the options expected, got %s", values.describe(read_options.default))
+  end
   local answer = gate.ask { kind = "choose", text = text, label = text, options = choices, within = seconds,
                             default = read_options.default, planned = choices[1] }
   if answer == nil then return read_options.default end
-  return answer
+  local chosen = option_of(choices, answer)
+  if chosen == nil then blame.raise("choose: the answer %s is none of the options", values.describe(answer)) end
+  return chosen
 end
 
 -- ask(question, {within, default}) → text; without an answer the default, else nil
 function words.ask(text, options)
   local read_options, seconds = read("ask", text, options, { within = true, default = true })
+  if read_options.default ~= nil and type(read_options.default) ~= "string" then
+    blame.raise("ask: default: text expected, got %s", values.describe(read_options.default))
+  end
   local answer = gate.ask { kind = "ask", text = text, label = text, within = seconds, default = read_options.default,
                             planned = read_options.default }
   if answer == nil then return read_options.default end

@@ -1,13 +1,14 @@
 -- params{…}: what can be set from outside, typed by its default; and secret "NAME".
 local blame = require "blame"
 local duration = require "duration"
+local exact = require "exact"
 local journal = require "journal"
 local run = require "run"
 local values = require "values"
 
 local words = {}
 
-local known = { one_of = true, pattern = true, type = true, required = true, secret = true }
+local known = { one_of = "table", pattern = "string", type = "string", required = "boolean", secret = "boolean" }
 local types = { duration = true, time = true, size = true, string = true, number = true, boolean = true, list = true }
 
 local function type_of(name, spec)
@@ -27,7 +28,7 @@ local read = {}
 function read.string(value) if type(value) == "string" then return value end return nil, "text" end
 function read.number(value)
   local number = type(value) == "number" and value or type(value) == "string" and tonumber(value)
-  return number or nil, "a number"
+  return number and number == number and math.abs(number) < math.huge and number or nil, "a number"
 end
 function read.boolean(value)
   if value == true or value == "true" or value == "yes" then return true end
@@ -78,10 +79,31 @@ local function check_spec(name, spec)
   if type(spec) ~= "table" then
     blame.raise("params: %s: { default, \"help\", … } expected, got %s", name, values.describe(spec))
   end
-  for key in pairs(spec) do
-    if key ~= 1 and key ~= 2 and not known[key] then blame.raise("params: %s: unknown option '%s'%s", name, tostring(key),
-      blame.hint(tostring(key), values.keys(known))) end
+  if spec[2] ~= nil and type(spec[2]) ~= "string" then
+    blame.raise("params: %s: its help: text expected, got %s", name, values.describe(spec[2]))
   end
+  for key, value in exact.pairs(spec) do
+    if key ~= 1 and key ~= 2 and not known[key] then
+      blame.raise("params: %s: unknown option '%s'%s", name, tostring(key), blame.hint(tostring(key), values.keys(known)))
+    elseif known[key] and type(value) ~= known[key] then
+      blame.raise("params: %s: %s: a %s expected, got %s", name, key, known[key], values.describe(value))
+    end
+  end
+end
+
+-- A secret parameter's value is text, or a secret of the config's.
+local function secret_of(name, value)
+  local secrets = require "secrets"
+  local secret, why
+  if type(value) == "table" and type(value.secret) == "string" then
+    secret, why = secrets.get(value.secret)
+  elseif type(value) == "string" then
+    secret, why = secrets.value("param " .. name, value)
+  else
+    why = "text expected, got " .. values.describe(value)
+  end
+  if not secret then error({ usage = ("parameter '%s': %s"):format(name, why) }, 0) end
+  return secret
 end
 
 -- The given value by precedence: -p, --params, the environment's config, the default.
@@ -100,10 +122,11 @@ local function given(name, spec)
 end
 
 function words.params(specs)
+  run.declared "params"
   if type(specs) ~= "table" then blame.raise("params: a table expected, got %s", values.describe(specs)) end
   if run.param_specs then blame.raise("params{…} stands twice") end
   run.param_specs = specs
-  for name, spec in pairs(specs) do check_spec(name, spec) end
+  for name, spec in exact.pairs(specs) do check_spec(name, spec) end
   for _, source in ipairs(run.given_params or {}) do
     for name in pairs(source.values) do
       if not specs[name] and not source.shared then
@@ -119,7 +142,7 @@ function words.params(specs)
       if spec.required then error({ usage = ("parameter '%s' is required: -p %s=… (%s)"):format(name, name,
         spec[2] or "") }, 0) end
     elseif spec.secret then
-      run.params[name] = require("secrets").value("param " .. name, value)
+      run.params[name] = secret_of(name, value)
     else
       run.params[name] = set(name, spec, value, source)
     end
@@ -136,7 +159,7 @@ function words.params(specs)
       return values.copy(value)
     end,
     __newindex = function(_, name) blame.raise("parameter '%s' can't be changed by the script", tostring(name)) end,
-    __pairs = function() return next, values.copy(run.params) end,
+    __pairs = function() return exact.pairs(values.copy(run.params)) end,
   })
 end
 

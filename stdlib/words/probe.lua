@@ -1,5 +1,6 @@
 -- probe(title, fn) and check(label, value, options): looking, and what was found.
 local blame = require "blame"
+local exact = require "exact"
 local journal = require "journal"
 local result = require "result"
 local run = require "run"
@@ -21,16 +22,17 @@ local hidden = setmetatable({}, { __mode = "k" })
 function findings_type.__index(self, name)
   local it = hidden[self]
   local value = it.found[name]
+  if not value and it.unknown then value = nil end -- what passed may have failed in what was not looked at any more
   if value == nil and it.unknown then run.decided_without(("%s.%s: %s"):format(it.title, tostring(name), it.unknown)) end
   return value
 end
 function findings_type.__newindex() blame.raise("findings can't be changed") end
 function findings_type.__tostring(self) return "findings of " .. hidden[self].title end
-function findings_type.__pairs(self) return next, values.copy(hidden[self].found) end
+function findings_type.__pairs(self) return exact.pairs(values.copy_shallow(hidden[self].found)) end
 
 local function new_findings(title, found, unknown)
   local self = setmetatable({}, findings_type)
-  hidden[self] = { title = title, found = found, unknown = unknown }
+  hidden[self], values.inner[self] = { title = title, found = found, unknown = unknown }, found
   return self
 end
 
@@ -46,10 +48,16 @@ local function read_value(value)
 end
 
 local function read_options(options)
+  if type(options) ~= "table" or values.is_host(options) then
+    blame.raise("check: a table of options like { fault = \"down\" } expected, got %s", values.describe(options))
+  end
   for name in pairs(options) do
     if name ~= "fault" and name ~= "detail" then
       blame.raise("check: unknown option '%s'%s", tostring(name), blame.hint(tostring(name), { "fault", "detail" }))
     end
+  end
+  if options.fault ~= nil and type(options.fault) ~= "string" then
+    blame.raise("check: fault: a name expected, got %s", values.describe(options.fault))
   end
   return options.fault, options.detail
 end
@@ -62,10 +70,10 @@ end
 
 function words.check(label, value, options)
   if type(label) ~= "string" then blame.raise("check: a label expected, got %s", values.describe(label)) end
-  local passed, learned = read_value(value)
   local fault, detail = read_options(options or {})
+  local passed, learned = read_value(value)
   local here = tasks.context()
-  detail = detail ~= nil and tostring(detail) or learned
+  detail = detail ~= nil and exact.tostring(detail) or learned
   record(here.found, fault, passed)
   journal.event("check", { probe = here.probe or nil, label = label, passed = passed, fault = fault, detail = detail })
   return passed
@@ -73,22 +81,26 @@ end
 
 -------------------------------------------------------------------- Probes --
 
-local function merge(found, returned)
-  if type(returned) ~= "table" or result.is(returned) or getmetatable(returned) then return end
-  for name, value in pairs(returned) do found[name] = value end
+-- `return check(…)` and `return note(…)` are fine; what would be lost silently is a mistake.
+local function check_returned(returned)
+  if returned == nil or type(returned) == "boolean" then return {} end
+  if type(returned) == "table" and not values.is_host(returned) then return returned end
+  error(("a probe returns its findings, a table like { down = true }; got %s"):format(values.describe(returned)), 0)
 end
 
 -- Runs the probe's function; its result table, or nil and why it is unknown.
 local function look(title, fn, found, ...)
   local arguments = table.pack(...)
   local ok, in_time, returned = pcall(tasks.within, { probe = title, found = found, path = run.next_path() },
-    function() return tasks.deadline(probe.SECONDS, fn, table.unpack(arguments, 1, arguments.n)) end)
+    function()
+      return tasks.deadline(probe.SECONDS, function() return check_returned(fn(table.unpack(arguments, 1, arguments.n))) end)
+    end)
   if not ok then
     if tasks.is_interrupt(in_time) and tasks.is_interrupt(in_time) ~= "budget" then error(in_time, 0) end
-    return nil, tasks.is_interrupt(in_time) and "it computed for too long without waiting" or tostring(in_time)
+    return nil, tasks.is_interrupt(in_time) and "it computed for too long without waiting" or blame.text(in_time)
   end
   if not in_time then return nil, ("it took longer than %g s"):format(probe.SECONDS) end
-  return returned or {}
+  return returned
 end
 
 local function run_probe(title, fn, ...)
@@ -99,13 +111,14 @@ local function run_probe(title, fn, ...)
   local began, found = tasks.now(), {}
   journal.event("probe.started", { probe = title })
   local returned, unknown = look(title, fn, found, ...)
-  merge(found, returned)
+  for name, value in pairs(returned or {}) do found[name] = value end
   journal.event("probe.ended", { probe = title, state = unknown and "unknown" or "known", why = unknown, findings = found,
                                  ms = math.floor((tasks.now() - began) * 1000) })
   return new_findings(title, found, unknown)
 end
 
 function words.probe(title, fn)
+  run.declared "probe"
   if type(title) ~= "string" then blame.raise("probe: a title expected, got %s", values.describe(title)) end
   if type(fn) ~= "function" then blame.raise("probe '%s': a function expected, got %s", title, values.describe(fn)) end
   return function(...) return run_probe(title, fn, ...) end

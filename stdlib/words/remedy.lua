@@ -58,7 +58,8 @@ local function make_plan(it, pass, fn, ...)
   local ok, in_time = attempt(tasks.within, { remedy = it, pass = pass, plan = made, path = run.next_path() },
     function() return tasks.deadline(plan.SECONDS_MAX, fn, table.unpack(arguments, 1, arguments.n)) end)
   restore()
-  if not ok then return nil, tostring(in_time) end
+  if not ok then return nil, blame.text(in_time) end
+  if made.broken then return nil, made.broken end
   if not in_time then return nil, ("planning took longer than %d s"):format(plan.SECONDS_MAX) end
   journal.event("plan", made:describe())
   return made
@@ -79,25 +80,27 @@ local function approve(it, fn, ...)
   return failed(it, why)
 end
 
+-- What was begun and has an undo is owed until the end of the run: { title =, undo =, arguments = }, or nil.
+local function owe(it, made, ...)
+  if not it.undo or not made.begun or it.is_undo then return nil end
+  local owed = { title = it.title, undo = it.undo, arguments = table.pack(...) }
+  run.owed[#run.owed + 1] = owed
+  return owed
+end
+
+-- Half-way through, its undo is offered at once; not so when more than the remedy has ended.
 local function apply(it, made, fn, ...)
-  local ok, why = attempt(tasks.within, { remedy = it, pass = "apply", plan = made, path = run.next_path() }, fn, ...)
+  local ok, why = pcall(tasks.within, { remedy = it, pass = "apply", plan = made, path = run.next_path() }, fn, ...)
+  local owed = owe(it, made, ...)
   if ok then
     journal.event("remedy.ended", { remedy = it.title, state = "applied" })
     run.applied[#run.applied + 1] = it.title
     return true
   end
-  failed(it, tostring(why))
+  if tasks.is_interrupt(why) then error(why, 0) end
+  failed(it, blame.text(why))
+  if owed then remedy.undo(owed) end
   return false
-end
-
--- What was begun and has an undo is owed until the end of the run; half-way through, it is offered at once.
-local function settle(it, made, applied, ...)
-  local began = false
-  for _, act in ipairs(made.entries) do began = began or act.taken end
-  if not it.undo or not began or it.is_undo then return end
-  local owed = { title = it.title, undo = it.undo, arguments = table.pack(...) }
-  run.owed[#run.owed + 1] = owed
-  if not applied then remedy.undo(owed) end
 end
 
 -- The remedy that takes a remedy back; true when it was applied.
@@ -121,9 +124,7 @@ function remedy.carry_out(it, fn, ...)
   if not gate.mode().write then return tell(it, fn, ...) end
   local made = approve(it, fn, ...)
   if not made then return false end
-  local applied = apply(it, made, fn, ...)
-  settle(it, made, applied, ...)
-  return applied
+  return apply(it, made, fn, ...)
 end
 
 local function check_place(title)
@@ -135,6 +136,7 @@ local function check_place(title)
 end
 
 function words.remedy(title, options, fn)
+  run.declared "remedy"
   if type(title) ~= "string" then blame.raise("remedy: a title expected, got %s", values.describe(title)) end
   if type(options) == "function" then options, fn = {}, options end
   if type(options) ~= "table" or type(fn) ~= "function" then
@@ -144,6 +146,7 @@ function words.remedy(title, options, fn)
   local it = { title = title, risk = options.risk or "low", warning = options.warning, undo = options.undo, within = within }
   run.remedies[#run.remedies + 1] = it
   return function(...)
+    if tasks.ended then error(tasks.ended, 0) end
     run.acting()
     check_place(title)
     goal.end_if_held()
