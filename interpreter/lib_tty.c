@@ -1,7 +1,7 @@
 /* raw.tty: the operator's terminal. What is written is redacted here, at the last writer.
  *
  * interactive() → boolean      is_tty(fd) → boolean      size() → {columns=, rows=}      write(fd, text) → boolean
- * ask{prompt=, timeout=seconds, secret=} → line | nil, {kind="timeout"|"eof"|"no_tty", message=}
+ * ask{prompt=, timeout=seconds, secret=} → line | nil, {kind="timeout"|"eof"|"no_tty"|"usage", message=}
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,12 +40,22 @@ static void ask_cancel(struct op *op) {
   op_complete(op);
 }
 
-static void ask_release(struct op *op) { ask_close((struct ask *)op); }
+static void ask_release(struct op *op) {
+  struct ask *ask = (struct ask *)op;
+  ask_close(ask);
+  explicit_bzero(ask->line, sizeof ask->line);
+}
 
-/* The terminal is in canonical mode: a read gives a whole line, or nothing at its end. */
+/* The terminal is in canonical mode: a read gives a whole line, or nothing at its end. A line longer than the block is cut:
+ * what is left of it is dropped with the question. */
 static void ask_readable(uv_poll_t *poll, int status, int events) {
   struct ask *ask = poll->data;
   (void)events;
+  if (!tty_in_foreground(ask->fd)) {
+    error_set(&ask->op.error, "no_tty", "the program was put into the background of its terminal");
+    ask_cancel(&ask->op);
+    return;
+  }
   ssize_t count = status < 0 ? -1 : read(ask->fd, ask->line, sizeof ask->line);
   if (count < 0 && (errno == EINTR || errno == EAGAIN) && status >= 0) return;
   if (count <= 0)
@@ -63,6 +73,14 @@ static int ask_push(lua_State *L, struct op *op) {
   return 1;
 }
 
+static bool write_redacted(int fd, const char *text, size_t len) {
+  struct buffer clean = {0};
+  redact_apply(&clean, text, len);
+  bool well = tty_write(fd, clean.data ? clean.data : "", clean.len);
+  buffer_free(&clean);
+  return well;
+}
+
 static int l_ask(lua_State *L) {
   size_t len;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -75,7 +93,7 @@ static int l_ask(lua_State *L) {
     op_complete(&ask->op);
     return op_await(L, &ask->op);
   }
-  tty_write(ask->fd, prompt, len);
+  write_redacted(ask->fd, prompt, len);
   ask->poll = xcalloc(1, sizeof *ask->poll);
   uv_poll_init(runtime_loop(), ask->poll, ask->fd);
   ask->poll->data = ask;
@@ -105,12 +123,9 @@ static int l_size(lua_State *L) {
 
 static int l_write(lua_State *L) {
   size_t len;
-  struct buffer clean = {0};
   int fd = (int)luaL_checkinteger(L, 1);
   const char *text = luaL_checklstring(L, 2, &len);
-  redact_apply(&clean, text, len);
-  lua_pushboolean(L, tty_write(fd, clean.data ? clean.data : "", clean.len));
-  buffer_free(&clean);
+  lua_pushboolean(L, write_redacted(fd, text, len));
   return 1;
 }
 

@@ -2,57 +2,82 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
 
 static struct termios saved;
-static volatile int changed_fd = -1; /* the terminal whose echo is off */
+static volatile sig_atomic_t asking_fd = -1; /* the terminal a question is open on */
 
 static int open_terminal(void) { return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY); }
 
-/* From the background a read would stop us (SIGTTIN): nobody can be asked there. */
-static bool in_foreground(int fd) { return tcgetpgrp(fd) == getpgrp(); }
+bool tty_in_foreground(int fd) { return tcgetpgrp(fd) == getpgrp(); }
 
 bool tty_interactive(void) {
   int fd = open_terminal();
   if (fd < 0) return false;
-  bool yes = in_foreground(fd);
+  bool yes = tty_in_foreground(fd);
   close(fd);
   return yes;
 }
 
+/* Hidden: no echo but of the line's end, and no suspending, after which the shell would show what is typed. */
+static struct termios mode_of(bool hidden) {
+  struct termios mode = saved;
+  mode.c_lflag |= ICANON | ISIG;
+  if (!hidden) return mode;
+  mode.c_lflag &= ~(tcflag_t)ECHO;
+  mode.c_lflag |= ECHONL;
+  mode.c_cc[VSUSP] = _POSIX_VDISABLE;
+  return mode;
+}
+
 int tty_begin(bool hidden, struct error *error) {
-  struct termios quiet;
+  if (asking_fd >= 0) return error_set(error, "usage", "another question is open"), -1;
   int fd = open_terminal();
   if (fd < 0) return error_set(error, "no_tty", "there is no terminal to ask on: %s", strerror(errno)), -1;
-  if (!in_foreground(fd) || tcgetattr(fd, &saved) != 0) {
+  if (!tty_in_foreground(fd) || tcgetattr(fd, &saved) != 0) {
     close(fd);
     return error_set(error, "no_tty", "the program runs in the background of its terminal"), -1;
   }
-  quiet = saved;
-  if (hidden) quiet.c_lflag &= ~(tcflag_t)ECHO;
-  changed_fd = fd;
-  tcsetattr(fd, TCSAFLUSH, &quiet); /* drops type-ahead, in both cases */
+  struct termios mode = mode_of(hidden);
+  asking_fd = fd;
+  tcsetattr(fd, TCSANOW, &mode); /* not …FLUSH, which waits for a screen that was stopped */
+  tcflush(fd, TCIFLUSH);
   return fd;
 }
 
 void tty_restore(void) {
-  if (changed_fd >= 0) tcsetattr(changed_fd, TCSANOW, &saved);
+  if (asking_fd >= 0) tcsetattr(asking_fd, TCSANOW, &saved);
 }
 
 void tty_end(int fd) {
-  tty_restore();
-  changed_fd = -1;
+  /* From the background both would stop us, and the terminal is somebody else's by then. */
+  if (tty_in_foreground(fd)) {
+    tcflush(fd, TCIFLUSH);
+    tty_restore();
+  }
+  asking_fd = -1;
   close(fd);
 }
 
-void tty_size(int *columns, int *rows) {
+static bool size_of(int fd, int *columns, int *rows) {
   struct winsize size = {0};
-  bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  *columns = known ? size.ws_col : 80;
-  *rows = known ? size.ws_row : 24;
+  if (fd < 0 || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) return false;
+  *columns = size.ws_col;
+  *rows = size.ws_row;
+  return true;
+}
+
+void tty_size(int *columns, int *rows) {
+  *columns = 80;
+  *rows = 24;
+  if (size_of(STDOUT_FILENO, columns, rows) || size_of(STDERR_FILENO, columns, rows)) return;
+  int fd = open_terminal();
+  size_of(fd, columns, rows);
+  if (fd >= 0) close(fd);
 }
 
 bool tty_write(int fd, const char *text, size_t len) {

@@ -1,4 +1,4 @@
-/* The operator's terminal: asked on /dev/tty, so that standard input and output may be pipes. */
+/* The operator's terminal: asked on /dev/tty, so that standard input and output may be pipes. One question at a time. */
 #ifndef TTY_H
 #define TTY_H
 #include <stdbool.h>
@@ -7,16 +7,19 @@
 
 /* Whether somebody can be asked: there is a controlling terminal and we are in its foreground group. */
 bool tty_interactive(void);
-/* Opens /dev/tty for a question: type-ahead is flushed, with `hidden` the echo is off. The descriptor, or -1 and `error`
- * (kind no_tty). One question at a time. */
+/* Opens /dev/tty for a question and drops what was typed before it; with `hidden` what is typed isn't shown. The descriptor,
+ * or -1 and `error` (kind no_tty; usage: another question is open). */
 int tty_begin(bool hidden, struct error *error);
-/* Puts the terminal back as it was and closes `fd`. */
+/* Whether a read from `fd` would be ours: from the background it would stop the process. */
+bool tty_in_foreground(int fd);
+/* Puts the terminal back as it was and closes `fd`. A line that was begun and not finished is dropped, or the shell would get
+ * it. */
 void tty_end(int fd);
 /* Puts the terminal back from a signal handler; async-signal-safe. */
 void tty_restore(void);
-/* Columns and rows of standard output's terminal; 80 and 24 where there is none. */
+/* Columns and rows of the terminal on standard output, standard error or /dev/tty; 80 and 24 where there is none. */
 void tty_size(int *columns, int *rows);
-/* Writes all of it to `fd`, waiting where the descriptor isn't ready. */
+/* Writes all of it to `fd`, waiting where the descriptor isn't ready. False when it can't be written. */
 bool tty_write(int fd, const char *text, size_t len);
 
 #endif

@@ -289,3 +289,190 @@ def test_secret_files(host, sandbox):
       local function kind(path) return select(2, secret.file(path)).kind end
       is(kind "large", "limit") is(kind "pipe", "usage") is(kind ".", "usage") is(kind "none", "missing")
     """)
+
+
+# raw.run
+
+def test_a_run_is_made_written_and_read_back(host, sandbox):
+    out = host(r"""
+      local made = assert(run.create { title_slug = "api-down.lua" })
+      assert(made.id:find "^%d+%-%d+%-api%-down%-lua%-%w%w%w%w$" and made.path:find(made.id, 1, true) and made.fallback == false)
+      local ok, cut = run.open_journal(made.path .. "/journal.jsonl")
+      assert(ok and cut == 0)
+      secret.add("PW", "hunter22")
+      local fields = { result = { bytes = "\xff", f = 1.0, i = 1, map = { [2] = "x" } }, text = "pw=hunter22", z = 1, a = json.list {} }
+      local seq, err, line = run.event("note", fields, { sync = true })
+      assert(seq == 1 and err == nil)
+      print(line)
+      is((run.event("note", {})), 2)
+      local events = assert(run.read_journal(made.path .. "/journal.jsonl"))
+      is(#events, 2) is(events[1].result, fields.result) is(events[1].text, "pw=⟦PW:plain⟧") is(events[2].seq, 2)
+      local nothing, why = run.event("note", { seq = 5 })
+      assert(nothing == nil and why.kind == "usage")
+      nothing, why = run.event("note", { f = print })
+      assert(nothing == nil and why.kind == "usage" and why.message:find "function")
+      is(run.find "last", made) is(run.find(made.id:sub(1, 10)), made) is(run.list(), { made })
+      is(run.find("zzz"), nil)
+    """)
+    line = json.loads(out)
+    assert list(line) == ["seq", "at", "event", "a", "result", "text", "z", "prev"]
+    assert line["result"] == {"bytes": {"$bytes": "/w=="}, "f": 1.0, "i": 1, "map": {"$map": [[2, "x"]]}}
+    assert abs(time.time() - time.mktime(time.strptime(line["at"][:19], "%Y-%m-%dT%H:%M:%S"))) < 60
+    path = os.path.join(sandbox.runs()[0], "journal.jsonl")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    lines = open(path, "rb").read().split(b"\n")
+    assert lines[0].decode() == out.rstrip("\n")
+    assert json.loads(lines[1])["prev"] == hashlib.sha256(lines[0]).hexdigest()
+
+
+def test_files_of_a_run(host, sandbox):
+    host(r"""
+      raises("no run directory", run.save, "x", "y")
+      local made = run.create { title_slug = "x", dry = true }
+      assert(made.id:find "^dry%-")
+      secret.add("PW", "hunter22")
+      assert(run.save("source/001.lua", "a\0hunter22"))
+      local nothing, err = run.save("source/001.lua", "again")
+      assert(nothing == nil and err.kind == "io", err.kind)
+      assert(run.replace("outbox/1.json", "one") and run.replace("outbox/1.json", "two"))
+      nothing, err = run.replace("none/1.json", "x")
+      assert(nothing == nil and err.kind == "missing")
+      for _, bad in ipairs { "", "/etc/x", "../x", "a/../b", "a//b", "a/", ".", "..", "a/.", "a b", "a\nb", "ä", "~x" } do
+        raises("inside the run directory", run.save, bad, "x")
+      end
+      is(run.sha256 "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+      assert(#run.random(16) == 16 and run.random(16) ~= run.random(16))
+    """)
+    folder = sandbox.runs()[0]
+    assert open(os.path.join(folder, "source/001.lua"), "rb").read() == "a\0⟦PW:plain⟧".encode()
+    assert open(os.path.join(folder, "outbox/1.json")).read() == "two"
+    assert sorted(os.listdir(os.path.join(folder, "outbox"))) == ["1.json"]
+
+
+def test_a_damaged_journal_is_refused_with_what_is_before_the_damage(host, sandbox):
+    host("""
+      local made = run.create { title_slug = "x" }
+      run.open_journal(made.path .. "/journal.jsonl")
+      for i = 1, 3 do run.event("note", { i = i }) end
+    """)
+    path = os.path.join(sandbox.runs()[0], "journal.jsonl")
+    text = open(path).read()
+    open(path, "w").write(text.replace('"i":2', '"i":7'))
+    host(f"""
+      local nothing, err, before = run.read_journal {json.dumps(path)}
+      assert(nothing == nil and err.kind == "protocol" and err.message:find "line 3", err.message)
+      is(#before, 2)
+      nothing, err = run.open_journal {json.dumps(path)}
+      assert(nothing == nil and err.kind == "protocol")
+    """)
+
+
+def test_a_second_writer_is_refused(host, sandbox):
+    host("""
+      local made = run.create { title_slug = "x" }
+      assert(run.open_journal(made.path .. "/journal.jsonl"))
+      assert(run.open_journal(made.path .. "/journal.jsonl"))   -- the same process may begin anew
+    """)
+    path = os.path.join(sandbox.runs()[0], "journal.jsonl")
+    import fcntl
+    with open(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        host(f"""
+          local nothing, err = run.open_journal {json.dumps(path)}
+          assert(nothing == nil and err.kind == "usage" and err.message:find "another process")
+        """)
+
+
+# raw.tty
+
+ASK = PRELUDE + r"""
+local line, err = tty.ask { prompt = "name? ", timeout = TIMEOUT, secret = SECRET }
+print(line and "got <" .. line .. ">" or err.kind)
+"""
+
+
+def terminal(sandbox, timeout=20, secret="false", text=ASK):
+    return sandbox.tty("luahost", sandbox.write("ask.lua", text.replace("TIMEOUT", str(timeout)).replace("SECRET", secret)), timeout=30)
+
+
+def test_a_line_is_asked_for(sandbox):
+    term = terminal(sandbox)
+    term.expect_exact("name? ")
+    term.sendline("Ada Ö")
+    term.expect_exact("got <Ada Ö>")
+    assert term.finish().code == 0
+
+
+def test_a_secret_is_not_echoed(sandbox):
+    term = terminal(sandbox, secret="true")
+    term.expect_exact("name? ")
+    term.sendline("xyzzy")
+    term.expect_exact("got <xyzzy>")
+    result = term.finish()
+    assert "\r\n" in result.stdout.split("got")[0] and "xyzzy" not in result.stdout.split("got")[0]
+
+
+def test_silence_has_an_end_and_the_terminal_is_put_back(sandbox):
+    term = terminal(sandbox, timeout=0.3, secret="true")
+    term.expect_exact("timeout")
+    assert term.child.getecho()
+    assert term.finish().code == 0
+
+
+def test_what_was_typed_before_the_question_is_dropped(sandbox):
+    term = terminal(sandbox, timeout=1, text="require('raw.task').sleep(0.5)\n" + ASK)
+    term.sendline("yes")
+    term.expect_exact("timeout")
+    assert "got" not in term.finish().stdout
+
+
+def test_a_question_ends_with_the_terminal(sandbox):
+    term = terminal(sandbox)
+    term.expect_exact("name? ")
+    term.child.sendeof()
+    term.expect_exact("eof")
+    assert term.finish().code == 0
+
+
+def test_an_interrupted_question_puts_the_terminal_back(sandbox):
+    term = terminal(sandbox, secret="true")
+    term.expect_exact("name? ")
+    assert not term.child.getecho()
+    term.interrupt()
+    for _ in range(50):
+        if term.child.getecho():
+            break
+        time.sleep(0.1)
+    assert term.child.getecho()
+    assert term.finish().code == 1
+
+
+def test_without_a_terminal_nobody_is_asked(host):
+    out = host(r"""
+      local line, err = tty.ask { prompt = "name? ", timeout = 5 }
+      assert(line == nil) print(err.kind, tty.interactive(), tty.is_tty(0), tty.is_tty(1), tty.size().columns > 0)
+    """)
+    assert out == "no_tty\tfalse\tfalse\tfalse\ttrue\n"
+
+
+def test_what_is_written_is_redacted(host):
+    out = host(r"""
+      secret.add("PW", "hunter22")
+      tty.write(1, "a hunter22 b\0\n")
+    """)
+    assert out == "a ⟦PW:plain⟧ b\0\n"
+
+
+def test_one_question_at_a_time(sandbox):
+    term = terminal(sandbox, text=PRELUDE + """
+local task = require "raw.task"
+local first = task.spawn(function() return tty.ask { prompt = "one? ", timeout = TIMEOUT, secret = SECRET } end)
+task.sleep(0.2)
+local line, err = tty.ask { prompt = "two? ", timeout = 5 }
+print(err.kind, err.message)
+""")
+    term.expect_exact("one? ")
+    term.expect_exact("usage")
+    term.expect_exact("another question is open")
+    term.finish()
+    assert term.screen.count("two? ") == 0
