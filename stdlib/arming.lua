@@ -41,7 +41,10 @@ function arming.start(host)
   local after = duration.parse(run.config.escalate_after or DEFAULT_AFTER)
   local first = { { index = 1, after = from_now(after) } }
   local ok, why = pcall(prepare_pages, first)
-  if not ok then error({ refused = "the escalation can't be armed: " .. (type(why) == "table" and why.usage or tostring(why)) }, 0) end
+  if not ok then
+    why = type(why) == "table" and why.usage or tostring(why)
+    error({ refused = "the escalation can't be armed: " .. why }, 0)
+  end
   local err
   handle, err = require("raw.watchdog").start { run_path = run.path, self = host.program, levels = first,
     secrets = secrets.all(), env = arming.child_environment(host) }

@@ -45,7 +45,8 @@ end
 -- Nobody is configured for this step: it stays on disk, and is not tried again.
 function outbox.keep(step, args, key)
   local name = name_of { key = key, backend = "none" }
-  raw_run.replace(("outbox/%s.json"):format(name), json.encode { step = step, args = backends.marked(args), key = key, backend = "none" })
+  raw_run.replace(("outbox/%s.json"):format(name),
+    json.encode { step = step, args = backends.marked(args), key = key, backend = "none" })
   mark_done(name, { not_delivered = "nothing is configured for this step" })
 end
 

@@ -101,7 +101,8 @@ end
 
 local function plain_lua(env)
   return {
-    assert = exact.assert, error = exact.error, getmetatable = getmetatable, ipairs = ipairs, next = exact.next, pairs = exact.pairs,
+    assert = exact.assert, error = exact.error, getmetatable = getmetatable, ipairs = ipairs,
+    next = exact.next, pairs = exact.pairs,
     pcall = exact.pcall, rawequal = rawequal, rawget = rawget, rawlen = rawlen, rawset = exact.rawset, select = select,
     setmetatable = exact.setmetatable, tonumber = tonumber, tostring = exact.tostring, type = type, xpcall = exact.xpcall,
     _VERSION = _VERSION, load = script_load(env),

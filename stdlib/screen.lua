@@ -50,12 +50,14 @@ function screen.question_lines(question)
   return lines
 end
 
+-- What may be typed, and what silence means.
 local function prompt(question)
-  local silence = ("%s = %s"):format(duration.text(question.within), question.default and tostring(question.default) or "no answer")
-  if question.type then return ("  type %q to approve, anything else declines (silence for %s) > "):format(inert(question.type), silence) end
-  if question.kind == "confirm" or question.kind == "approve" then return ("  yes or no? (silence for %s) > "):format(silence) end
-  if question.kind == "choose" then return ("  1-%d? (silence for %s) > "):format(#question.options, silence) end
-  return ("  (silence for %s) > "):format(silence)
+  local what = ""
+  if question.type then what = ("type %q to approve, anything else declines "):format(inert(question.type))
+  elseif question.kind == "confirm" or question.kind == "approve" then what = "yes or no? "
+  elseif question.kind == "choose" then what = ("1-%d? "):format(#question.options) end
+  return ("  %s(silence for %s = %s) > "):format(what, duration.text(question.within),
+    question.default ~= nil and tostring(question.default) or "no answer")
 end
 
 -- What a typed line answers; nil when it answers nothing and must be asked again.
