@@ -6,7 +6,8 @@
 --   class      "read", "declared", "notify", "write", "destructive", or function(call) → class
 --   params     positional: { { name, type, help }, … };  options: { name = { type, default, help, what=, required=, one_of=, secret= } }
 --              types: string integer number boolean duration size strings map any. `what` options choose what is touched and
---              stand in the line; `secret` ones take a secret. A duration reaches the entry as seconds, a size as bytes.
+--              stand in the line; `secret` ones take a secret. A duration reaches the entry as seconds, a size as
+--              bytes.
 --              `show = function(value)` of a param is what stands for it in the line.
 --   rest       { name, help }: all further positional arguments, strings and numbers, as a list of strings
 --   result     { field = "type: meaning", … }; `ok` and `why` are always there
@@ -160,7 +161,8 @@ local function read_rest(entry, arguments, first)
     local word = arguments[i]
     if type(word) == "table" and not values.is_placeholder(word) and not values.is_secret(word) then break end
     if type(word) == "number" then word = tostring(word) end
-    words[#words + 1] = read_value(entry, ("argument %d (%s)"):format(i, entry.rest[1]), { type = "string", binary = true }, word)
+    local what = ("argument %d (%s)"):format(i, entry.rest[1])
+    words[#words + 1] = read_value(entry, what, { type = "string", binary = true }, word)
   end
   if #words == 0 then blame.raise("%s: argument %d (%s) is missing", entry.name, first, entry.rest[1]) end
   return words
@@ -247,7 +249,9 @@ function catalogue.line(entry, call, limit)
       words[#words + 1] = cut(text, limit)
     end
   end
-  for _, word in ipairs(entry.rest and call[entry.rest[1]] or {}) do words[#words + 1] = cut(quoted(shown(word)), limit) end
+  for _, word in ipairs(entry.rest and call[entry.rest[1]] or {}) do
+    words[#words + 1] = cut(quoted(shown(word)), limit)
+  end
   for _, name in ipairs(entry.in_line) do
     local option = entry.options[name]
     local value = as_written(option, call[name])

@@ -175,8 +175,7 @@ catalogue.effect("prometheus.range", {
     if type(call.over) ~= "number" or type(call.step) ~= "number" then return end
     if call.step <= 0 or call.over / call.step > POINTS_MAX then
       blame.raise("prometheus.range: option 'step': at most %d values, over=%g s needs a step of %g s or more",
-        POINTS_MAX,
- call.over, call.over / POINTS_MAX)
+        POINTS_MAX, call.over, call.over / POINTS_MAX)
     end
   end,
   run = function(call)
@@ -232,7 +231,7 @@ catalogue.effect("prometheus.alerts", {
     end
     local firing, pending = #found.firing, #found.pending
     return { alerts = table.move(found.pending, 1, pending, firing + 1, found.firing),
-      firing = firing, pending = pending }
+             firing = firing, pending = pending }
   end,
   command = function(call) return curl(call, "/api/v1/alerts", {}) end,
   target = target,

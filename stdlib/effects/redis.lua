@@ -8,7 +8,7 @@ local redis_server = require "effects.redis_server"
 local tasks = require "tasks"
 local values = require "values"
 
-local url_param = { "url", "string", "redis://[user:password@]host:port/db, or the path of a socket; may hold secrets",
+local url_param = { "url", "string", "redis://host:port/db, user and password before the host, or the path of a socket",
                     secret = true, show = redis_server.shown }
 
 local function check_url(name)
@@ -219,8 +219,8 @@ end
 catalogue.effect("redis.command", {
   summary = "Runs one command: redis.command(url, \"GET\", \"key\")",
   class = function(call) return plain(call.words) and redis_commands.class(call.words) or "write" end,
-  class_help = "read for commands of the catalogue's list; destructive for FLUSHDB, FLUSHALL, DEL and others that take away; "
-    .. "else write",
+  class_help = "read for commands of the catalogue's list; destructive for FLUSHDB, FLUSHALL, DEL and others that "
+    .. "take away; else write",
   params = { url_param },
   rest = { "words", "the command and its arguments" },
   result = { value = "any: the reply; integers, strings, lists; nil when there is nothing" },

@@ -1,5 +1,6 @@
--- What each Redis command is: a read, destructive (what it takes away can't be brought back), refused with the reason, or
--- else a write. Ours to decide, from Redis 7's src/commands/*.json; the server's own flags can only make it stricter.
+-- What each Redis command is: a read, destructive (what it takes away can't be brought back), refused with the reason,
+-- or else a write. Ours to decide, from Redis 7's src/commands/*.json; the server's own flags can only make it
+-- stricter.
 local redis_commands = {}
 
 local function set(names)

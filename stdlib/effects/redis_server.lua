@@ -31,8 +31,8 @@ local function parse_host(text)
   return host ~= "" and host or "localhost", port
 end
 
--- { host, port | path, db, user, password, name = "host:port" }, or nil and what is wrong; never quotes the address, which
--- may hold a password.
+-- { host, port | path, db, user, password, name = "host:port" }, or nil and what is wrong; never quotes the address,
+-- which may hold a password.
 function redis_server.parse(url)
   if url:sub(1, 1) == "/" then return parse_socket(url) end
   local scheme, rest = url:match "^([%a+]+)://(.*)$"
@@ -111,9 +111,8 @@ end
 
 -- Error replies that tell how the server is doing. All others say that the question was wrong.
 local conditions = { LOADING = true, MASTERDOWN = true, BUSY = true, MISCONF = true, CLUSTERDOWN = true,
-  TRYAGAIN = true,
-                     OOM = true, READONLY = true, NOREPLICAS = true, NOMASTERLINK = true,
-                       INPROG = true, UNKILLABLE = true }
+                     TRYAGAIN = true, OOM = true, READONLY = true, NOREPLICAS = true, NOMASTERLINK = true,
+                     INPROG = true, UNKILLABLE = true }
 
 local function is_condition(message)
   return conditions[message:match "^-?(%u+)"] or message:find "^ERR max number of clients" ~= nil
@@ -122,7 +121,8 @@ end
 -- For reads: not well, or nil and the error.
 function redis_server.learned(err)
   if err.kind == "reply" and not is_condition(err.message) then return outcome.failed("usage", "%s", err.message) end
-  if err.kind == "missing" and err.connecting then return outcome.not_well(err.message) end -- nobody listens at the socket
+  -- Nobody listens at the socket.
+  if err.kind == "missing" and err.connecting then return outcome.not_well(err.message) end
   return outcome.from_error(err)
 end
 

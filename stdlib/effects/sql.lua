@@ -16,7 +16,8 @@ local ROWS_MAX, ROWS_LIMIT = 1000, 100000
 -- A write waits this long for somebody's lock unless lock_timeout says otherwise: whatever comes later waits behind it.
 local LOCK_WAIT = "5s"
 
-local dsn_param = { "dsn", "string", "postgresql://user@host:5432/database, or libpq's keyword=value form; may hold secrets",
+local dsn_param = { "dsn", "string",
+                    "postgresql://user@host:5432/database, or libpq's keyword=value form; may hold secrets",
                     secret = true, show = sql_dsn.shown }
 local sql_param = { "sql", "string", "The statement, with $1, $2 … for params" }
 
@@ -309,7 +310,7 @@ catalogue.effect("sql.execute", {
   result = { affected = "integer: rows touched; nil for statements that touch none",
              command = "string: the server's word, UPDATE 3",
              rows = "list: of RETURNING, or of a SELECT", columns = "list: their columns",
-               cut = "boolean: there were more rows" },
+             cut = "boolean: there were more rows" },
   check = check_execute,
   run = function(call)
     local answer, err = sql_server.write(call.dsn, call.timeout, call.sql, bound(call.params),

@@ -143,8 +143,8 @@ local function open(lease, dsn, role, due)
   return begin(lease.conn, role, due)
 end
 
--- One read: { sql =, params =, calls = functions to look up, max_rows =, role = }. The rows as raw.pg gives them; nil and the
--- error otherwise.
+-- One read: { sql =, params =, calls = functions to look up, max_rows =, role = }. The rows as raw.pg gives them; nil
+-- and the error otherwise.
 function sql_server.read(dsn, seconds, read)
   local due = tasks.now() + seconds
   local lease <close> = setmetatable({}, lease_type)

@@ -1,5 +1,5 @@
--- Sessions of PostgreSQL: what they do, and ending them. A preview lists the sessions; the run ends those, each told by pid
--- and start time, as far as they still are what they were listed for. What came since is left and counted.
+-- Sessions of PostgreSQL: what they do, and ending them. A preview lists the sessions; the run ends those, each told by
+-- pid and start time, as far as they still are what they were listed for. What came since is left and counted.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local duration = require "duration"
@@ -33,7 +33,8 @@ local MEANT = OTHERS .. [[
     AND ($5::float8 IS NULL OR a.state_change < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $5))
     AND ($6::text IS NULL OR a.state = $6) AND ($7::int[] IS NULL OR a.pid = ANY ($7))]]
 
--- May this role end it, as pg_terminate_backend decides (signalfuncs.c), and see when it began, so that it can be pinned?
+-- May this role end it, as pg_terminate_backend decides (signalfuncs.c), and see when it began, so that it can be
+-- pinned?
 local ALLOWED = [[(a.backend_start IS NOT NULL AND (
     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) OR NOT coalesce(r.rolsuper, true)
       AND (pg_catalog.pg_has_role(a.usesysid, 'USAGE') OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE'))))]]
@@ -42,9 +43,8 @@ local ALLOWED = [[(a.backend_start IS NOT NULL AND (
 local BEGAN = "(extract(epoch FROM a.backend_start) * 1000000)::bigint"
 
 local function meaning(call)
-  return { call.dbname or "", sql_server.array(sql_server.own_pids()), call.user, call.application, call.older_than,
-           call.state,
-           call.pids and sql_server.array(call.pids), n = 7 }
+  return { call.dbname or "", sql_server.array(sql_server.own_pids()), call.user, call.application,
+           call.older_than, call.state, call.pids and sql_server.array(call.pids), n = 7 }
 end
 
 ----------------------------------------------------------------- Preview --
@@ -251,8 +251,7 @@ end
 
 local ACTIVITY = [[
   SELECT coalesce(a.state, '') AS state, coalesce(a.application_name, '') AS application,
-    coalesce(a.usename, '') AS "user",
-         coalesce(a.datname, '') AS dbname, pg_catalog.count(*) AS count,
+         coalesce(a.usename, '') AS "user", coalesce(a.datname, '') AS dbname, pg_catalog.count(*) AS count,
          pg_catalog.max(extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change))::float8 AS oldest,
          pg_catalog.max(extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start))::float8 AS oldest_transaction,
          pg_catalog.count(*) FILTER (WHERE a.wait_event_type = 'Lock') AS waiting,
@@ -296,8 +295,8 @@ return function(dsn_param, how)
     summary = "The server's sessions, of all databases, by state, application, user and database; our own left out",
     class = "read", params = { dsn_param },
     result = {
-      rows = "list: of groups: state application user dbname count oldest (seconds in the state)
-        oldest_transaction waiting",
+      rows = "list: of groups: state application user dbname count waiting oldest (in the state, in seconds) "
+        .. "oldest_transaction",
       total = "integer: clients' sessions", active = "integer", idle = "integer",
       idle_in_transaction = "integer: aborted too",
       waiting = "integer: for a lock", max_connections = "integer: the server's limit",
@@ -312,8 +311,7 @@ return function(dsn_param, how)
                  max_connections = 100, used_percent = 5.0, oldest_transaction = 0 },
     sum_up = function(it)
       return it.total and ("%d of %d sessions, %d active, %d idle, %d idle in transaction"):format(it.total,
-        it.max_connections,
-        it.active, it.idle, it.idle_in_transaction)
+        it.max_connections,         it.active, it.idle, it.idle_in_transaction)
     end,
   })
   entry("terminate_idle", how, {

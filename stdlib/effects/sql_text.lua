@@ -99,7 +99,8 @@ local function take_word(text, at)
   return { kind = "word", text = prefix }, after
 end
 
--- One token: { kind = "word" | "name" | "string" | "param" | "number" | "mark", text = } and where the next begins; nil and why.
+-- One token: { kind = "word" | "name" | "string" | "param" | "number" | "mark", text = } and where the next begins; nil
+-- and why.
 local function take(text, at)
   local char = text:sub(at, at)
   if char == "'" then return take_string(text, at, false) end
@@ -196,8 +197,8 @@ local function changing_part(tokens, first)
   end
 end
 
--- Why this statement can't be a read, as far as its text tells; nil when it can. The READ ONLY transaction is the guard,
--- this says it before a connection is made.
+-- Why this statement can't be a read, as far as its text tells; nil when it can. The READ ONLY transaction is the
+-- guard, this says it before a connection is made.
 function sql_text.not_a_read(tokens)
   local verb, first = verb_at(tokens, 1)
   if not reads[verb] then
@@ -241,8 +242,8 @@ local destructive_calls = { pg_terminate_backend = true, pg_drop_replication_slo
 
 -- Statements that make no sense when each has a connection of its own, or can't go over this protocol.
 local pointless = { begin = true, start = true, commit = true, rollback = true, ["end"] = true, abort = true,
-                    savepoint = true,
-                    release = true, prepare = true, deallocate = true, execute = true, declare = true, fetch = true,
+                    savepoint = true, release = true,
+                    prepare = true, deallocate = true, execute = true, declare = true, fetch = true,
                     move = true, close = true, set = true, reset = true, listen = true, unlisten = true, lock = true,
                     discard = true, copy = true }
 

@@ -1,4 +1,4 @@
-"""The prometheus family on a real Prometheus: tests/stdlib/prometheus_test.lua entry by entry, and through runs here."""
+"""The prometheus family on a real Prometheus: tests/stdlib/prometheus_test.lua entry by entry, and in runs here."""
 
 import os
 

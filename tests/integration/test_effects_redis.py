@@ -61,8 +61,9 @@ def test_every_entry(sandbox, redis_server, closed_port):
     assert result.code == 0, result
 
 
-@pytest.mark.parametrize("reply", ["LOADING Redis is loading the dataset in memory", "MASTERDOWN Link with MASTER is down",
-                                   "MISCONF Redis is configured to save RDB snapshots"])
+@pytest.mark.parametrize("reply", [
+    "LOADING Redis is loading the dataset in memory", "MASTERDOWN Link with MASTER is down",
+    "MISCONF Redis is configured to save RDB snapshots"])
 def test_a_server_in_trouble_is_not_well(play, reply):
     site = imitation(socket.create_server((HOST, 0)), f"-{reply}\r\n".encode())
     result = play('  check("up", redis.ping(p.redis), { fault = "down" })\n  redis.command(p.redis, "GET", "a")',

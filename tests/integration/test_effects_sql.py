@@ -10,6 +10,7 @@ from lab.process import HOST, wait_for
 from lab.program import ROOT
 
 YES = 'return { ["*"] = "yes" }'
+APPLICATIONS = "SELECT string_agg(application_name, ',') FROM pg_stat_activity WHERE usename = 'conduit'"
 
 RUNBOOK = """
 runbook { title = "Sessions" }
@@ -82,7 +83,8 @@ def test_every_entry(sandbox, postgres, closed_port):
 
 def test_a_server_that_starts_up_is_not_well(play):
     site = Imitation(fatal("57P03", "the database system is starting up"))
-    result = play('  check("up", sql.ready(p.database), { fault = "down" })', dsn=f"postgresql://u@{HOST}:{site.port}/d")
+    result = play('  check("up", sql.ready(p.database), { fault = "down" })',
+      dsn=f"postgresql://u@{HOST}:{site.port}/d")
     site.close()
     told = outcome(result, "sql.ready")
     assert told["status"] == "not_well" and told["result"]["state"] == "starting", result
@@ -95,7 +97,8 @@ def test_a_full_server_accepts_connections_but_gives_no_rows(play, postgres):
     try:
         with postgres.session("SELECT 1") as session:
             result = play('  check("up", sql.ready(p.database), { fault = "down" })\n'
-                          '  check("counts", sql.row(p.database, "SELECT 1 AS one"), { fault = "act" })', '  note "full"')
+                          '  check("counts", sql.row(p.database, "SELECT 1 AS one"), { fault = "act" })',
+                          '  note "full"')
             session.stdin.close()
     finally:
         postgres.psql("ALTER ROLE conduit CONNECTION LIMIT -1")
@@ -124,7 +127,7 @@ def test_idle_sessions_are_ended_as_listed(play, postgres):
     assert f"ends 3 idle sessions of 4 on conduit@{HOST}" in effects[0]["radius"], effects
     assert "psql -X postgresql://conduit@" in " ".join(effects[0]["command"])
     assert outcome(result, "sql.terminate_idle")["result"]["terminated"] == 3
-    assert postgres.psql("SELECT string_agg(application_name, ',') FROM pg_stat_activity WHERE usename = 'conduit'") == "batch"
+    assert postgres.psql(APPLICATIONS) == "batch"
     for session in [*idle, busy]:
         session.kill()
 
@@ -136,13 +139,13 @@ def test_a_dry_run_ends_nobody_and_leaves_no_session(play, postgres):
     assert result.code == 0, result
     assert [event["status"] for event in result.events("effect.outcome")] == ["would", "would"], result
     assert f"ends 1 idle session of 1 on conduit@{HOST}" in result.stdout
-    names = "SELECT string_agg(application_name, ',') FROM pg_stat_activity WHERE usename = 'conduit'"
-    wait_for(lambda: postgres.psql(names) == "web", "only the lab's session")
+    wait_for(lambda: postgres.psql(APPLICATIONS) == "web", "only the lab's session")
     assert postgres.psql("SELECT count(*) FROM pg_class WHERE relname = 'never'") == "0"
     session.kill()
 
 
-@pytest.mark.parametrize("text", ["DELETE FROM t", "SELECT 1; DROP TABLE t", "WITH a AS (DELETE FROM t RETURNING 1) SELECT 1"])
+@pytest.mark.parametrize("text", [
+    "DELETE FROM t", "SELECT 1; DROP TABLE t", "WITH a AS (DELETE FROM t RETURNING 1) SELECT 1"])
 def test_what_is_no_read_is_refused_by_its_text(play, text):
     result = play(f'  return sql.row(p.database, "{text}").row')
     assert "unknown" in {event["state"] for event in result.events("probe.ended")}, result
@@ -150,9 +153,9 @@ def test_what_is_no_read_is_refused_by_its_text(play, text):
 
 
 def test_a_read_that_would_change_something_is_not_sent(play, postgres):
+    ends = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'conduit'"
     with postgres.session("SELECT 1") as session:
-        result = play('  local it = sql.value(p.database, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity '
-                      'WHERE usename = \'conduit\' AND pid <> pg_backend_pid()")\n  return { act = it.ok }', dsn=postgres.admin_dsn)
+        result = play(f'  return {{ act = sql.value(p.database, "{ends}").ok }}', dsn=postgres.admin_dsn)
         assert postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'conduit'") == "1"
         session.stdin.close()
     told = outcome(result, "sql.value")
@@ -183,7 +186,9 @@ local look = probe("Look", function()
   check("up too", sql.ready("{dsn}"))
   check("no such host", sql.ready("{dsn.replace(HOST, 'no-such-host.invalid')}", {{ timeout = "3s" }}).ok == false)
 end)
-local act = remedy("Act", {{ risk = "low" }}, function() sql.execute(dsn, "CREATE TABLE IF NOT EXISTS hush (a int)") end)
+local act = remedy("Act", {{ risk = "low" }}, function()
+  sql.execute(dsn, "CREATE TABLE IF NOT EXISTS hush (a int)")
+end)
 look()
 act()
 return resolved "done"

@@ -1,4 +1,5 @@
--- Against a real server with the lab's rules that has scraped itself once: luahost --stdlib stdlib tests/stdlib/prometheus_test.lua URL CLOSED_PORT
+-- Against a real server with the lab's rules that has scraped itself once:
+-- luahost --stdlib stdlib tests/stdlib/prometheus_test.lua URL CLOSED_PORT
 local catalogue = require "catalogue"
 local result = require "result"
 local settings = require "settings"
@@ -13,7 +14,9 @@ local function equal(found, expected, what)
   end
 end
 
-local function has(text, part) assert(tostring(text):find(part, 1, true), ("%q does not hold %q"):format(tostring(text), part)) end
+local function has(text, part)
+  assert(tostring(text):find(part, 1, true), ("%q does not hold %q"):format(tostring(text), part))
+end
 
 local function raises(part, f, ...)
   local ok, problem = pcall(f, ...)
@@ -98,7 +101,8 @@ function tests.addresses()
   settings.prometheus.url = url
   equal(result.status(read("query", "1", { url = url .. "/no/such/path" })), "not_well")
   local call = catalogue.call(entry "query", 'up{job="a"}', { url = "http://me:hush@h:9090/" })
-  equal(table.concat(entry("query").command(call), " "), "curl -sS http://h:9090/api/v1/query?query=up%7Bjob%3D%22a%22%7D")
+  equal(table.concat(entry("query").command(call), " "),
+    "curl -sS http://h:9090/api/v1/query?query=up%7Bjob%3D%22a%22%7D")
   equal(entry("query").target(call), "h:9090")
 end
 

@@ -15,7 +15,9 @@ local function equal(found, expected, what)
   end
 end
 
-local function has(text, part) assert(tostring(text):find(part, 1, true), ("%q does not hold %q"):format(tostring(text), part)) end
+local function has(text, part)
+  assert(tostring(text):find(part, 1, true), ("%q does not hold %q"):format(tostring(text), part))
+end
 
 local function raises(part, f, ...)
   local ok, problem = pcall(f, ...)
@@ -85,7 +87,9 @@ end
 
 function tests.login()
   command(url, "SET", "before", "1")
-  local function config(password) entry("command").run(call_of("command", url, "CONFIG", "SET", "requirepass", password)) end
+  local function config(password)
+    entry("command").run(call_of("command", url, "CONFIG", "SET", "requirepass", password))
+  end
   config "sesame"
   local none, wrong = read("ping", url), read("ping", "redis://:wrong@127.0.0.1:" .. port)
   local right = read("ping", "redis://:" .. values.secret("PW", "sesame") .. "@127.0.0.1:" .. port)
@@ -113,7 +117,8 @@ function tests.info()
   equal(read("info", url, "server").used_percent, nil)
   equal(result.line(memory), "redis.info " .. url .. " memory")
   raises("no section", catalogue.call, entry "info", url, "a b")
-  local parsed = redis_server.info "# X\r\na:1\r\nb:0.50\r\nc:12.30%\r\nd:00000000\r\ne:7.0.15\r\nf:0\r\ng:-1\r\nh:\r\ni:1e5\r\n"
+  local parsed = redis_server.info
+    "# X\r\na:1\r\nb:0.50\r\nc:12.30%\r\nd:00000000\r\ne:7.0.15\r\nf:0\r\ng:-1\r\nh:\r\ni:1e5\r\n"
   equal(parsed.a, 1)
   equal(parsed.b, 0.5)
   equal(parsed.c, 12.3)
@@ -126,19 +131,23 @@ function tests.info()
 end
 
 function tests.classes()
-  for _, words in ipairs { { "GET", "a" }, { "get", "a" }, { "config", "get", "x" }, { "SLOWLOG", "GET" }, { "CLIENT", "LIST" },
+  for _, words in ipairs { { "GET", "a" }, { "get", "a" }, { "config", "get", "x" }, { "SLOWLOG", "GET" },
+    { "CLIENT", "LIST" },
     { "DBSIZE" }, { "MEMORY", "DOCTOR" }, { "CLUSTER", "INFO" }, { "SENTINEL", "masters" }, { "HGETALL", "a" } } do
     equal(class(table.unpack(words)), "read", words[1])
   end
-  for _, words in ipairs { { "SET", "a", 1 }, { "CONFIG", "SET", "x", "y" }, { "CONFIG" }, { "SLOWLOG", "RESET" }, { "NEWTHING" },
+  for _, words in ipairs { { "SET", "a", 1 }, { "CONFIG", "SET", "x", "y" }, { "CONFIG" }, { "SLOWLOG", "RESET" },
+    { "NEWTHING" },
     { "CLIENT", "KILL", "x" }, { "ACL", "LOG", "RESET" }, { "MEMORY", "PURGE" }, { "SORT", "a", "STORE", "b" } } do
     equal(class(table.unpack(words)), "write", words[1])
   end
-  for _, words in ipairs { { "FLUSHDB" }, { "flushall" }, { "DEL", "a" }, { "UNLINK", "a" }, { "EVAL", "x", 0 }, { "SHUTDOWN" },
+  for _, words in ipairs { { "FLUSHDB" }, { "flushall" }, { "DEL", "a" }, { "UNLINK", "a" }, { "EVAL", "x", 0 },
+    { "SHUTDOWN" },
     { "FUNCTION", "FLUSH" }, { "REPLICAOF", "NO", "ONE" } } do
     equal(class(table.unpack(words)), "destructive", words[1])
   end
-  for _, words in ipairs { { "KEYS", "*" }, { "monitor" }, { "SUBSCRIBE", "a" }, { "BLPOP", "a", 0 }, { "DEBUG", "SLEEP", 1 },
+  for _, words in ipairs { { "KEYS", "*" }, { "monitor" }, { "SUBSCRIBE", "a" }, { "BLPOP", "a", 0 },
+    { "DEBUG", "SLEEP", 1 },
     { "XREAD", "block", 0, "STREAMS", "a", "$" }, { "MULTI" }, { "SELECT", 1 }, { "AUTH", "x" } } do
     raises("is refused", catalogue.call, entry "command", url, table.unpack(words))
   end

@@ -18,7 +18,9 @@ local function equal(found, expected, what)
   end
 end
 
-local function has(text, part) assert(tostring(text):find(part, 1, true), ("%q does not hold %q"):format(tostring(text), part)) end
+local function has(text, part)
+  assert(tostring(text):find(part, 1, true), ("%q does not hold %q"):format(tostring(text), part))
+end
 
 local function raises(part, f, ...)
   local ok, problem = pcall(f, ...)
@@ -56,7 +58,8 @@ local tests = {}
 ------------------------------------------------------------------- Texts --
 
 function tests.what_a_read_may_be()
-  local well = { "SELECT 1;", "-- why\nSELECT ';' /* a /* nested */ one */", "WITH a AS (SELECT 1) SELECT * FROM a", "VALUES (1)",
+  local well = { "SELECT 1;", "-- why\nSELECT ';' /* a /* nested */ one */", "WITH a AS (SELECT 1) SELECT * FROM a",
+  "VALUES (1)",
     "TABLE x", "SHOW max_connections", "EXPLAIN DELETE FROM x", "EXPLAIN (ANALYZE) SELECT 1", "EXPLAIN (SELECT 1)",
     "(SELECT 1) UNION (SELECT 2)", "SELECT $$;$$, $a$ $$; $a$, E'\\';'", "SELECT 'it''s; fine', \"a;b\"",
     "WITH delete AS (SELECT 1) SELECT count(update) FROM delete" }
@@ -65,7 +68,8 @@ function tests.what_a_read_may_be()
     equal(tokens and sql_text.not_a_read(tokens) or why, nil, text)
   end
   local bad = {
-    ["SELECT 1; DELETE FROM x"] = "more than one", ["DELETE FROM x"] = "this is DELETE", [""] = "empty", ["/* x"] = "no end",
+    ["SELECT 1; DELETE FROM x"] = "more than one", ["DELETE FROM x"] = "this is DELETE", [""] = "empty",
+    ["/* x"] = "no end",
     ["SELECT 'x"] = "no end", ["WITH a AS (DELETE FROM x RETURNING 1) SELECT 1"] = "holds DELETE",
     ["WITH a AS (SELECT 1) UPDATE x SET a = 1"] = "holds UPDATE", ["EXPLAIN ANALYZE DELETE FROM x"] = "carries",
     ["EXPLAIN (VERBOSE, ANALYZE false) UPDATE x SET a = 1"] = "carries", ["SELECT E'a' 'b'"] = "as one",
@@ -80,7 +84,8 @@ end
 function tests.classes_of_writes()
   equal(class("execute", dsn, "INSERT INTO x VALUES (1)"), "write")
   equal(class("execute", dsn, "UPDATE x SET a = 1 WHERE b"), "write")
-  for _, text in ipairs { "UPDATE x SET a = 1", "DELETE FROM x", "drop table x", "TRUNCATE x", "ALTER TABLE x ADD y int",
+  for _, text in ipairs { "UPDATE x SET a = 1", "DELETE FROM x", "drop table x", "TRUNCATE x",
+    "ALTER TABLE x ADD y int",
     "WITH a AS (DELETE FROM x RETURNING 1) SELECT 1", "/* x */ SELECT pg_terminate_backend(1)" } do
     equal(class("execute", dsn, text), "destructive", text)
   end
@@ -100,7 +105,8 @@ function tests.connection_strings_lose_their_password()
   equal(sql_dsn.shown(whole), "***")
   equal(table.concat(sql_dsn.psql(whole, "-c", "X"), " "), "psql -X -h h -p 77 -U u -d d -c X")
   equal(sql_dsn.target(whole), "d@h")
-  equal(catalogue.line(entry "ready", catalogue.call(entry "ready", "postgresql://u:hush@h/d")), "sql.ready postgresql://u@h/d")
+  equal(catalogue.line(entry "ready", catalogue.call(entry "ready", "postgresql://u:hush@h/d")),
+    "sql.ready postgresql://u@h/d")
   raises("postgresql://user@host", catalogue.call, entry "ready", "db1")
   raises("%40", catalogue.call, entry "ready", "postgresql://u:a@b@h/d")
 end
@@ -129,7 +135,8 @@ function tests.ready()
 end
 
 function tests.row_value_rows()
-  local it = read("row", dsn, "SELECT 1 AS a, 'x' AS b, NULL AS c, 1.5::float8 AS d, true AS e UNION ALL SELECT 2,'','',0,false")
+  local it = read("row", dsn,
+    "SELECT 1 AS a, 'x' AS b, NULL AS c, 1.5::float8 AS d, true AS e UNION ALL SELECT 2,'','',0,false")
   equal(it.row.a, 1)
   equal(it.row.b, "x")
   equal(it.row.c, nil)
@@ -173,8 +180,10 @@ function tests.reads_change_nothing()
   write("execute", dsn, [[CREATE OR REPLACE FUNCTION sneaky() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1']])
   write("execute", dsn, [[CREATE OR REPLACE FUNCTION "Honest"() RETURNS int LANGUAGE sql STABLE AS 'SELECT 7']])
   write("execute", dsn, [[CREATE OR REPLACE FUNCTION count(rw) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1']])
-  for _, text in ipairs { "pg_terminate_backend(1)", "pg_reload_conf()", "lo_creat(1)", "pg_advisory_lock(1)", "nextval('x')",
-    "set_config('a.b', 'c', false)", "pg_sleep(1)", "sneaky()", "public . sneaky /* x */ ()", '"sneaky"()', "PG_RELOAD_CONF()",
+  for _, text in ipairs { "pg_terminate_backend(1)", "pg_reload_conf()", "lo_creat(1)", "pg_advisory_lock(1)",
+    "nextval('x')",
+    "set_config('a.b', 'c', false)", "pg_sleep(1)", "sneaky()", "public . sneaky /* x */ ()", '"sneaky"()',
+    "PG_RELOAD_CONF()",
     "pg_catalog.pg_cancel_backend(1)", "txid_current()", "pg_notify('a', 'b')", "count(1)", "pg_read_file('x')" } do
     local it = read("value", admin, "SELECT " .. text)
     equal(result.status(it), "failed", text)
@@ -183,9 +192,12 @@ function tests.reads_change_nothing()
   end
   write("execute", dsn, "DROP FUNCTION count(rw)")
   equal(read("value", dsn, 'SELECT "Honest"()').value, 7)
-  for _, text in ipairs { "SELECT count(*) FROM pg_stat_activity", "SELECT pg_size_pretty(pg_database_size(current_database()))",
-    "SELECT now(), clock_timestamp(), random()", "SELECT pg_is_in_recovery()", "SELECT coalesce(max(a), 0) FROM rw AS t(a)",
-    "SELECT extract(year FROM now()), substring('abc' FROM 2), x.* FROM generate_series(1, 2) AS x (n) WHERE n IN (1, 2)",
+  for _, text in ipairs { "SELECT count(*) FROM pg_stat_activity",
+    "SELECT pg_size_pretty(pg_database_size(current_database()))",
+    "SELECT now(), clock_timestamp(), random()", "SELECT pg_is_in_recovery()",
+    "SELECT coalesce(max(a), 0) FROM rw AS t(a)",
+    "SELECT extract(year FROM now()), substring('abc' FROM 2)",
+    "SELECT x.* FROM generate_series(1, 2) AS x (n) WHERE n IN (1, 2)",
     "SELECT cast(1 AS numeric(10, 2)), row_number() OVER (ORDER BY 1)", "SELECT pg_stat_get_backend_pid(1)",
     "SELECT * FROM rw TABLESAMPLE system (10)" } do
     local it = read("row", dsn, text)
@@ -251,9 +263,11 @@ function tests.execute()
   local done = write("execute", dsn, "DELETE FROM rw WHERE a <= $1 RETURNING a", { params = { 40 } })
   equal(done.affected, 40)
   equal(#done.rows, 40)
-  has(preview("execute", dsn, "DROP TABLE rw").text, "runs DROP TABLE on conduit@" .. place .. ": 1 table with about 100 rows")
+  has(preview("execute", dsn, "DROP TABLE rw").text,
+    "runs DROP TABLE on conduit@" .. place .. ": 1 table with about 100 rows")
   has(preview("execute", dsn, "DELETE FROM nowhere").impossible, "nowhere")
-  has(preview("execute", ("postgresql://conduit@%s:%s/x"):format(place, closed_port), "DELETE FROM x").text, "radius unknown")
+  has(preview("execute", ("postgresql://conduit@%s:%s/x"):format(place, closed_port), "DELETE FROM x").text,
+    "radius unknown")
   equal(preview("execute", dsn, "VACUUM rw").text, "runs VACUUM on conduit@" .. place)
   equal(write("execute", dsn, "VACUUM rw").command, "VACUUM")
   local it = entry("execute")
@@ -328,7 +342,9 @@ function tests.terminate_by_pid_and_state()
   equal(done.terminated, 1)
   equal(alive(idle), false)
   assert(alive(open))
-  local line = catalogue.line(entry "terminate", catalogue.call(entry "terminate", "postgresql://h/d", { pids = { 12, 7 }, older_than = "90s" }))
+  local line = catalogue.line(entry "terminate",
+    catalogue.call(entry "terminate", "postgresql://h/d",
+    { pids = { 12, 7 }, older_than = "90s" }))
   equal(line, "sql.terminate postgresql://h/d older_than=1m30s pids=\"12 7\"")
   has(table.concat(entry("terminate").command(call_of("terminate", "postgresql://h/d", { user = "o'x" })), " "),
     "psql -X postgresql://h/d -c SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type")
@@ -358,7 +374,8 @@ function tests.sessions_of_others()
 end
 
 function tests.specimens()
-  local row = entry("row").specimen(call_of("row", dsn, "SELECT count(*) AS now, current_setting('x')::int AS most FROM y")).row
+  local row = entry("row").specimen(call_of("row", dsn,
+    "SELECT count(*) AS now, current_setting('x')::int AS most FROM y")).row
   equal(row.now, 1)
   equal(row.most, 10)
 end
