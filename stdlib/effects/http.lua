@@ -61,7 +61,8 @@ local verbs = {
 for verb, meaning in pairs(verbs) do
   local method, class = verb:upper(), meaning[1]
   local options = {
-    headers = { "map", nil, "Header names and values", secret = true }, auth = { "map", nil, "{ user =, password = }" },
+    headers = { "map", nil, "Header names and values", secret = true },
+    auth = { "map", nil, "{ user =, password = }", secret = true },
     follow = { "boolean", false, "Follow redirects, ten at most" },
   }
   if class ~= "read" then
