@@ -108,7 +108,7 @@ local function apply(act, here)
   local planned = here.plan:take(act)
   if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, "it is not in the approved plan") end
   here.plan.begun = true
-  local done, err = act_on(act, mode.write, planned and planned.preview)
+  local done, err = act_on(act, mode.write, (planned or act).preview)
   if done then return done end
   raise_write(act, err)
 end

@@ -1,6 +1,7 @@
 -- A remedy's plan: the writes its dry pass would make, each with its blast radius. The apply pass may make these and no
 -- others, each once.
 local catalogue = require "catalogue"
+local json = require "raw.json"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -103,10 +104,11 @@ end
 function plan:describe()
   local rows = {}
   for i, act in ipairs(self.entries) do
-    rows[i] = { line = act.line, class = act.class, command = act.command, radius = act.preview and act.preview.text,
-                size = act.preview and act.preview.size ~= math.huge and act.preview.size or nil }
+    local radius = act.preview or {}
+    rows[i] = { line = act.line, class = act.class, command = act.command, radius = radius.text, where = radius.where,
+                detail = radius.detail, size = radius.size ~= math.huge and radius.size or nil }
   end
-  return { remedy = self.remedy.title, level = self:level(), effects = rows, assumes = self.assumptions }
+  return { remedy = self.remedy.title, level = self:level(), effects = json.list(rows), assumes = json.list(self.assumptions) }
 end
 
 -- What an operator types to approve a `type` plan: the target of its most dangerous write.

@@ -110,6 +110,7 @@ function on.plan(fields)
   for _, effect in ipairs(fields.effects) do
     say("  plan: %s%s", inert(effect.line), effect.class == "destructive" and "  (destructive)" or "")
     if effect.radius then say("    %s", inert(effect.radius, 300)) end
+    if effect.detail then say("    %s", inert(effect.detail, 300)) end
     if effect.where then say("    at: %s", inert(effect.where)) end
     if effect.command then say("    by hand: %s", inert(text.shell_quote(effect.command), 300)) end
   end
