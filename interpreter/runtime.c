@@ -195,16 +195,17 @@ void task_resume(struct task *task) {
   task_end(task, status);
 }
 
-/* Only the batch that was ready at entry: a task that completes at once must not starve I/O. */
+/* Tasks resumed between two looks at the world. Neither a task whose every wait ends at once nor a thousand that are
+ * ready together may keep requests from going out and deadlines from passing. */
+#define BATCH_MAX 16
+
 static void runtime_drain(void) {
-  struct op *op = rt.ready;
-  rt.ready = NULL;
-  rt.tail = &rt.ready;
-  while (op) {
-    struct op *next = op->next;
-    op->task->waiting = NULL;
-    task_resume(op->task);
-    op = next;
+  for (int i = 0; rt.ready && i < BATCH_MAX; i++) {
+    struct task *task = rt.ready->task;
+    rt.ready = rt.ready->next;
+    if (!rt.ready) rt.tail = &rt.ready;
+    task->waiting = NULL;
+    task_resume(task);
   }
 }
 
@@ -248,12 +249,12 @@ static void alarm_rings(uv_timer_t *alarm) { (void)alarm; }
 
 static void wait_real(void) {
   double due, left;
-  if (timer_next(&due)) {
+  if (!rt.ready && timer_next(&due)) {
     left = (due - runtime_now()) * 1000;
     uv_update_time(&rt.loop);
     uv_timer_start(&rt.alarm, alarm_rings, left > 0 ? (uint64_t)left + 1 : 0, 0);
   }
-  uv_run(&rt.loop, UV_RUN_ONCE);
+  uv_run(&rt.loop, rt.ready ? UV_RUN_NOWAIT : UV_RUN_ONCE);
   uv_timer_stop(&rt.alarm);
   timer_fire_due(runtime_now());
 }
@@ -272,13 +273,12 @@ static void wait_virtual(void) {
 }
 
 static void runtime_turn(void) {
-  if (!rt.ready) {
-    if (rt.is_virtual)
-      wait_virtual();
-    else
-      wait_real();
-  } else
+  if (!rt.is_virtual)
+    wait_real();
+  else if (rt.ready)
     uv_run(&rt.loop, UV_RUN_NOWAIT);
+  else
+    wait_virtual();
   runtime_drain();
 }
 
