@@ -57,6 +57,45 @@ scenario "the database can't be known" {
   expect  = { outcome = "unresolved", does = {} },
 }
 
+scenario "a disk is full" {
+  given   = { ["sysinfo.disks *"] = { fullest = { mount = "/", used_percent = 97 } } },
+  answers = { ["Clear disk space"] = "yes", ["*"] = "no" },
+  after   = { ["files.delete *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Clear disk space", does = { "docker.prune *", "files.delete *" } },
+}
+
+scenario "Redis is down" {
+  given   = { ["redis.*"] = { why = "connection refused" } },
+  answers = { ["Restart Redis"] = "yes", ["*"] = "no" },
+  after   = { ["service.restart redis"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Restart Redis", does = { "service.restart redis" } },
+}
+
+scenario "the API is overloaded" {
+  given   = { ["sysinfo.process *"] = { state = "running", cpu_percent = 98 } },
+  answers = { ["Scale horizontally"] = "yes", ["*"] = "no" },
+  after   = { ["compose.scale *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Scale horizontally", does = { "compose.scale *" } },
+}
+
+scenario "only debug logging is left" {
+  answers = { ["Enable debug logging"] = "yes", ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = { "docker.set_env *" }, pages = 1 },
+}
+
+scenario "the restart fails" {
+  given   = { ["docker.restart *"] = { error = { kind = "failed", message = "no space left on device" } } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  expect  = { outcome = "unresolved", pages = 1, never = { "service.restart *" } },
+}
+
+scenario "it comes back by itself while the operator thinks" {
+  given   = { ["http.head */health"] = { { why = "connection refused" }, { why = "connection refused" }, { ok = true, status = 200 } },
+              ["http.head */health/*"] = { ok = true, status = 200 } },
+  answers = { ["*"] = "silence" },
+  expect  = { outcome = "resolved", does = {}, pages = 0 },
+}
+
 scenario "nobody answers" {
   answers = { ["*"] = "silence" },
   expect  = { outcome = "unresolved", does = {}, pages = 1 },
