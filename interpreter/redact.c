@@ -20,7 +20,8 @@ struct secret {
 };
 
 static struct secret *secrets;
-static unsigned char begins[256]; /* of all secrets, for the quick way over harmless text */
+/* Of all secrets, for the quick way over harmless text: characters, and pairs of them, that a place may begin with. */
+static bool begins[256], pairs[256][256];
 
 /* ---- The registry ---- */
 
@@ -32,13 +33,19 @@ static bool is_name(const char *name) {
   return len > 0 && i == len && len <= REDACT_NAME_MAX;
 }
 
-static void learn_beginnings(struct secret *secret) {
+static void learn_beginning(struct secret *secret, enum redact_kind kind, char first) {
+  if (!redact_may_begin(kind, secret->value, &first, 1)) return;
+  secret->begins[(unsigned char)first] |= (unsigned char)(1 << kind);
+  begins[(unsigned char)first] = true;
   for (int c = 0; c < 256; c++) {
-    for (int kind = 0; kind < KINDS; kind++)
-      if (redact_may_begin((enum redact_kind)kind, secret->value, (char)c))
-        secret->begins[c] |= (unsigned char)(1 << kind);
-    begins[c] |= secret->begins[c];
+    const char two[] = {first, (char)c};
+    if (redact_may_begin(kind, secret->value, two, 2)) pairs[(unsigned char)first][c] = true;
   }
+}
+
+static void learn_beginnings(struct secret *secret) {
+  for (int c = 0; c < 256; c++)
+    for (int kind = 0; kind < KINDS; kind++) learn_beginning(secret, (enum redact_kind)kind, (char)c);
 }
 
 static struct secret *find_secret(const char *name, size_t len) {
@@ -82,6 +89,7 @@ void redact_clear(void) {
     free(secret);
   }
   memset(begins, 0, sizeof begins);
+  memset(pairs, 0, sizeof pairs);
 }
 
 /* ---- One place ---- */
@@ -126,14 +134,23 @@ static void try_kind(const struct pass *pass, size_t at, const struct secret *se
   }
 }
 
+static void try_secret(const struct pass *pass, size_t at, const struct secret *secret, struct place *best) {
+  unsigned kinds = secret->begins[(unsigned char)pass->text[at]];
+  for (int kind = 0; kinds; kind++, kinds >>= 1)
+    if (kinds & 1) try_kind(pass, at, secret, (enum redact_kind)kind, best);
+}
+
+static bool may_begin(const struct pass *pass, size_t at) {
+  unsigned char first = (unsigned char)pass->text[at];
+  return at + 1 < pass->len ? pairs[first][(unsigned char)pass->text[at + 1]] : begins[first];
+}
+
 /* The longest secret that begins here; end == at: none. */
 static struct place find_place(const struct pass *pass, size_t at) {
-  unsigned char c = (unsigned char)pass->text[at];
   struct place best = {.end = at};
-  if (begins[c])
+  if (may_begin(pass, at))
     for (const struct secret *secret = secrets; secret; secret = secret->next)
-      for (int kind = 0; kind < KINDS; kind++)
-        if (secret->begins[c] >> kind & 1) try_kind(pass, at, secret, (enum redact_kind)kind, &best);
+      try_secret(pass, at, secret, &best);
   if (pass->final) best.more = false;
   if (at == pass->url_from && pass->url_to > best.end)
     best = (struct place){NULL, KIND_PLAIN, pass->url_to, best.more};
@@ -327,14 +344,17 @@ static size_t pass_over(struct pass *pass, size_t at, struct buffer *out) {
   return at + n;
 }
 
-static bool harmless(char c) { return !begins[(unsigned char)c] && c != ':' && c != MARK_OPEN[0]; }
+static bool harmless(const struct pass *pass, size_t at) {
+  char c = pass->text[at];
+  return c != ':' && c != MARK_OPEN[0] && at != pass->url_from && !may_begin(pass, at);
+}
 
 /* Appends the masked text as far as it is certain; returns how far that is. */
 static size_t run_pass(struct pass *pass, struct buffer *out) {
   size_t at = 0;
   while (at < pass->len) {
     size_t from = at, end;
-    while (at < pass->len && harmless(pass->text[at]) && at != pass->url_from) at++;
+    while (at < pass->len && harmless(pass, at)) at++;
     if (at > from) buffer_append(out, pass->text + from, at - from);
     if (at == pass->len) break;
     struct place place = find_place(pass, at);

@@ -190,9 +190,9 @@ enum redact_found redact_match(enum redact_kind kind, const char *value, size_t 
   return FOUND_YES;
 }
 
-bool redact_may_begin(enum redact_kind kind, const char *value, char c) {
+bool redact_may_begin(enum redact_kind kind, const char *value, const char *text, size_t len) {
   size_t end;
-  return redact_match(kind, value, REDACT_PROBE, &c, 1, &end) != FOUND_NO;
+  return redact_match(kind, value, REDACT_PROBE, text, len, &end) != FOUND_NO;
 }
 
 /* ---- Writing ---- */

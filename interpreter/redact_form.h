@@ -25,8 +25,8 @@ enum redact_found { FOUND_NO, FOUND_YES, FOUND_MORE };
  * with the first digit that any bit of the value went into. */
 enum redact_found redact_match(enum redact_kind kind, const char *value, size_t value_len, const char *text,
                                size_t len, size_t *end);
-/* Whether a place of that kind could begin with this character: a quick refusal. */
-bool redact_may_begin(enum redact_kind kind, const char *value, char c);
+/* Whether a place of that kind could begin with these characters, one or two: a quick refusal. */
+bool redact_may_begin(enum redact_kind kind, const char *value, const char *text, size_t len);
 
 /* The name of a form, 0 ≤ form < REDACT_FORMS, and its kind. */
 const char *redact_form_name(int form);
