@@ -1,5 +1,5 @@
--- exec: runs a program with a list of arguments, never through a shell. A read when the list of readers or the author says
--- so, else a write. The child gets PATH, HOME, LANG and TZ, and what `env` names.
+-- exec: runs a program with a list of arguments, never through a shell. A read when the list of readers or
+-- the author says so, else a write. The child gets PATH, HOME, LANG and TZ, and what `env` names.
 local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
@@ -11,8 +11,8 @@ local run = require "run"
 local settings = require "settings"
 local values = require "values"
 
--- Lines of its preview's output that a plan shows, and bytes of each.
-local PREVIEW_LINES, PREVIEW_LINE = 5, 200
+-- Lines of its preview's output that a plan shows.
+local PREVIEW_LINES = 5
 -- The longest a preview may take, in seconds: a plan has 30 in all.
 local PREVIEW_TIMEOUT = 20
 
@@ -30,10 +30,12 @@ local function check_words(what, words)
   if #words == 0 or words[1] == "" then blame.raise("exec: %s: a program is needed", what) end
   for i, word in ipairs(words) do
     if values.is_secret(word) then
-      blame.raise("exec: %s: word %d is a secret: every user of the machine could see it. Secrets are accepted in env and stdin",
-        what, i)
+      blame.raise("exec: %s: word %d is a secret: every user of the machine could see it. Secrets are "
+        .. "accepted in env and stdin", what, i)
     end
-    if type(word) == "string" and word:find "\0" then blame.raise("exec: %s: word %d holds a NUL byte", what, i) end
+    if type(word) == "string" and word:find "\0" then
+      blame.raise("exec: %s: word %d holds a NUL byte", what, i)
+    end
   end
 end
 
@@ -43,7 +45,9 @@ local function check_env(env)
       blame.raise("exec: option 'env': %s is no name of a variable", values.describe(name))
     end
     if type(value) == "number" then env[name] = tostring(value) end
-    if type(value) == "string" and value:find "\0" then blame.raise("exec: option 'env': %s holds a NUL byte", name) end
+    if type(value) == "string" and value:find "\0" then
+      blame.raise("exec: option 'env': %s holds a NUL byte", name)
+    end
     if type(value) ~= "string" and type(value) ~= "number" and not values.is_secret(value)
       and not values.is_placeholder(value) then
       blame.raise("exec: option 'env': %s: a string expected, got %s", name, values.describe(value))
@@ -62,6 +66,8 @@ local function expected(expect)
   return next(codes) and codes
 end
 
+local function first_expected(expect) return type(expect) == "table" and expect[1] or expect end
+
 local function check(call)
   check_words("argument 1 (argv)", call.argv)
   if call.preview then check_words("option 'preview'", call.preview) end
@@ -71,9 +77,12 @@ local function check(call)
   end
   if call.cwd then call.cwd = machine.path("exec", "option 'cwd'", call.cwd) end
   if not expected(call.expect) then
-    blame.raise("exec: option 'expect': an exit code or a list of them expected, got %s", values.describe(call.expect))
+    blame.raise("exec: option 'expect': an exit code or a list of them expected, got %s",
+      values.describe(call.expect))
   end
-  if call.reads and call.destructive then blame.raise "exec: 'reads' and 'destructive' contradict each other" end
+  if call.reads and call.destructive then
+    blame.raise "exec: 'reads' and 'destructive' contradict each other"
+  end
 end
 
 ----------------------------------------------------------------------- Run --
@@ -124,7 +133,7 @@ local function first_lines(output)
       lines[#lines + 1] = "…"
       break
     end
-    lines[#lines + 1] = #line > PREVIEW_LINE and line:sub(1, PREVIEW_LINE) .. "…" or line
+    lines[#lines + 1] = machine.first_line(line)
   end
   return table.concat(lines, "\n")
 end
@@ -132,7 +141,9 @@ end
 -- The author's own preview, a read on the author's word.
 local function own_preview(call)
   for _, word in ipairs(call.preview) do
-    if type(word) ~= "string" then return { text = "what its preview would be given is known only in the run", size = 1 } end
+    if type(word) ~= "string" then
+      return { text = "what its preview would be given is known only in the run", size = 1 }
+    end
   end
   local shown = table.concat(call.preview, " ")
   if run.options.dry_run == "strict" and not readers.reads(call.preview, call.env, call.stdin ~= nil) then
@@ -140,9 +151,12 @@ local function own_preview(call)
   end
   local ended, err = machine.run(spec(call, call.preview, math.min(call.timeout, PREVIEW_TIMEOUT)))
   local why = not ended and err.message or why_unexpected(ended, { [0] = true })
-  if why then return { text = ("radius unknown: %s: %s"):format(shown, why), size = math.huge, unknown = true } end
+  if why then
+    return { text = ("radius unknown: %s: %s"):format(shown, why), size = math.huge, unknown = true }
+  end
   local said = first_lines(ended.stdout)
-  return { text = said ~= "" and ("%s says: %s"):format(shown, said) or shown .. " finds nothing to say", size = 1 }
+  said = said ~= "" and "says: " .. said or "has nothing to say"
+  return { text = shown .. " " .. said, size = 1 }
 end
 
 local function preview(call)
@@ -160,7 +174,9 @@ end
 local function command(call)
   local words = {}
   if call.cwd then words = { "-C", call.cwd } end
-  for _, name in ipairs(values.keys(call.env or {})) do words[#words + 1] = name .. "=" .. tostring(call.env[name]) end
+  for _, name in ipairs(values.keys(call.env or {})) do
+    words[#words + 1] = name .. "=" .. tostring(call.env[name])
+  end
   if #words > 0 then table.insert(words, 1, "env") end
   for _, word in ipairs(call.argv) do words[#words + 1] = tostring(word) end
   return words
@@ -192,11 +208,14 @@ machine.effect("exec", {
     expect = { "any", 0, "The exit code that is well, or a list of them" },
     reads = { "boolean", false, "On your word it changes nothing: a declared read" },
     destructive = { "boolean", false, "It can't be undone: approved as such" },
-    preview = { "strings", nil, "Another list, run as a read to show what this would do: { \"apt-get\", \"-s\", … }" },
+    preview = { "strings", nil,
+                "Another list, run as a read to show what this would do: { \"apt-get\", \"-s\", … }" },
   },
   result = {
-    code = "integer: its exit code; 128 and the signal's number when one ended it", signal = "string: as SIGKILL, or nil",
-    stdout = "string: the first 1 MB", stderr = "string: the first 1 MB", json = "any: stdout decoded, nil when it isn't JSON",
+    code = "integer: its exit code; 128 and the signal's number when one ended it",
+    signal = "string: as SIGKILL, or nil",
+    stdout = "string: the first 1 MB", stderr = "string: the first 1 MB",
+    json = "any: stdout decoded, nil when it isn't JSON",
     cut = "boolean: there was more output", ms = "number: how long it took, milliseconds",
   },
   check = check,
@@ -204,10 +223,9 @@ machine.effect("exec", {
   command = command,
   target = target,
   preview = preview,
-  would = function(call) return { code = type(call.expect) == "table" and call.expect[1] or call.expect, cut = false } end,
+  would = function(call) return { code = first_expected(call.expect), cut = false } end,
   specimen = function(call)
-    local expect = call and call.expect or 0
-    return { code = type(expect) == "table" and expect[1] or expect, stdout = "", stderr = "", cut = false, ms = 5 }
+    return { code = first_expected(call and call.expect or 0), stdout = "", stderr = "", cut = false, ms = 5 }
   end,
   lazy = { json = function(it)
     if not it.stdout then return nil end
@@ -215,6 +233,7 @@ machine.effect("exec", {
   end },
   sum_up = function(it)
     local said = machine.first_line(it.stdout)
-    return said ~= "" and said or it.ms and ("exit code %d after %s"):format(it.code, duration.text(it.ms / 1000)) or nil
+    if said ~= "" or not it.ms then return said end
+    return ("exit code %d after %s"):format(it.code, duration.text(it.ms / 1000))
   end,
 })

@@ -1,42 +1,57 @@
--- The programs whose runs are reads, by program and leading words. Only what is sure: a run that isn't found here is a write
--- unless its author says `reads = true`, and a wrong entry would let a probe change something. So an entry names what turns
--- a reader into a writer, and anything near to that is refused too: bundled short options (-tK), abbreviated long ones (--vac).
+-- The programs whose runs are reads, by program and leading words. Only what is sure: a run that isn't found
+-- here is a write unless its author says `reads = true`, and a wrong entry would let a probe change
+-- something. So an entry names what turns a reader into a writer, and anything near to that is refused too:
+-- bundled short options (-tK), abbreviated long ones (--vac).
 local settings = require "settings"
 
 local readers = {}
 
--- { words, letters = short options that write, long = long options that write (names without dashes), only = Lua patterns: every
--- further argument must match one, none = no further arguments, bad = Lua patterns that no argument may match }
+-- An entry: the words, and
+--   letters   short options that write            long   long options that write, without dashes
+--   only      Lua patterns: every further argument must match one
+--   bad       Lua patterns that no argument may match        none   no further arguments
+
+-- systemd's tools go to other machines over ssh.
+local remote = { letters = "HM", long = { "host", "machine" } }
+
 local list = {
   -- disks, memory, processes, users
-  { "df", long = { "sync" } }, { "du" }, { "free" }, { "uptime" }, { "vmstat" }, { "nproc" }, { "lscpu" }, { "lsblk" },
-  { "findmnt" }, { "ps" }, { "pgrep" }, { "pidof" }, { "lsof", letters = "D" }, { "id" }, { "whoami" }, { "groups" }, { "who" },
-  { "w" }, { "last" }, { "uname" }, { "getent" }, { "swapon", "--show", none = true },
-  { "dmesg", letters = "CcDEn", long = { "clear", "read-clear", "console-off", "console-on", "console-level" } },
-  { "date", only = { "^%+", "^%-u$", "^%-%-utc$", "^%-R$", "^%-I%l*$", "^%-%-iso%-8601", "^%-%-rfc%-3339=" } },
-  { "hostname", only = { "^%-[sfiIdAy]$" } }, { "chronyc", "tracking", none = true }, { "chronyc", "sources", only = { "^%-v$" } },
+  { "df", long = { "sync" } }, { "du" }, { "free" }, { "uptime" }, { "vmstat" }, { "nproc" }, { "lscpu" },
+  { "lsblk" }, { "findmnt" }, { "ps" }, { "pgrep" }, { "pidof" }, { "lsof", letters = "D" }, { "id" },
+  { "whoami" }, { "groups" }, { "who" }, { "w" }, { "last" }, { "uname" }, { "getent" },
+  { "swapon", "--show", none = true }, { "zfs", "list" }, { "hostname", only = { "^%-[sfiIdAy]$" } },
+  { "dmesg", letters = "CcDEn",
+    long = { "clear", "read-clear", "console-off", "console-on", "console-level" } },
+  { "date", only = { "^%+", "^%-u$", "^%-%-utc$", "^%-R$", "^%-I%l*$", "^%-%-iso%-8601",
+                     "^%-%-rfc%-3339=" } },
+  { "chronyc", "tracking", none = true }, { "chronyc", "sources", only = { "^%-v$" } },
   { "sysctl", only = { "^%-[na]$", "^%l[%w%._/%-]*$" } },
   -- files
-  { "cat" }, { "ls" }, { "stat" }, { "head" }, { "tail" }, { "wc" }, { "grep" }, { "readlink" }, { "realpath" }, { "md5sum" },
-  { "sha256sum" }, { "find", bad = { "^%-delete", "^%-exec", "^%-ok", "^%-fprint", "^%-fls" } },
+  { "cat" }, { "ls" }, { "stat" }, { "head" }, { "tail" }, { "wc" }, { "grep" }, { "readlink" },
+  { "realpath" }, { "md5sum" }, { "sha256sum" },
+  { "find", bad = { "^%-delete", "^%-exec", "^%-ok", "^%-fprint", "^%-fls" } },
   -- network
-  { "dig" }, { "host" }, { "ss", letters = "KD", long = { "kill", "diag" } }, { "traceroute" }, { "tracepath" },
-  { "ping", letters = "fb" }, { "ip", "addr", none = true }, { "ip", "addr", "show" }, { "ip", "route", none = true },
-  { "ip", "route", "show" }, { "ip", "route", "get" }, { "ip", "link", none = true }, { "ip", "link", "show" },
-  { "ip", "neigh", "show" }, { "ip", "rule", "show" }, { "iptables", "-S", only = { "^%-[tvw]$", "^%w[%w_%-]*$" } },
+  { "dig" }, { "host" }, { "ss", letters = "KD", long = { "kill", "diag" } }, { "traceroute" },
+  { "tracepath" }, { "ping", letters = "fb" }, { "ip", "addr", none = true }, { "ip", "addr", "show" },
+  { "ip", "route", none = true }, { "ip", "route", "show" }, { "ip", "route", "get" },
+  { "ip", "link", none = true }, { "ip", "link", "show" }, { "ip", "neigh", "show" },
+  { "ip", "rule", "show" }, { "iptables", "-S", only = { "^%-[tvw]$", "^%w[%w_%-]*$" } },
   { "openssl", "x509", bad = { "^%-%-?out", "^%-%-?CA", "engine", "provider", "^%-.*rand", "^%-.*req" } },
-  { "openssl", "s_client", bad = { "_out", "keylog", "msgfile", "engine", "provider", "^%-.*rand", "early_data" } },
-  -- services
-  { "journalctl", letters = "M", long = { "vacuum-size", "vacuum-time", "vacuum-files", "rotate", "flush", "sync",
-    "relinquish-var", "smart-relinquish-var", "setup-keys", "update-catalog", "cursor-file", "machine" } },
+  { "openssl", "s_client",
+    bad = { "_out", "keylog", "msgfile", "engine", "provider", "^%-.*rand", "early_data" } },
   -- databases and clusters
   { "pg_isready" }, { "patronictl", "list" }, { "patronictl", "topology" }, { "patronictl", "history" },
-  { "patronictl", "show-config" }, { "etcdctl", "endpoint" }, { "etcdctl", "get" }, { "etcdctl", "member", "list" },
-  { "etcdctl", "alarm", "list" }, { "rabbitmqctl", "status" }, { "rabbitmqctl", "cluster_status" },
-  { "rabbitmqctl", "list_queues" }, { "helm", "list" }, { "helm", "status" }, { "helm", "history" }, { "zfs", "list" },
-  -- code: not `git status` and `git diff`, which write the index and start what the repository's configuration names
-  { "git", "log", long = { "output", "ext-diff", "textconv" } }, { "git", "show", long = { "output", "ext-diff", "textconv" } },
-  { "git", "rev-parse" },
+  { "patronictl", "show-config" }, { "etcdctl", "endpoint" }, { "etcdctl", "get" },
+  { "etcdctl", "member", "list" }, { "etcdctl", "alarm", "list" }, { "rabbitmqctl", "status" },
+  { "rabbitmqctl", "cluster_status" }, { "rabbitmqctl", "list_queues" }, { "helm", "list" },
+  { "helm", "status" }, { "helm", "history" },
+  -- logs
+  { "journalctl", letters = "M",
+    long = { "vacuum-size", "vacuum-time", "vacuum-files", "rotate", "flush", "sync", "relinquish-var",
+             "smart-relinquish-var", "setup-keys", "update-catalog", "cursor-file", "machine" } },
+  -- code: not `git status` and `git diff`: they write the index and start what the repository names
+  { "git", "rev-parse" }, { "git", "log", long = { "output", "ext-diff", "textconv" } },
+  { "git", "show", long = { "output", "ext-diff", "textconv" } },
 }
 
 local function add_all(program, verbs, entry)
@@ -45,11 +60,10 @@ local function add_all(program, verbs, entry)
   end
 end
 
--- Other machines are another matter: -H goes there over ssh.
-add_all("systemctl", { "status", "show", "is-active", "is-failed", "is-enabled", "is-system-running", "cat", "list-units",
-  "list-unit-files", "list-timers", "list-sockets", "list-jobs", "list-dependencies" },
-  { letters = "HM", long = { "host", "machine" } })
-add_all("timedatectl", { "status", "show" }, { letters = "HM", long = { "host", "machine" } })
+add_all("timedatectl", { "status", "show" }, remote)
+add_all("systemctl", { "status", "show", "is-active", "is-failed", "is-enabled", "is-system-running", "cat",
+                       "list-units", "list-unit-files", "list-timers", "list-sockets", "list-jobs",
+                       "list-dependencies" }, remote)
 
 local kubectl = { long = { "profile", "profile-output", "log-file", "log-dir", "cache-dir" } }
 add_all("kubectl", { "get", "describe", "logs", "top", "version", "api-resources" }, kubectl)
@@ -126,15 +140,16 @@ local function configured(argv)
 end
 
 -- Variables that make another program of it, or have it start others.
-local risky = { "^PATH$", "^HOME$", "^ENV$", "^LD_", "PAGER", "EDITOR", "^GIT_", "^PYTHON", "^PERL", "^BASH", "_OPTIONS$", "OPTS$",
-                "^KUBECONFIG$", "^IFS$", "^SHELL" }
+local risky = { "^PATH$", "^HOME$", "^ENV$", "^LD_", "PAGER", "EDITOR", "^GIT_", "^PYTHON", "^PERL", "^BASH",
+                "_OPTIONS$", "OPTS$", "^KUBECONFIG$", "^IFS$", "^SHELL" }
 
 local function harmless(env)
   for name in pairs(env or {}) do if matches_any(name, risky) then return false end end
   return true
 end
 
--- Whether this run is a read: all arguments known, on the list, and nothing given to it that could make it another thing.
+-- Whether this run is a read: all arguments known, on the list, and nothing given to it that could make it
+-- another thing.
 function readers.reads(argv, env, has_input)
   for _, word in ipairs(argv) do if type(word) ~= "string" then return false end end
   if #argv == 0 or has_input or not harmless(env) then return false end

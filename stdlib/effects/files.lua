@@ -1,5 +1,6 @@
--- files: regular files of a machine: reading and finding. Changes stand in effects/files_delete.lua and files_write.lua.
--- Paths go from the root, without `..`: what a runbook means must not hang on where it was started.
+-- files: regular files of a machine: reading and finding. Changes stand in effects/files_delete.lua and
+-- files_write.lua. Paths go from the root, without `..`: what a runbook means must not hang on where it was
+-- started.
 local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
@@ -60,12 +61,12 @@ local function stat(call)
 end
 
 machine.effect("files.stat", {
-  summary = "Looks whether a file is there, how big it is and when it was changed; a symbolic link is not followed",
+  summary = "Looks whether a file is there, its size and when it was changed; links are not followed",
   class = "read",
   params = { path_param },
   result = { state = "string: file directory symlink other absent", bytes = "integer: its size",
-             modified = "number: seconds since 1970", mode = "string: permissions, as 0644", uid = "integer: whose it is",
-             gid = "integer: whose group's" },
+             modified = "number: seconds since 1970", mode = "string: permissions, as 0644",
+             uid = "integer: whose it is", gid = "integer: whose group's" },
   check = check_path "files.stat",
   run = stat,
   command = function(call) return { "stat", "--", call.path } end,
@@ -80,11 +81,13 @@ machine.effect("files.stat", {
 
 local found_fields = {
   state = "string: directory, or absent: there is no such folder", count = "integer: how many were found",
-  bytes = "integer: their sizes together", oldest = "number: when the oldest was changed, seconds since 1970; nil for none",
+  bytes = "integer: their sizes together",
+  oldest = "number: when the oldest was changed, seconds since 1970; nil for none",
   newest = "number: the same of the newest",
   files = ("list: by path, the first %d: each path bytes modified"):format(search.LISTED),
-  cut = "boolean: something is missing: more files than are listed or counted, or folders that couldn't be read",
-  unread = "integer: folders and files that couldn't be looked at", unread_first = "string: the first of them, and why",
+  cut = "boolean: something is missing: more files than are listed, or folders that couldn't be read",
+  unread = "integer: folders and files that couldn't be looked at",
+  unread_first = "string: the first of them, and why",
 }
 
 local function specimen()

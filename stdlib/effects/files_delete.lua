@@ -3,6 +3,7 @@ local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
+local outcome = require "outcome"
 local search = require "effects.files_search"
 local tasks = require "tasks"
 
@@ -22,7 +23,8 @@ local function ages(measure)
   local now = tasks.wall()
   local youngest, eldest = math.max(0, now - measure.newest), math.max(0, now - measure.oldest)
   local unit, name = 60, "minutes"
-  if eldest >= 2 * DAY then unit, name = DAY, "days" elseif eldest >= 2 * HOUR then unit, name = HOUR, "hours" end
+  if eldest >= 2 * HOUR then unit, name = HOUR, "hours" end
+  if eldest >= 2 * DAY then unit, name = DAY, "days" end
   local low, high = youngest // unit, eldest // unit
   return low == high and ("%d %s old"):format(high, name) or ("%d to %d %s old"):format(low, high, name)
 end
@@ -41,7 +43,9 @@ end
 
 local function preview(call)
   local found, err = search.walk(call, PREVIEW_TIMEOUT)
-  if not found then return { text = "nothing can be listed: " .. err.message, size = 0, impossible = err.message } end
+  if not found then
+    return { text = "nothing can be listed: " .. err.message, size = 0, impossible = err.message }
+  end
   local measure = search.measure(found.files)
   local it = { files = found.files, size = measure.count, bytes = measure.bytes }
   if found.absent then
@@ -54,7 +58,8 @@ local function preview(call)
   end
   if found.cut then it.text = it.text .. "; there are more: they are left" end
   if found.errors.count > 0 then
-    it.text = ("%s; %s could not be looked at (%s)"):format(it.text, counted(found.errors.count, "entry", "entries"),
+    it.text = ("%s; %s could not be looked at (%s)"):format(it.text,
+      counted(found.errors.count, "entry", "entries"),
       found.errors.first)
   end
   return it
@@ -75,15 +80,19 @@ end
 local function delete(call, plan)
   plan = plan or preview(call)
   if not plan.files then return nil, { kind = "io", message = plan.text } end
-  if #plan.files == 0 then return { deleted = 0, bytes = 0, left = 0, new = count_new(call, {}), left_files = {} } end
+  if #plan.files == 0 then
+    return { deleted = 0, bytes = 0, left = 0, new = count_new(call, {}), left_files = {} }
+  end
   local done, err = files.delete { under = call.under, files = plan.files, timeout = call.timeout }
   if not done then
-    if err.deleted then err.message = ("%s, after %d of %d files"):format(err.message, err.deleted, #plan.files) end
+    if err.deleted then
+      err.message = ("%s, after %d of %d files"):format(err.message, err.deleted, #plan.files)
+    end
     return nil, err
   end
   if done.deleted == 0 then
     local first = done.left[1]
-    return nil, { kind = "io", message = ("none of %d files was deleted: %s: %s"):format(#plan.files, first.path, first.why) }
+    return outcome.failed("io", "none of %d files was deleted: %s: %s", #plan.files, first.path, first.why)
   end
   return { deleted = done.deleted, bytes = done.bytes, left = #done.left, new = count_new(call, plan.files),
            left_files = table.move(done.left, 1, math.min(#done.left, LEFT_NAMED), 1, {}) }
@@ -98,13 +107,13 @@ local function check(call)
 end
 
 machine.effect("files.delete", {
-  summary = "Deletes regular files in a folder and the folders in it: those that the plan listed, if they are still as they were",
+  summary = "Deletes regular files under a folder: those the plan listed, if they still are as they were",
   class = "destructive",
   options = search.options(),
   result = {
     deleted = "integer: how many are gone", bytes = "integer: their sizes; held open ones free theirs later",
     left = "integer: listed files that were left: changed since, gone, or not ours to delete",
-    new = "integer: files that match now and were not in the plan: they were left; nil when that could not be seen",
+    new = "integer: files that match now and were not in the plan, so were left; nil when that can't be seen",
     left_files = ("list: the first %d that were left: each path why"):format(LEFT_NAMED),
   },
   check = check,
@@ -116,15 +125,21 @@ machine.effect("files.delete", {
   end,
   target = function(call) return tostring(call.under) end,
   preview = preview,
-  would = function(_, plan) return { deleted = plan and plan.size, bytes = plan and plan.bytes, left = 0, new = 0, left_files = {} } end,
+  would = function(_, plan)
+    plan = plan or {}
+    return { deleted = plan.size, bytes = plan.bytes, left = 0, new = 0, left_files = {} }
+  end,
   verify = function(call)
     local found = search.walk(call, PREVIEW_TIMEOUT)
-    if found and not found.cut and #found.files == 0 then return true end -- else: which were listed isn't known here
+    -- else: which were listed isn't known here
+    if found and not found.cut and #found.files == 0 then return true end
   end,
   specimen = { deleted = 1, bytes = 1 << 20, left = 0, new = 0, left_files = {} },
   sum_up = function(it)
     local rest = {}
-    if it.left > 0 then rest[#rest + 1] = ("%d left (%s: %s)"):format(it.left, it.left_files[1].path, it.left_files[1].why) end
+    if it.left > 0 then
+      rest[#rest + 1] = ("%d left (%s: %s)"):format(it.left, it.left_files[1].path, it.left_files[1].why)
+    end
     if (it.new or 0) > 0 then rest[#rest + 1] = ("%d new ones left"):format(it.new) end
     return ("deleted %s, %s%s"):format(counted(it.deleted, "file", "files"), duration.size_text(it.bytes),
       #rest > 0 and "; " .. table.concat(rest, "; ") or "")

@@ -1,4 +1,5 @@
--- What files.find and files.delete have in common: the options that choose files, the search, and words for what was found.
+-- What files.find and files.delete have in common: the options that choose files, the search, and words for
+-- what was found.
 local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
@@ -7,7 +8,8 @@ local tasks = require "tasks"
 
 local search = {}
 
--- Files named in a result. raw.files counts and deletes at most 100,000 (FILES_LIST_MAX); more is said to be cut.
+-- Files named in a result. raw.files counts and deletes at most 100,000 (FILES_LIST_MAX); more is said to be
+-- cut.
 search.LISTED = 1000
 
 function search.options()

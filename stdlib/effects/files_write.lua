@@ -3,6 +3,7 @@ local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
+local outcome = require "outcome"
 local values = require "values"
 
 -- Text that a runbook may write, in bytes: what is longer belongs into a file beside it.
@@ -39,10 +40,11 @@ local function write(call, plan)
     local now, err = files.stat(call.path)
     if not now then return nil, err end
     if not unchanged(plan.now, now) then
-      return nil, { kind = "io", message = call.path .. " was changed since the plan was made: it was left as it is" }
+      return outcome.failed("io", "%s was changed since the plan was made: it was left as it is", call.path)
     end
   end
-  return files.write { path = call.path, text = call.text, mode = call.mode and tonumber(call.mode, 8), timeout = call.timeout }
+  return files.write { path = call.path, text = call.text, mode = call.mode and tonumber(call.mode, 8),
+                       timeout = call.timeout }
 end
 
 local function check(call)
@@ -56,10 +58,11 @@ local function check(call)
 end
 
 machine.effect("files.write", {
-  summary = "Writes a regular file as a whole: a new one beside it, synced, takes its place. No symbolic link is followed",
+  summary = "Writes a regular file as a whole: a new one, synced, takes its place; links are not followed",
   class = "write",
   params = { { "path", "string", "From the root" },
-             { "text", "string", "Its new text, at most 1 MB", binary = true, show = function() return nil end } },
+             { "text", "string", "Its new text, at most 1 MB", binary = true,
+               show = function() return nil end } },
   options = { mode = { "string", nil, "Permissions in octal; else as they were, 0644 for a new file" } },
   result = { bytes = "integer: its size now" },
   check = check,

@@ -1,6 +1,7 @@
--- Which machine an effect acts on: this one, or with `on = "NAME"` one of the config. Families that act on machines
--- (sysinfo, service, files, exec) register through machine.effect, so that place, refusals and by-hand commands are settled
--- here once. Other machines' names are checked and shown; reaching them over ssh is not spoken yet, and said so.
+-- Which machine an effect acts on: this one, or with `on = "NAME"` one of the config. Families that act on
+-- machines (sysinfo, service, files, exec) register through machine.effect, so that place, refusals and
+-- by-hand commands are settled here once. Other machines' names are checked and shown; reaching them over ssh
+-- is not spoken yet, and said so.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local outcome = require "outcome"
@@ -15,6 +16,8 @@ local machine = {}
 
 -- Kept of each output stream of a child, in bytes.
 machine.OUTPUT_MAX = 1 << 20
+-- Columns of a child's line that stand in a message.
+machine.LINE_MAX = 200
 
 local found_name
 
@@ -33,7 +36,9 @@ end
 function machine.name(on) return machine.is_here(on) and machine.own_name() or tostring(on) end
 
 local function check_name(effect, on)
-  if values.is_placeholder(on) then blame.raise("%s: option 'on': the machine must be known before the run", effect) end
+  if values.is_placeholder(on) then
+    blame.raise("%s: option 'on': the machine must be known before the run", effect)
+  end
   if machine.is_here(on) or settings.machines[on] then return end
   blame.raise("%s: option 'on': the config's machines hold no '%s'%s", effect, on,
     blame.hint(on, values.keys(settings.machines)))
@@ -42,7 +47,8 @@ end
 -- nil and why, when an effect can't get there.
 local function reach(on)
   if machine.is_here(on) then return true end
-  return outcome.failed("usage", "%s is another machine, and this version doesn't reach others over ssh: run it there", on)
+  return outcome.failed("usage",
+    "%s is another machine, and this version doesn't reach others over ssh: run it there", on)
 end
 
 -- The same by hand: the words as they are here, over ssh elsewhere.
@@ -59,11 +65,12 @@ local function class_of(entry, call)
   return type(entry.class) == "function" and entry.class(call) or entry.class
 end
 
--- Why a change of this machine must be refused, or nil: the operator's own laptop is rarely what a runbook means.
+-- Why a change of this machine must be refused, or nil: the operator's own laptop is rarely what a runbook
+-- means.
 local function refusal(entry, call)
   if settings.here or not machine.is_here(call.on) or not changes[class_of(entry, call)] then return nil end
-  return ("it changes this machine, %s: allow that with --here, or with here = true in the environment"):format(
-    machine.own_name())
+  local allow = "allow that with --here, or with here = true in the environment"
+  return ("it changes this machine, %s: %s"):format(machine.own_name(), allow)
 end
 
 local function here_only(f, refused)
@@ -100,7 +107,9 @@ function machine.effect(name, entry)
   entry.command = function(call) return by_hand(call.on, command(call)) end
   entry.run = here_only(entry.run, function(err) return nil, err end)
   if entry.preview then
-    entry.preview = here_only(known_only(entry.preview), function(err) return { text = err.message, size = 0, impossible = err.message } end)
+    entry.preview = here_only(known_only(entry.preview), function(err)
+      return { text = err.message, size = 0, impossible = err.message }
+    end)
   end
   return catalogue.effect(name, entry)
 end
@@ -109,14 +118,13 @@ end
 function machine.run(spec)
   local env = values.copy_shallow(settings.environment)
   for name, value in pairs(spec.env or {}) do env[name] = value end
-  return process.run { argv = spec.argv, env = env, cwd = spec.cwd, stdin = spec.stdin, timeout = spec.timeout,
-                       keep = spec.keep, max_output = machine.OUTPUT_MAX }
+  return process.run { argv = spec.argv, env = env, cwd = spec.cwd, stdin = spec.stdin,
+                       timeout = spec.timeout, keep = spec.keep, max_output = machine.OUTPUT_MAX }
 end
 
 -- The first line of a child's text that says something, for messages; cut.
 function machine.first_line(output)
-  local line = (output or ""):match "[^\r\n]*%S[^\r\n]*" or ""
-  return #line > 200 and line:sub(1, 200) .. "…" or line
+  return text.truncate((output or ""):match "[^\r\n]*%S[^\r\n]*" or "", machine.LINE_MAX)
 end
 
 local units = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } }
@@ -136,10 +144,14 @@ function machine.ago(at) return machine.span(math.max(0, tasks.wall() - at)) .. 
 -- Checks a path from the root without `..`, and returns it without needless slashes and dots.
 function machine.path(effect, what, path)
   if values.is_placeholder(path) then return path end
-  if path:sub(1, 1) ~= "/" then blame.raise("%s: %s: a path from the root expected, got %q", effect, what, path) end
+  if path:sub(1, 1) ~= "/" then
+    blame.raise("%s: %s: a path from the root expected, got %q", effect, what, path)
+  end
   local parts = {}
   for part in path:gmatch "[^/]+" do
-    if part == ".." then blame.raise("%s: %s: '..' is refused: write where it leads (%s)", effect, what, path) end
+    if part == ".." then
+      blame.raise("%s: %s: '..' is refused: write where it leads (%s)", effect, what, path)
+    end
     if part ~= "." then parts[#parts + 1] = part end
   end
   return "/" .. table.concat(parts, "/")

@@ -1,10 +1,12 @@
 -- service: units of systemd. How systemctl is spoken to stands in effects/service_systemctl.lua.
 local blame = require "blame"
 local machine = require "effects.machine"
+local outcome = require "outcome"
 local systemctl = require "effects.service_systemctl"
 local values = require "values"
 
--- systemd gives a service 90 s to stop and 90 s to start, unless its unit says otherwise; a change may take as long as this.
+-- systemd gives a service 90 s to stop and 90 s to start, unless its unit says otherwise; a change may take
+-- as long as this.
 local CHANGE_TIMEOUT = "2m"
 -- A look before or after a change, in seconds.
 local LOOK_TIMEOUT = 10
@@ -16,26 +18,33 @@ local TAIL_MAX = 10000
 local unit_param = { "unit", "string", "Name of the unit; without a type it is a service" }
 
 local fields = {
-  state = "string: active inactive failed activating deactivating maintenance absent", active = "boolean: state is active",
-  result = "string: how it last ended: success exit-code signal core-dump watchdog timeout oom-kill start-limit-hit …",
-  summary = "string: \"failed (failed), since 5 minutes ago, exit-code, exit status 1\"", sub = "string: systemd's finer state, as running or dead",
+  state = "string: active inactive failed activating deactivating maintenance absent",
+  active = "boolean: state is active",
+  result = "string: how it last ended: success exit-code signal core-dump watchdog timeout oom-kill …",
+  summary = "string: \"failed (failed), since 5 minutes ago, exit-code, exit status 1\"",
+  sub = "string: systemd's finer state, as running or dead",
   load = "string: loaded not-found masked bad-setting error", name = "string: its full name",
-  restarts = "integer: how often systemd itself restarted it", pid = "integer: its main process; nil when none runs",
-  exit_code = "integer: of its main process, when that exited by itself", since = "number: of this state, seconds since 1970",
-  enabled = "string: enabled disabled static masked …; nil when it has no file", status_text = "string: what the service says of itself",
+  restarts = "integer: how often systemd itself restarted it",
+  pid = "integer: its main process; nil when none runs",
+  exit_code = "integer: of its main process, when that exited by itself",
+  since = "number: of this state, seconds since 1970",
+  enabled = "string: enabled disabled static masked …; nil when it has no file",
+  status_text = "string: what the service says of itself",
   can = "map: start stop reload: whether it may",
 }
 
 local function check_unit(effect)
   return function(call)
     if values.is_placeholder(call.unit) or systemctl.is_name(call.unit) then return end
-    blame.raise("%s: argument 1 (unit): the name of one unit expected, got %s", effect, values.describe(call.unit))
+    blame.raise("%s: argument 1 (unit): the name of one unit expected, got %s", effect,
+      values.describe(call.unit))
   end
 end
 
 local function specimen(changes)
   return function(call)
-    local it = { state = "active", active = true, result = "success", summary = "active (running), since 3 days ago", sub = "running",
+    local it = { state = "active", active = true, result = "success",
+                 summary = "active (running), since 3 days ago", sub = "running",
                  load = "loaded", restarts = 0, pid = 4711, since = 1.7e9, enabled = "enabled",
                  name = call and systemctl.full_name(tostring(call.unit)) or "name.service",
                  can = { start = true, stop = true, reload = true } }
@@ -60,7 +69,8 @@ machine.effect("service.status", {
 -- journalctl ends with 0 when it may not see the system's log; that must not read as a silent service.
 local function blind(stderr)
   if stderr:find "not seeing messages from" or stderr:find "insufficient permissions" then
-    return { kind = "permission", message = "the system's log may not be read: run as root, or in the group systemd-journal" }
+    return { kind = "permission",
+             message = "the system's log may not be read: run as root, or in the group systemd-journal" }
   end
   if stderr:find "No journal files were found" then
     return { kind = "missing", message = "this machine keeps no journal" }
@@ -96,7 +106,9 @@ machine.effect("service.logs", {
              cut = "boolean: the beginning is missing", state = "string: present absent" },
   check = function(call)
     check_unit "service.logs" (call)
-    if call.tail < 1 or call.tail > TAIL_MAX then blame.raise("service.logs: option 'tail': 1 to %d expected", TAIL_MAX) end
+    if call.tail < 1 or call.tail > TAIL_MAX then
+      blame.raise("service.logs: option 'tail': 1 to %d expected", TAIL_MAX)
+    end
   end,
   run = logs,
   command = journalctl,
@@ -117,7 +129,8 @@ local function dependents_text(list)
   return ("%d %s on it: %s"):format(#list, #list == 1 and "unit depends" or "units depend", named)
 end
 
-local unusable = { masked = "it is masked", error = "its unit file can't be read", ["not-found"] = "its unit file is gone",
+local unusable = { masked = "it is masked", error = "its unit file can't be read",
+                   ["not-found"] = "its unit file is gone",
                    ["bad-setting"] = "its unit file has a bad setting" }
 
 -- Why systemd would refuse, or nil.
@@ -137,23 +150,27 @@ local function preview(verb, call)
   local why = impossible(verb, status)
   local text = ("%s %s, now %s"):format(verb.tells, status.name, status.summary)
   if why then return { text = text, size = 0, impossible = why } end
-  if not verb.interrupts then return { text = text .. (status.enabled and ", " .. status.enabled or ""), size = 1 } end
+  if not verb.interrupts then
+    return { text = text .. (status.enabled and ", " .. status.enabled or ""), size = 1 }
+  end
   local dependents
   dependents, err = systemctl.dependents(call.unit, LOOK_TIMEOUT)
   if not dependents then
-    return { text = ("%s; what depends on it is unknown: %s"):format(text, err.message), size = math.huge, unknown = true }
+    return { text = ("%s; what depends on it is unknown: %s"):format(text, err.message), size = math.huge,
+             unknown = true }
   end
   return { text = text .. "; " .. dependents_text(dependents), size = 1 + #dependents }
 end
 
--- Carries it out, and looks how the unit is afterwards. A change that systemd took but that left the unit failed has failed.
+-- Carries it out, and looks how the unit is afterwards. A change that systemd took but that left the unit
+-- failed has failed.
 local function change(verb, call)
   local done, err = systemctl.run(systemctl.words(verb.name, systemctl.full_name(call.unit)), call.timeout)
   if not done then return nil, err end
   local status = systemctl.status(call.unit, LOOK_TIMEOUT)
   if not status then return { summary = "done; how the unit is now could not be seen" } end
   if verb.starts and status.state == "failed" then
-    return nil, { kind = "reply", message = ("%s is %s after it was %s"):format(status.name, status.summary, verb.participle) }
+    return outcome.failed("reply", "%s is %s after it was %s", status.name, status.summary, verb.participle)
   end
   return status
 end
@@ -161,21 +178,25 @@ end
 local function enabled(status) return status.enabled == "enabled" or status.enabled == "enabled-runtime" end
 
 local verbs = {
-  { name = "restart", tells = "restarts", participle = "restarted", starts = true, interrupts = true, can = "start",
+  { name = "restart", tells = "restarts", participle = "restarted", starts = true, interrupts = true,
+    can = "start",
     would = { state = "active", active = true }, happened = function(status) return status.active end },
   { name = "start", tells = "starts", participle = "started", starts = true, can = "start",
     would = { state = "active", active = true }, happened = function(status) return status.active end },
   { name = "stop", tells = "stops", participle = "stopped", interrupts = true, can = "stop",
-    would = { state = "inactive", active = false }, happened = function(status) return not status.active end },
+    would = { state = "inactive", active = false },
+    happened = function(status) return not status.active end },
   { name = "reload", tells = "reloads", participle = "reloaded", can = "reload", needs_active = true,
     would = { state = "active", active = true }, happened = function(status) return status.active end },
-  { name = "enable", tells = "enables at boot", participle = "enabled", would = { enabled = "enabled" }, happened = enabled },
+  { name = "enable", tells = "enables at boot", participle = "enabled", would = { enabled = "enabled" },
+    happened = enabled },
   { name = "disable", tells = "disables at boot", participle = "disabled", would = { enabled = "disabled" },
     happened = function(status) return not enabled(status) end },
 }
 
 local summaries = {
-  restart = "Stops and starts a unit; starts it when it is stopped", start = "Starts a unit", stop = "Stops a unit",
+  restart = "Stops and starts a unit; starts it when it is stopped", start = "Starts a unit",
+  stop = "Stops a unit",
   reload = "Has a service read its configuration again", enable = "Has a unit started at boot, not now",
   disable = "Has a unit no longer started at boot; it goes on now",
 }

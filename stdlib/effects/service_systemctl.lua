@@ -1,5 +1,5 @@
--- systemctl and journalctl: how they are called, and what they say. Read strictly: what isn't understood is a failure to
--- look, never a state. Facts from systemctl(1), journalctl(1) and org.freedesktop.systemd1(5).
+-- systemctl and journalctl: how they are called, and what they say. Read strictly: what isn't understood is a
+-- failure to look, never a state. Facts from systemctl(1), journalctl(1) and org.freedesktop.systemd1(5).
 local helpers = require "helpers"
 local machine = require "effects.machine"
 local outcome = require "outcome"
@@ -9,23 +9,27 @@ local systemctl = {}
 -- Their words and times are read, so they must not be translated or in local time.
 local ENV = { LC_ALL = "C", TZ = "UTC", SYSTEMD_COLORS = "0", SYSTEMD_PAGER = "" }
 
-local PROPERTIES = { "Id", "LoadState", "ActiveState", "SubState", "Result", "MainPID", "ExecMainCode", "ExecMainStatus",
-                     "NRestarts", "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp", "CanStart", "CanStop",
-                     "CanReload", "StatusText" }
+local PROPERTIES = { "Id", "LoadState", "ActiveState", "SubState", "Result", "MainPID", "ExecMainCode",
+                     "ExecMainStatus", "NRestarts", "UnitFileState", "ActiveEnterTimestamp",
+                     "InactiveEnterTimestamp", "CanStart", "CanStop", "CanReload", "StatusText" }
 
 -- ActiveState → our state. A unit that reloads is as active as any.
-local states = { active = "active", reloading = "active", refreshing = "active", inactive = "inactive", failed = "failed",
-                 activating = "activating", deactivating = "deactivating", maintenance = "maintenance" }
+local states = { active = "active", reloading = "active", refreshing = "active", inactive = "inactive",
+                 failed = "failed", activating = "activating", deactivating = "deactivating",
+                 maintenance = "maintenance" }
 
 -- What systemctl writes to stderr → kind, words; the first that is found.
 local complaints = {
   { "has not been booted with systemd", "missing", "this machine does not run systemd" },
   { "[Pp]ermission denied", "permission" }, { "Access denied", "permission" },
-  { "[Aa]uthentication", "permission", "systemd wants authentication for this: run as root, or allow it with polkit" },
+  { "[Aa]uthentication", "permission",
+    "systemd wants authentication for this: run as root, or allow it with polkit" },
   { "[Oo]peration not permitted", "permission" }, { "insufficient permissions", "permission" },
-  { "Failed to connect to bus: No such file", "missing", "this machine does not run systemd, or its bus is not there" },
+  { "Failed to connect to bus: No such file", "missing",
+    "this machine does not run systemd, or its bus is not there" },
   { "Failed to connect to bus", "unreachable" },
-  { "not found%.", "missing" }, { "not loaded", "missing" }, { "does not exist", "missing" }, { "is masked", "usage" },
+  { "not found%.", "missing" }, { "not loaded", "missing" }, { "does not exist", "missing" },
+  { "is masked", "usage" },
 }
 
 -- nil and the error that a command's end means; nothing when it ended with 0.
@@ -37,7 +41,8 @@ local function complaint(what, ended)
       return { kind = it[2], message = it[3] and ("%s (%s)"):format(it[3], said) or said }
     end
   end
-  return { kind = "io", message = ("%s ended with code %d%s"):format(what, ended.code, said ~= "" and ": " .. said or "") }
+  if said ~= "" then said = ": " .. said end
+  return { kind = "io", message = ("%s ended with code %d%s"):format(what, ended.code, said) }
 end
 
 -- Runs it to its end: what raw.process.run gives, or nil and an error.
@@ -54,8 +59,8 @@ function systemctl.words(verb, unit)
 end
 
 -- A unit's name, complete: without a type it is a service.
-local types = { service = true, socket = true, device = true, mount = true, automount = true, swap = true, target = true,
-                path = true, timer = true, slice = true, scope = true }
+local types = { service = true, socket = true, device = true, mount = true, automount = true, swap = true,
+                target = true, path = true, timer = true, slice = true, scope = true }
 
 function systemctl.full_name(unit)
   return types[unit:match "%.(%a+)$"] and unit or unit .. ".service"
@@ -75,10 +80,14 @@ local function read_properties(text)
   local properties = {}
   for line in text:gmatch "[^\n]+" do
     local name, value = line:match "^(%w+)=(.*)$"
-    if not name then return nil, ("systemctl show wrote a line that is no property: %s"):format(machine.first_line(line)) end
+    if not name then
+      return nil, ("systemctl show wrote a line that is no property: %s"):format(machine.first_line(line))
+    end
     properties[name] = value
   end
-  if not properties.LoadState or not properties.ActiveState then return nil, "systemctl show told no LoadState or ActiveState" end
+  if not properties.LoadState or not properties.ActiveState then
+    return nil, "systemctl show told no LoadState or ActiveState"
+  end
   return properties
 end
 
@@ -110,22 +119,30 @@ end
 
 local function fields_of(properties)
   local state = state_of(properties)
-  if not state then return outcome.failed("io", "systemctl told an unknown ActiveState %q", properties.ActiveState) end
-  local it = { state = state, active = state == "active", sub = properties.SubState or "", load = properties.LoadState,
-               result = properties.Result or "", restarts = number(properties.NRestarts), name = properties.Id,
+  if not state then
+    return outcome.failed("io", "systemctl told an unknown ActiveState %q", properties.ActiveState)
+  end
+  local it = { state = state, active = state == "active", sub = properties.SubState or "",
+               load = properties.LoadState,
+               result = properties.Result or "", restarts = number(properties.NRestarts),
+               name = properties.Id,
                enabled = properties.UnitFileState ~= "" and properties.UnitFileState or nil,
                status_text = properties.StatusText ~= "" and properties.StatusText or nil,
-               since = read_time(properties[state == "active" and "ActiveEnterTimestamp" or "InactiveEnterTimestamp"]) }
+               since = read_time(state == "active" and properties.ActiveEnterTimestamp
+                 or properties.InactiveEnterTimestamp) }
   if number(properties.MainPID) ~= 0 then it.pid = number(properties.MainPID) end
-  if number(properties.ExecMainCode) == 1 then it.exit_code = number(properties.ExecMainStatus) end -- 1: it exited by itself
-  it.can = { start = properties.CanStart ~= "no", stop = properties.CanStop ~= "no", reload = properties.CanReload ~= "no" }
+  -- 1: it exited by itself
+  if number(properties.ExecMainCode) == 1 then it.exit_code = number(properties.ExecMainStatus) end
+  it.can = { start = properties.CanStart ~= "no", stop = properties.CanStop ~= "no",
+             reload = properties.CanReload ~= "no" }
   it.summary = summary(it)
   return it
 end
 
 -- A unit's state as fields of service.status, or nil and an error.
 function systemctl.status(unit, timeout)
-  local words = { "systemctl", "--no-ask-password", "--no-pager", "--property=" .. table.concat(PROPERTIES, ","), "show",
+  local words = { "systemctl", "--no-ask-password", "--no-pager",
+                  "--property=" .. table.concat(PROPERTIES, ","), "show",
                   "--", systemctl.full_name(unit) }
   local ended, err = systemctl.run(words, timeout)
   if not ended then return nil, err end
@@ -137,7 +154,8 @@ end
 -- The units that want or need this one, at any distance, targets left out: those only group.
 function systemctl.dependents(unit, timeout)
   local name = systemctl.full_name(unit)
-  local ended, err = systemctl.run({ "systemctl", "--no-ask-password", "--no-pager", "--reverse", "--plain", "--full",
+  local ended, err = systemctl.run({ "systemctl", "--no-ask-password", "--no-pager", "--reverse", "--plain",
+                                     "--full",
                                      "list-dependencies", "--", name }, timeout)
   if not ended then return nil, err end
   local found, seen = {}, { [name] = true }

@@ -5,14 +5,15 @@ local machine = require "effects.machine"
 local outcome = require "outcome"
 local sys = require "raw.sys"
 
--- A mount that hasn't answered after this many seconds is named as silent: a dead file server would hang the whole look.
+-- A mount that hasn't answered after this many seconds is named as silent: a dead file server would hang the
+-- whole look.
 local MOUNT_TIMEOUT = 2
 -- cpu is measured over this long at most.
 local INTERVAL_MAX = "1m"
 
 local size_text = duration.size_text
 
-local function note_percent(percent) return ("%.0f %%"):format(percent) end
+local function percent_text(percent) return ("%.0f %%"):format(percent) end
 
 -------------------------------------------------------------------- memory --
 
@@ -21,14 +22,17 @@ machine.effect("sysinfo.memory", {
   class = "read",
   result = {
     used_percent = "number: of total; what the kernel could give back at once counts as free",
-    available = "integer: bytes a program could get without swapping", total = "integer: bytes", used = "integer: bytes",
+    available = "integer: bytes a program could get without swapping", total = "integer: bytes",
+    used = "integer: bytes",
     swap_total = "integer: bytes", swap_used = "integer: bytes",
   },
   run = function() return sys.memory() end,
   command = function() return { "free", "-b" } end,
-  specimen = { used_percent = 40, available = 9 << 30, total = 15 << 30, used = 6 << 30, swap_total = 0, swap_used = 0 },
+  specimen = { used_percent = 40, available = 9 << 30, total = 15 << 30, used = 6 << 30, swap_total = 0,
+               swap_used = 0 },
   sum_up = function(it)
-    return ("%s used, %s of %s available"):format(note_percent(it.used_percent), size_text(it.available), size_text(it.total))
+    return ("%s used, %s of %s available"):format(percent_text(it.used_percent), size_text(it.available),
+      size_text(it.total))
   end,
 })
 
@@ -44,9 +48,12 @@ local function most_used(disks, field)
 end
 
 local function sum_up_disks(it)
-  local parts = { ("%s is the fullest: %s used, %s free"):format(it.fullest.mount, note_percent(it.fullest.used_percent),
-    size_text(it.fullest.free)) }
-  for _, mount in ipairs(it.silent) do parts[#parts + 1] = ("%s: %s"):format(mount, it.by_mount[mount].why) end
+  local full = it.fullest
+  local parts = { ("%s is the fullest: %s used, %s free"):format(full.mount, percent_text(full.used_percent),
+    size_text(full.free)) }
+  for _, mount in ipairs(it.silent) do
+    parts[#parts + 1] = ("%s: %s"):format(mount, it.by_mount[mount].why)
+  end
   return table.concat(parts, "; ")
 end
 
@@ -60,17 +67,18 @@ local function disks(call)
   end
   it.fullest, it.fewest_inodes = most_used(list, "used_percent"), most_used(list, "inodes_used_percent")
   if not it.fullest then
-    local first = list[1]
-    return outcome.failed("io", first and ("no disk answered: %s: %s"):format(first.mount, first.why) or "no disk is mounted")
+    if not list[1] then return outcome.failed("io", "no disk is mounted") end
+    return outcome.failed("io", "no disk answered: %s: %s", list[1].mount, list[1].why)
   end
   return it
 end
 
 machine.effect("sysinfo.disks", {
-  summary = "Looks how full the machine's disks are, local ones and mounted ones; one that doesn't answer is named, not waited for",
+  summary = "Looks how full the machine's disks are; one that doesn't answer is named, not waited for",
   class = "read",
   result = {
-    fullest = "map: of those that answered: mount device type used_percent inodes_used_percent free total read_only",
+    fullest = "map: of those that answered: mount device type used_percent inodes_used_percent free total "
+      .. "read_only",
     fewest_inodes = "map: the same of the one with the most inodes used; nil when none counts them",
     by_mount = "map: mount → the same; one that didn't answer has `why` and no numbers",
     silent = "list: the mounts that didn't answer",
@@ -78,8 +86,8 @@ machine.effect("sysinfo.disks", {
   run = disks,
   command = function() return { "df", "-P" } end,
   specimen = function()
-    local root = { mount = "/", device = "/dev/vda1", type = "ext4", used_percent = 40, inodes_used_percent = 10,
-                   free = 60 << 30, total = 100 << 30, read_only = false }
+    local root = { mount = "/", device = "/dev/vda1", type = "ext4", used_percent = 40, free = 60 << 30,
+                   total = 100 << 30, inodes_used_percent = 10, read_only = false }
     return { fullest = root, fewest_inodes = root, by_mount = { ["/"] = root }, silent = {} }
   end,
   sum_up = sum_up_disks,
@@ -104,8 +112,10 @@ machine.effect("sysinfo.du", {
   options = { timeout = { "duration", "60s", "The longest it may take" } },
   result = {
     bytes = "integer: on disk, hard links once; 0 when it is absent", entries = "integer: files and folders",
-    state = "string: present absent", cut = "boolean: something is missing in the sum: too many files, or some unreadable",
-    unread = "integer: folders and files that couldn't be looked at", unread_first = "string: the first of them, and why",
+    state = "string: present absent",
+    cut = "boolean: something is missing in the sum: too many files, or some unreadable",
+    unread = "integer: folders and files that couldn't be looked at",
+    unread_first = "string: the first of them, and why",
   },
   check = function(call) call.path = machine.path("sysinfo.du", "argument 1 (path)", call.path) end,
   run = du,
@@ -113,7 +123,8 @@ machine.effect("sysinfo.du", {
   specimen = { state = "present", bytes = 1 << 30, entries = 1000, cut = false, unread = 0 },
   sum_up = function(it)
     if it.state == "absent" then return "absent" end
-    local more = it.unread > 0 and ("; %d could not be read (%s)"):format(it.unread, it.unread_first) or it.cut and "; cut" or ""
+    local more = it.cut and "; cut" or ""
+    if it.unread > 0 then more = ("; %d could not be read (%s)"):format(it.unread, it.unread_first) end
     return ("%s in %d entries%s"):format(size_text(it.bytes), it.entries, more)
   end,
 })
@@ -128,7 +139,9 @@ machine.effect("sysinfo.load", {
   run = function() return sys.load() end,
   command = function() return { "uptime" } end,
   specimen = { one = 0.5, five = 0.5, fifteen = 0.5, cpus = 4 },
-  sum_up = function(it) return ("load %.2f %.2f %.2f on %d CPUs"):format(it.one, it.five, it.fifteen, it.cpus) end,
+  sum_up = function(it)
+    return ("load %.2f %.2f %.2f on %d CPUs"):format(it.one, it.five, it.fifteen, it.cpus)
+  end,
 })
 
 machine.effect("sysinfo.cpu", {
@@ -136,16 +149,20 @@ machine.effect("sysinfo.cpu", {
   class = "read",
   options = { interval = { "duration", "1s", "How long to measure, at most " .. INTERVAL_MAX } },
   result = { used_percent = "number: of all CPUs; waiting for a disk counts as not used",
-             iowait_percent = "number: idle, waiting for a disk", steal_percent = "number: taken by the host of this virtual machine" },
+             iowait_percent = "number: idle, waiting for a disk",
+             steal_percent = "number: taken by the host of this virtual machine" },
   check = function(call)
-    if call.interval > duration.parse(INTERVAL_MAX) then blame.raise("sysinfo.cpu: option 'interval': at most %s", INTERVAL_MAX) end
+    if call.interval > duration.parse(INTERVAL_MAX) then
+      blame.raise("sysinfo.cpu: option 'interval': at most %s", INTERVAL_MAX)
+    end
     call.timeout = math.max(call.timeout, call.interval + 5)
   end,
   run = function(call) return sys.cpu { interval = call.interval } end,
   command = function(call) return { "vmstat", ("%d"):format(math.max(1, math.ceil(call.interval))), "2" } end,
   specimen = { used_percent = 20, iowait_percent = 1, steal_percent = 0 },
   sum_up = function(it)
-    return ("%s used, %s waiting for disks"):format(note_percent(it.used_percent), note_percent(it.iowait_percent))
+    return ("%s used, %s waiting for disks"):format(percent_text(it.used_percent),
+      percent_text(it.iowait_percent))
   end,
 })
 

@@ -14,7 +14,8 @@ local CPU_INTERVAL = 0.1
 -- Processes that sysinfo.processes lists at most.
 local TOP_MAX = 100
 
--- Our own process: its pid, that of its parent, its name; from "pid (name) state ppid …". nil where /proc can't be read.
+-- Our own process: its pid, that of its parent, its name; from "pid (name) state ppid …". nil where /proc
+-- can't be read.
 local function ourselves()
   local stat = files.read { path = "/proc/self/stat", max = 4096 }
   if not stat then return {} end
@@ -22,8 +23,9 @@ local function ourselves()
   return { pid = math.tointeger(tonumber(pid)), name = name, parent = math.tointeger(tonumber(parent)) }
 end
 
--- Those whose own arguments hold the pattern because it was typed there: other runs of this program, and the shell, sudo
--- or script that started us. A server that we descend from (sshd, init) matches by its program, and stays.
+-- Those whose own arguments hold the pattern because it was typed there: other runs of this program, and the
+-- shell, sudo or script that started us. A server that we descend from (sshd, init) matches by its program,
+-- and stays.
 local function carriers(list, pattern)
   local us, by_pid, excluded, seen = ourselves(), {}, {}, {}
   for _, process in ipairs(list) do
@@ -70,8 +72,9 @@ local function measured(matches)
 end
 
 local function row(process)
-  return { pid = process.pid, command = process.command, state = process.state, cpu_percent = process.cpu_percent,
-           memory_bytes = process.memory_bytes, started_at = process.started_at }
+  return { pid = process.pid, command = process.command, state = process.state,
+           cpu_percent = process.cpu_percent, memory_bytes = process.memory_bytes,
+           started_at = process.started_at }
 end
 
 local function process(call)
@@ -80,7 +83,8 @@ local function process(call)
   local matches
   matches, err = measured(matching(list, call.pattern))
   if not matches then return nil, err end
-  local it = { state = #matches > 0 and "running" or "absent", count = #matches, cpu_percent = 0, memory_bytes = 0,
+  local it = { state = #matches > 0 and "running" or "absent", count = #matches, cpu_percent = 0,
+               memory_bytes = 0,
                processes = {}, cut = #matches > MATCHES_LISTED }
   for i, match in ipairs(matches) do
     it.cpu_percent, it.memory_bytes = it.cpu_percent + match.cpu_percent, it.memory_bytes + match.memory_bytes
@@ -92,23 +96,29 @@ end
 
 local function sum_up(it)
   if it.state == "absent" then return "no such process" end
-  local which = it.count == 1 and ("pid %d"):format(it.pid) or ("%d processes, the oldest pid %d"):format(it.count, it.pid)
+  local which = ("pid %d"):format(it.pid)
+  if it.count > 1 then which = ("%d processes, the oldest %s"):format(it.count, which) end
   return ("%s, %.0f %% CPU, %s"):format(which, it.cpu_percent, duration.size_text(it.memory_bytes))
 end
 
 machine.effect("sysinfo.process", {
-  summary = "Looks for processes by their command line; this run, and the shell or sudo it was started from, are left out",
+  summary = "Looks for processes by command line; this run and the shell it was started from are left out",
   class = "read",
-  params = { { "pattern", "string", "A regular expression (PCRE) somewhere in program and arguments, joined by blanks" } },
+  params = { { "pattern", "string",
+               "A regular expression (PCRE) somewhere in program and arguments, joined by blanks" } },
   result = {
     state = "string: running absent", pid = "integer: of the oldest match; nil when absent",
     cpu_percent = "number: of one CPU, all matches together, over 100 ms; 0 when absent",
-    memory_bytes = "integer: resident, all matches together; 0 when absent", count = "integer: how many match",
+    memory_bytes = "integer: resident, all matches together; 0 when absent",
+    count = "integer: how many match",
     started_at = "number: the oldest match, seconds since 1970",
-    processes = ("list: the oldest %d: each pid command state cpu_percent memory_bytes started_at"):format(MATCHES_LISTED),
+    processes = ("list: the oldest %d: each pid command state cpu_percent memory_bytes started_at"):format(
+      MATCHES_LISTED),
   },
   check = function(call)
-    if call.pattern == "" then blame.raise "sysinfo.process: argument 1 (pattern): an empty pattern matches every process" end
+    if call.pattern == "" then
+      blame.raise "sysinfo.process: argument 1 (pattern): an empty pattern matches every process"
+    end
     if values.is_placeholder(call.pattern) then return end
     local ok, why = pcall(re.find, "", call.pattern)
     if not ok then blame.raise("sysinfo.process: argument 1 (pattern): %s", tostring(why)) end
@@ -116,9 +126,11 @@ machine.effect("sysinfo.process", {
   run = process,
   command = function(call) return { "pgrep", "-af", "--", call.pattern } end,
   specimen = function(call)
-    local one = { pid = 4711, command = call and tostring(call.pattern) or "", state = "sleeping", cpu_percent = 5,
+    local one = { pid = 4711, command = call and tostring(call.pattern) or "", state = "sleeping",
+                  cpu_percent = 5,
                   memory_bytes = 200 << 20, started_at = 1.7e9 }
-    return { state = "running", pid = 4711, cpu_percent = 5, memory_bytes = 200 << 20, count = 1, started_at = 1.7e9,
+    return { state = "running", pid = 4711, cpu_percent = 5, memory_bytes = 200 << 20, count = 1,
+             started_at = 1.7e9,
              processes = { one }, cut = false }
   end,
   sum_up = sum_up,
@@ -130,19 +142,22 @@ machine.effect("sysinfo.processes", {
   options = { top = { "integer", 10, ("How many of each list, at most %d"):format(TOP_MAX) } },
   result = {
     count = "integer: processes of the machine",
-    by_cpu = "list: by the CPU used since their start: each pid ppid name command state user memory_bytes cpu_seconds "
-      .. "cpu_percent (since its start) started_at",
+    by_cpu = "list: by the CPU used since their start: each pid ppid name command state user memory_bytes "
+      .. "cpu_seconds cpu_percent (since its start) started_at",
     by_memory = "list: the same by resident memory",
   },
   check = function(call)
-    if call.top < 1 or call.top > TOP_MAX then blame.raise("sysinfo.processes: option 'top': 1 to %d expected", TOP_MAX) end
+    if call.top < 1 or call.top > TOP_MAX then
+      blame.raise("sysinfo.processes: option 'top': 1 to %d expected", TOP_MAX)
+    end
   end,
   run = function(call) return sys.processes { top = call.top, timeout = call.timeout } end,
   command = function() return { "ps", "-eo", "pid,ppid,user,stat,rss,pcpu,args", "--sort=-pcpu" } end,
   specimen = { count = 100, by_cpu = {}, by_memory = {} },
   sum_up = function(it)
     local first = it.by_memory[1]
-    return ("%d processes%s"):format(it.count, first and ("; most memory: %s (pid %d), %s"):format(first.name, first.pid,
-      duration.size_text(first.memory_bytes)) or "")
+    if not first then return ("%d processes"):format(it.count) end
+    return ("%d processes; most memory: %s (pid %d), %s"):format(it.count, first.name, first.pid,
+      duration.size_text(first.memory_bytes))
   end,
 })

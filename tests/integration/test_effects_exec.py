@@ -36,7 +36,8 @@ def test_in_lua(sandbox):
 def test_a_read(run):
     done = run(["df", "-P", "/"])
     assert done["class"] == "read" and done["fields"]["code"] == 0 and done["line"] == "exec df -P / @here"
-    assert done["fields"]["stdout"].startswith("Filesystem") and done["fields"]["cut"] is False and done["fields"]["ms"] > 0
+    assert done["fields"]["stdout"].startswith("Filesystem")
+    assert done["fields"]["cut"] is False and done["fields"]["ms"] > 0
 
 
 def test_what_is_not_expected_is_not_well(run):
@@ -50,7 +51,8 @@ def test_what_is_not_expected_is_not_well(run):
 
 
 def test_a_program_that_is_not_there(run):
-    assert run(["no-such-program"], {"reads": True})["error"] == {"kind": "missing", "message": "no-such-program: no such program"}
+    missing = {"kind": "missing", "message": "no-such-program: no such program"}
+    assert run(["no-such-program"], {"reads": True})["error"] == missing
     assert run(["no-such-program"])["preview"]["impossible"] == "no-such-program: no such program"
     assert run(["/no/such/program"])["preview"]["impossible"] == "/no/such/program: no such program"
 
@@ -63,7 +65,8 @@ def test_too_late(run):
 
 def test_a_write_that_fails(run):
     done = run(["sh", "-c", "echo 'read only' >&2; exit 1"])
-    assert done["class"] == "write" and done["fields"]["ok"] is False and done["fields"]["why"] == "exit code 1: read only"
+    assert done["class"] == "write" and done["fields"]["ok"] is False
+    assert done["fields"]["why"] == "exit code 1: read only"
     assert done["preview"] == {"text": "what it changes can't be told beforehand", "size": 1}
 
 
@@ -88,7 +91,9 @@ def test_much_output(run):
 
 
 def test_its_own_preview(run, program):
-    folder = program("renew", 'if [ "$1" = --dry-run ]; then echo "would renew 2"; echo; echo "of 3"; else echo renewed; fi')
+    folder = program("renew", """
+if [ "$1" = --dry-run ]; then echo "would renew 2"; echo; echo "of 3"; else echo renewed; fi
+""")
     path = f"{folder}:{PATH}"
     done = run(["renew"], {"preview": ["renew", "--dry-run"]}, path=path)
     assert done["preview"] == {"text": "renew --dry-run says: would renew 2\nof 3", "size": 1}
@@ -132,7 +137,8 @@ remedy("Fail", {{ risk = "low" }}, function() exec {{ "ls-not-there" }} end)()
 
 def test_a_write_by_any_name_is_refused_in_a_probe(runbook, sandbox):
     made = os.path.join(sandbox.folder, "made")
-    for words in (["touch", made], ["sh", "-c", f"touch {made}"], ["find", sandbox.folder, "-maxdepth", "0", "-exec", "touch", made, ";"]):
+    for words in (["touch", made], ["sh", "-c", f"touch {made}"],
+                  ["find", sandbox.folder, "-maxdepth", "0", "-exec", "touch", made, ";"]):
         listed = ", ".join(f'"{word}"' for word in words)
         path = sandbox.write("x.lua", script(f'probe("Look", function() exec {{ {listed} }} end)()'))
         done = runbook("run", path, "--here", "--yes", "high")
@@ -164,7 +170,9 @@ end)()
 
 
 def test_a_probe_ends_in_time(runbook, sandbox):
-    path = sandbox.write("x.lua", script('probe("Look", function() exec({ "sleep", "60" }, { reads = true, timeout = "500ms" }) end)()'))
+    path = sandbox.write("x.lua", script("""
+probe("Look", function() exec({ "sleep", "60" }, { reads = true, timeout = "500ms" }) end)()
+"""))
     begun = time.monotonic()
     runbook("run", path)
     assert time.monotonic() - begun < 15

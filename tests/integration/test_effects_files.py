@@ -44,8 +44,8 @@ def test_what_is_held_open_frees_nothing(files, logs):
     old = {"under": str(logs), "name": "*.log", "older_than": "7d"}
     with open(logs / "app-03.log", "rb"), open(logs / "app-04.log", "rb"):
         done = files("delete", old, only_preview=True)
-    text = f"deletes 12 files, 11.7 KB under {logs}, 8 to 19 days old; 2 are held open (by pid {os.getpid()}) and free nothing" \
-           " until their process ends"
+    text = f"deletes 12 files, 11.7 KB under {logs}, 8 to 19 days old; 2 are held open (by pid {os.getpid()}) and free " \
+           "nothing until their process ends"
     assert done["preview"]["text"] == text and done["preview"]["size"] == 12 and done["class"] == "destructive"
     assert len(list(logs.iterdir())) == 14
 
@@ -122,7 +122,8 @@ local clear = remedy("Clear old logs", {{ risk = "medium" }}, function()
   note(("deleted %s of %s"):format(tostring(done.deleted), "{under}"))
 end)
 local look = probe("Look", function()
-  check("old logs are gone", files.find {{ under = "{under}", name = "*.log", older_than = "7d" }}.count == 0, {{ fault = "full" }})
+  local old = files.find {{ under = "{under}", name = "*.log", older_than = "7d" }}
+  check("old logs are gone", old.count == 0, {{ fault = "full" }})
 end)
 look()
 clear()

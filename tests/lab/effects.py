@@ -1,4 +1,5 @@
-"""Effects carried out one by one as the gate does it: arguments are checked, a write is previewed, its preview goes to its run."""
+"""Effects carried out one by one as the gate does it: arguments are checked, a write is previewed, and its preview goes
+to its run."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""systemd itself, as PID 1 of namespaces of its own over this machine's /usr: `bin` holds a systemctl and a journalctl that
-speak to it, for a PATH. Needs root and a control group hierarchy of systemd's (version 1, name=systemd)."""
+"""systemd itself, as PID 1 of namespaces of its own over this machine's /usr: `bin` holds a systemctl and a journalctl
+that speak to it, for a PATH. Needs root and a control group hierarchy of systemd's (version 1, name=systemd)."""
 
 import os
 import signal
@@ -18,7 +18,8 @@ UNITS = {
                   "[Install]\nWantedBy=lab.target\n",
     "app.service": "[Unit]\nRequires=db.service\n[Service]\nExecStart=/bin/sleep 1000\n",
     "bad.service": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo broken >&2; exit 3'\n",
-    "stubborn.service": "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\nTimeoutStopSec=600\n",
+    "stubborn.service": "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n"
+                        "TimeoutStopSec=600\n",
 }
 
 
@@ -66,8 +67,8 @@ class Systemd(Server):
         return self.systemctl("is-active", "lab.target") == "active"
 
     def systemctl(self, *arguments):
-        done = subprocess.run([os.path.join(self.bin, "systemctl"), *arguments], capture_output=True, text=True, timeout=20,
-                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
+        done = subprocess.run([os.path.join(self.bin, "systemctl"), *arguments], capture_output=True, text=True,
+                              timeout=20, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
         return done.stdout.strip()
 
     def stop(self):

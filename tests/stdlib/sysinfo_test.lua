@@ -1,4 +1,5 @@
--- sysinfo over a made-up machine: what is told of disks that don't answer, of processes that match, of folders that aren't there.
+-- sysinfo over a made-up machine: what is told of disks that don't answer, of processes that match, of
+-- folders that aren't there.
 local catalogue = require "catalogue"
 local files = require "raw.files"
 local settings = require "settings"
@@ -7,7 +8,9 @@ settings.host_name = "here"
 catalogue.family "sysinfo"
 
 local function equal(got, wanted, what)
-  if got ~= wanted then error(("%s: %q expected, got %q"):format(what, tostring(wanted), tostring(got)), 2) end
+  if got ~= wanted then
+    error(("%s: %q expected, got %q"):format(what, tostring(wanted), tostring(got)), 2)
+  end
 end
 
 local function entry(name) return catalogue.effects["sysinfo." .. name] end
@@ -24,8 +27,10 @@ end
 
 ----------------------------------------------------------------------- Disks --
 
-local root = { mount = "/", device = "/dev/a", type = "ext4", used_percent = 40, inodes_used_percent = 95, free = 1 << 30, total = 2 << 30 }
-local log = { mount = "/var/log", device = "/dev/b", type = "ext4", used_percent = 91, free = 1 << 20, total = 1 << 30 }
+local root = { mount = "/", device = "/dev/a", type = "ext4", used_percent = 40, inodes_used_percent = 95,
+               free = 1 << 30, total = 2 << 30 }
+local log = { mount = "/var/log", device = "/dev/b", type = "ext4", used_percent = 91, free = 1 << 20,
+              total = 1 << 30 }
 local home = { mount = "/home", device = "server:/home", type = "nfs4", why = "did not answer within 2 s" }
 function sys.disks() return { root, log, home } end
 local it = run "disks"
@@ -33,7 +38,8 @@ equal(it.fullest, log, "the fullest")
 equal(it.fewest_inodes, root, "the one with the most inodes used")
 equal(it.by_mount["/home"].used_percent, nil, "nothing is known of a silent one")
 equal(table.concat(it.silent, " "), "/home", "the silent ones")
-equal(entry "disks".sum_up(it), "/var/log is the fullest: 91 % used, 1 MB free; /home: did not answer within 2 s", "its summary")
+equal(entry "disks".sum_up(it),
+  "/var/log is the fullest: 91 % used, 1 MB free; /home: did not answer within 2 s", "its summary")
 function sys.disks() return { home } end
 local fields, err = run "disks"
 equal(fields, nil, "no disk answered")
@@ -44,7 +50,8 @@ equal(err.message, "no disk answered: /home: did not answer within 2 s", "and wh
 function sys.du() return nil, { kind = "missing", message = "/x: no such file or directory" } end
 it = run("du", "/x")
 equal(it.state .. it.bytes .. entry "du".sum_up(it), "absent0absent", "a folder that isn't there")
-function sys.du() return { bytes = 3 << 20, entries = 7, cut = false, errors = { count = 2, first = "/x/y: Permission denied" } } end
+function sys.du() return { bytes = 3 << 20, entries = 7, cut = false,
+                           errors = { count = 2, first = "/x/y: Permission denied" } } end
 it = run("du", "/x")
 equal(it.cut, true, "an incomplete sum")
 equal(entry "du".sum_up(it), "3 MB in 7 entries; 2 could not be read (/x/y: Permission denied)", "says so")
@@ -57,7 +64,8 @@ raises("'..' is refused", "du", "/x/../y")
 ------------------------------------------------------------------- Processes --
 
 local function process(pid, ppid, name, command, state, started_at)
-  return { pid = pid, ppid = ppid, name = name, command = command, state = state or "sleeping", started_at = started_at or pid,
+  return { pid = pid, ppid = ppid, name = name, command = command, state = state or "sleeping",
+           started_at = started_at or pid,
            memory_bytes = 100, cpu_seconds = 1, cpu_percent = 1 }
 end
 local list
@@ -69,10 +77,13 @@ function sys.process_cpu(given)
 end
 function files.read() return { text = "50 (run) book) S 49 50 50 0" } end
 
-list = { process(1, 0, "init", "/sbin/init"), process(20, 1, "api", "dotnet Api.dll", nil, 900), process(21, 20, "api", "dotnet Api.dll", nil, 800),
+list = { process(1, 0, "init", "/sbin/init"), process(20, 1, "api", "dotnet Api.dll", nil, 900),
+         process(21, 20, "api", "dotnet Api.dll", nil, 800),
          process(22, 1, "api", "dotnet Api.dll", "zombie"), process(40, 1, "sshd", "sshd: op [priv]"),
-         process(48, 40, "sudo", "sudo runbook -p process=Api.dll"), process(49, 48, "sh", "sh check.sh Api.dll"),
-         process(60, 1, "run) book", "runbook run -p process=Api.dll"), process(66, 1, "api", "dotnet Api.dll") }
+         process(48, 40, "sudo", "sudo runbook -p process=Api.dll"),
+         process(49, 48, "sh", "sh check.sh Api.dll"),
+         process(60, 1, "run) book", "runbook run -p process=Api.dll"),
+         process(66, 1, "api", "dotnet Api.dll") }
 it = run("process", [[Api\.dll]])
 equal(it.state, "running", "it runs")
 equal(it.count, 2, "not those it was typed for, not the dead, not one that ended meanwhile")
@@ -99,12 +110,14 @@ raises("at most 1m", "cpu", { interval = "2m" })
 equal(catalogue.call(entry "cpu", { interval = "30s" }).timeout, 35, "a deadline after the measurement")
 raises("1 to 100", "processes", { top = 0 })
 raises("no 'db'", "memory", { on = "db" })
-equal(catalogue.line(entry "memory", catalogue.call(entry "memory", { on = "" })), "sysinfo.memory @here", "the line")
+equal(catalogue.line(entry "memory", catalogue.call(entry "memory", { on = "" })), "sysinfo.memory @here",
+  "the line")
 for name, effect in pairs(catalogue.effects) do
   if effect.family == "sysinfo" then
     local call = effect.params[1] and { [effect.params[1][1]] = "/x", on = "" } or { on = "", interval = 1 }
     local specimen = type(effect.specimen) == "function" and effect.specimen(call) or effect.specimen
-    for field in pairs(specimen) do assert(effect.result[field] or field == "cut", name .. ": unlisted " .. field) end
+    for field in pairs(specimen) do assert(effect.result[field] or field == "cut",
+      name .. ": unlisted " .. field) end
     assert(effect.sum_up(specimen), name)
     assert(#effect.command(call) > 0, name)
   end
