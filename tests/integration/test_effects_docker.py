@@ -713,3 +713,48 @@ def test_compose_refuses_what_it_can_not_mean(effects, sandbox):
                                     ("compose.scale", file, {"api": 100000}))
     assert "no such Compose file" in missing["preview"]["impossible"]
     assert "is no service's name" in option["raised"] and "from 0 to 1000" in many["raised"]
+
+
+# Through the command line
+
+RUNBOOK = """
+runbook { title = "Box", alert = "Box", severity = "critical" }
+local look = probe("Look", function()
+  local box = docker.inspect("box")
+  check("it runs", box.state == "running", { fault = "stopped", detail = box.summary })
+  note(docker.logs("box"))
+  check("it says hello", docker.exec("box", { "echo", "hello" }, { reads = true }))
+  check("it has CPU to spare", docker.stats("box").cpu_percent < 80)
+end)
+local restart = remedy("Restart it", { risk = "low" }, function() docker.restart("box", { grace = "0s" }) end)
+local gone = remedy("Restart another", { risk = "low" }, function() docker.restart("nobody") end)
+look()
+restart()
+gone()
+return unresolved "looked"
+"""
+
+
+@pytest.fixture
+def box(docker_engine, sandbox):
+    docker_engine.run("box", "sh", "-c", "echo started; exec sleep 1000")
+    sandbox.write("box.lua", RUNBOOK)
+    sandbox.write("runbook.config.lua", 'return { approvals = { low = "auto" }, docker = { host = "%s" } }' % docker_engine.host)
+    return lambda: docker_engine.inspect("box")["State"]["StartedAt"]
+
+
+def test_a_dry_run_tells_and_changes_nothing(box, runbook):
+    before = box()
+    done = runbook("run", "box.lua", "--dry-run")
+    assert done.code == 0 and box() == before, done
+    assert "would docker.restart box" in done.stdout and "restarts box (running for " in done.stdout
+    assert "there is no container nobody" in done.stdout and "it says hello" in done.stdout
+
+
+def test_a_live_run_restarts(box, runbook):
+    before = box()
+    done = runbook("run", "box.lua", "--no-input")
+    assert box() > before, done
+    outcomes = {event["line"]: event for event in done.journal if event["event"] == "effect.outcome"}
+    assert outcomes["docker.restart box"]["status"] == "ok", done
+    assert "docker.restart nobody" not in [it for it, event in outcomes.items() if event["status"] == "ok"]
