@@ -29,6 +29,8 @@ local catalogue = { effects = {}, names = {} }
 
 -- Every effect's deadline unless its entry says otherwise, in seconds.
 catalogue.DEADLINE = 10
+-- The longest deadline an effect can be given, in seconds.
+catalogue.DEADLINE_MAX = 86400
 -- SQL and other long arguments are cut to this many characters in a line; they are matched in full.
 catalogue.LINE_ARGUMENT = 120
 
@@ -84,15 +86,8 @@ function readers.integer(value) return math.type(value) == "integer" and value o
 function readers.any(value) return value end
 function readers.map(value) return type(value) == "table" and value or nil, "a table" end
 
-function readers.duration(value)
-  local seconds, why = duration.parse(value)
-  return seconds, why
-end
-
-function readers.size(value)
-  local bytes, why = duration.size(value)
-  return bytes, why
-end
+function readers.duration(value) return duration.parse(value), 'a duration like "15m", "5s" or "250ms"' end
+function readers.size(value) return duration.size(value), 'a size like "64MB"' end
 
 -- Options written into the list would be lost silently: `exec { "rm", "x", destructive = true }`.
 local function stray_key(list)
@@ -113,16 +108,26 @@ function readers.strings(value)
     if type(item) ~= "string" and not values.is_placeholder(item) and not values.is_secret(item) then
       return nil, ("a list of strings (entry %d is %s)"):format(i, values.describe(item))
     end
+    if type(item) == "string" and item:find "\0" then
+      return nil, ("a list of strings without NUL bytes (entry %d has one)"):format(i)
+    end
     list[i] = item
   end
   return list
 end
 
+-- Which word of a list is a secret.
+local function secret_word(list)
+  for i, item in ipairs(list) do if values.is_secret(item) then return i end end
+end
+
 -- Results where plain values are wanted, and secrets where none may go, are the two mistakes worth their own words.
 local function read_value(entry, what, spec, value)
   local kind = spec.type or spec[1]
-  if values.is_secret(value) then
-    if spec.secret then return value end
+  if spec.secret and values.is_secret(value) then return value end
+  if not spec.secret and values.holds_secret(value) then
+    local place = type(value) == "table" and not values.is_secret(value) and secret_word(value)
+    if place then what = ("%s: word %d is a secret"):format(what, place) end
     blame.raise("%s: %s: a secret may not go here: it would be shown. Secrets are accepted in headers, auth, a DSN, env "
       .. "and stdin", entry.name, what)
   end
@@ -151,6 +156,9 @@ local function read_options(entry, call, given)
     if value == nil then value = option[2] end
     if value == nil and option.required then blame.raise("%s: option '%s' is required", entry.name, name) end
     if value ~= nil then call[name] = read_value(entry, "option '" .. name .. "'", option, value) end
+  end
+  if type(call.timeout) == "number" and (call.timeout <= 0 or call.timeout > catalogue.DEADLINE_MAX) then
+    blame.raise("%s: option 'timeout': more than 0s, at most 24h expected, got %s", entry.name, duration.text(call.timeout))
   end
 end
 
@@ -186,7 +194,7 @@ function catalogue.call(entry, ...)
     taken = taken + #call[entry.rest[1]]
   end
   local options = arguments[taken + 1]
-  if options ~= nil and type(options) ~= "table" then
+  if options ~= nil and (type(options) ~= "table" or values.is_host(options)) then
     wrong(entry, ("argument %d (the options)"):format(taken + 1), "a table", options)
   end
   if arguments.n > taken + 1 then

@@ -27,8 +27,9 @@ function exact.error(err, level)
 end
 
 function exact.assert(value, ...)
-  if not value then mark((...)) end
-  return assert(value, ...)
+  if value then return value, ... end
+  if select("#", ...) == 0 then exact.error("assertion failed!", 2) end
+  exact.error((...), 2)
 end
 
 -- The end of a run, a cancellation, a deadline, a used-up budget pass through; so does an end that an error raised on the
@@ -163,13 +164,15 @@ end
 
 function exact.format(text, ...)
   if type(text) == "string" and text:gsub("%%%%", ""):find "%%[%-%+ #%d%.]*p" then
-    blame.raise("string.format: %%p is refused: an address differs on every run")
+    blame.raise("string.format: %s is refused: an address differs on every run", "%p")
   end
   local arguments = table.pack(...)
   for i = 1, arguments.n do
     if addressed[type(arguments[i])] then arguments[i] = exact.tostring(arguments[i]) end
   end
-  return string.format(text, table.unpack(arguments, 1, arguments.n))
+  local ok, made = pcall(string.format, text, table.unpack(arguments, 1, arguments.n))
+  if not ok then blame.raise("%s", made) end
+  return made
 end
 
 ------------------------------------------------------------------ Random --

@@ -14,6 +14,23 @@ local function plain_text(word, value)
   return value
 end
 
+-- A copy without values of the program's, and whether a placeholder stands in it.
+local function encodable(value, above)
+  if values.is_secret(value) then blame.raise("json.encode: a secret may not go here: it would be shown") end
+  if values.is_placeholder(value) then return tostring(value), true end
+  if result.is(value) then value = result.fields(value) end
+  if type(value) ~= "table" then return value, false end
+  if above[value] then blame.raise("json.encode: a table that contains itself has no form in JSON") end
+  above[value] = true
+  local copy, unknown = setmetatable({}, debug.getmetatable(value)), false
+  for key, item in next, value do
+    local part, placeholder = encodable(item, above)
+    copy[key], unknown = part, unknown or placeholder
+  end
+  above[value] = nil
+  return copy, unknown
+end
+
 helpers.json = {
   null = raw_json.null,
   -- json.decode(text) → value, or nil and why when the text isn't JSON
@@ -22,9 +39,12 @@ helpers.json = {
     if value == nil and err then return nil, err.message end
     return value
   end,
+  -- In a plan a text with placeholders in it is one itself.
   encode = function(value)
-    if result.is(value) then value = result.fields(value) end
-    return raw_json.encode(value)
+    local plain, unknown = encodable(value, {})
+    local ok, text = pcall(raw_json.encode, plain)
+    if not ok then blame.raise("%s", text) end
+    return unknown and values.placeholder_text(text) or text
   end,
 }
 

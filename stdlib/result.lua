@@ -48,6 +48,10 @@ function result_type.__newindex(self, name)
   blame.raise("a result can't be changed (field '%s' of %s)", tostring(name), hidden[self].line)
 end
 
+function result_type.__len(self)
+  blame.raise("a result has no length (%s); take one of its fields", hidden[self].line)
+end
+
 function result_type.__tostring(self)
   local it = hidden[self]
   return it.line .. ": " .. result.summary(self)

@@ -26,6 +26,19 @@ end
 function values.secret(name, value) return new_secret { { name = name, value = value } } end
 function values.is_secret(value) return parts_of[value] ~= nil end
 
+-- Whether a secret stands in a value, however deep.
+function values.holds_secret(value, seen)
+  if parts_of[value] then return true end
+  if type(value) ~= "table" or values.is_host(value) then return false end
+  seen = seen or {}
+  if seen[value] then return false end
+  seen[value] = true
+  for key, item in next, value do
+    if values.holds_secret(key, seen) or values.holds_secret(item, seen) then return true end
+  end
+  return false
+end
+
 local function parts(value)
   return parts_of[value] or { { text = tostring(value) } }
 end
@@ -77,6 +90,12 @@ local name_of = setmetatable({}, { __mode = "k" })
 function values.placeholder(name)
   local placeholder = setmetatable({}, placeholder_type)
   name_of[placeholder] = "‹" .. name .. "›"
+  return placeholder
+end
+-- One that stands for a whole text, parts of which are placeholders.
+function values.placeholder_text(text)
+  local placeholder = setmetatable({}, placeholder_type)
+  name_of[placeholder] = text
   return placeholder
 end
 function values.is_placeholder(value) return name_of[value] ~= nil end
