@@ -54,21 +54,10 @@ helpers.text = {
   table = function(text) return raw_text.table(plain_text("text.table", text)) end,
 }
 
+-- "2026-11-23T17:40:00Z", or with an offset → seconds since 1970; nil and why not.
 local function parse_time(text)
-  local year, month, day, hour, minute, second, fraction, zone =
-    plain_text("time.parse", text):match "^(%d%d%d%d)-(%d%d)-(%d%d)[T ](%d%d):(%d%d):?(%d*)(%.?%d*)(.*)$"
-  if not year then return nil, "a time like 2026-11-23T17:40:00Z expected" end
-  -- Days since 1970 by the civil-from-days method, so that no time zone of the machine comes in.
-  local y, m = tonumber(year), tonumber(month)
-  if m <= 2 then y = y - 1 end
-  local era = y // 400
-  local of_era = y - era * 400
-  local of_year = (153 * ((m + 9) % 12) + 2) // 5 + tonumber(day) - 1
-  local days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-  local seconds = days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + (tonumber(second) or 0)
-  local sign, zh, zm = zone:match "^([%+%-])(%d%d):?(%d%d)$"
-  if sign then seconds = seconds - (sign == "+" and 1 or -1) * (tonumber(zh) * 3600 + tonumber(zm) * 60) end
-  return seconds + (tonumber(fraction) or 0)
+  local seconds, err = raw_text.time(plain_text("time.parse", text))
+  return seconds, err and err.message
 end
 
 helpers.time = {
