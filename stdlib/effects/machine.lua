@@ -35,11 +35,12 @@ end
 
 function machine.name(on) return machine.is_here(on) and machine.own_name() or tostring(on) end
 
+-- A scenario has no config: with settings.any_machine every name is one.
 local function check_name(effect, on)
   if values.is_placeholder(on) then
     blame.raise("%s: option 'on': the machine must be known before the run", effect)
   end
-  if machine.is_here(on) or settings.machines[on] then return end
+  if machine.is_here(on) or settings.machines[on] or settings.any_machine then return end
   blame.raise("%s: option 'on': the config's machines hold no '%s'%s", effect, on,
     blame.hint(on, values.keys(settings.machines)))
 end

@@ -41,14 +41,16 @@ local function check_unit(effect)
   end
 end
 
+-- What follows from `state`, for scenarios that give only that.
+local lazy = { active = function(it) return it.state == "active" end, summary = systemctl.summary }
+
 local function specimen(changes)
   return function(call)
-    local it = { state = "active", active = true, result = "success",
-                 summary = "active (running), since 3 days ago", sub = "running",
-                 load = "loaded", restarts = 0, pid = 4711, since = 1.7e9, enabled = "enabled",
-                 name = call and systemctl.full_name(tostring(call.unit)) or "name.service",
+    local it = { state = "active", result = "success", load = "loaded", restarts = 0, pid = 4711, since = 1.7e9,
+                 enabled = "enabled", name = call and systemctl.full_name(tostring(call.unit)) or "name.service",
                  can = { start = true, stop = true, reload = true } }
     for name, value in pairs(changes or {}) do it[name] = value end
+    it.active = nil
     return it
   end
 end
@@ -62,6 +64,8 @@ machine.effect("service.status", {
   run = function(call) return systemctl.status(call.unit, call.timeout) end,
   command = function(call) return { "systemctl", "status", "--no-pager", "--", call.unit } end,
   specimen = specimen(),
+  lazy = lazy,
+  sum_up = systemctl.summary,
 })
 
 ---------------------------------------------------------------------- logs --
@@ -220,5 +224,7 @@ for _, verb in ipairs(verbs) do
       return status and verb.happened(status)
     end,
     specimen = specimen(verb.would),
+    lazy = lazy,
+    sum_up = function(it) return it.state and systemctl.summary(it) or it.summary end,
   })
 end

@@ -99,12 +99,13 @@ end
 
 local function number(text) return math.tointeger(tonumber(text or "")) end
 
-local function summary(it)
+-- A unit's state in words, of fields of service.status.
+function systemctl.summary(it)
   if it.state == "absent" then return "there is no such unit" end
-  local parts = { ("%s (%s)"):format(it.state, it.sub) }
-  if it.load ~= "loaded" then parts[1] = parts[1] .. ", " .. it.load end
+  local parts = { it.sub and ("%s (%s)"):format(it.state, it.sub) or it.state }
+  if it.load and it.load ~= "loaded" then parts[1] = parts[1] .. ", " .. it.load end
   if it.since then parts[#parts + 1] = "since " .. machine.ago(it.since) end
-  if it.result ~= "success" then parts[#parts + 1] = it.result end
+  if it.result and it.result ~= "success" then parts[#parts + 1] = it.result end
   if it.exit_code and it.exit_code ~= 0 then parts[#parts + 1] = ("exit status %d"):format(it.exit_code) end
   if (it.restarts or 0) > 0 then parts[#parts + 1] = ("restarted %d times by systemd"):format(it.restarts) end
   return table.concat(parts, ", ")
@@ -135,7 +136,7 @@ local function fields_of(properties)
   if number(properties.ExecMainCode) == 1 then it.exit_code = number(properties.ExecMainStatus) end
   it.can = { start = properties.CanStart ~= "no", stop = properties.CanStop ~= "no",
              reload = properties.CanReload ~= "no" }
-  it.summary = summary(it)
+  it.summary = systemctl.summary(it)
   return it
 end
 
