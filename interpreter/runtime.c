@@ -17,7 +17,7 @@ static struct {
   lua_State *G;
   struct op *ready, **tail;
   struct task *tasks, *current, *root;
-  bool is_virtual, signal_seen;
+  bool is_virtual, signal_seen, is_looking; /* is_looking: inside uv_run */
   double now, wall; /* virtual time */
 } rt;
 
@@ -136,6 +136,7 @@ void runtime_ready(struct op *op) {
   op->next = NULL;
   *rt.tail = op;
   rt.tail = &op->next;
+  if (rt.is_looking) uv_stop(&rt.loop);
 }
 
 static int task_gc(lua_State *L) {
@@ -245,7 +246,15 @@ void runtime_signals(void) {
 
 /* ---- The loop ---- */
 
-static void alarm_rings(uv_timer_t *alarm) { (void)alarm; }
+/* libuv runs timers before it polls: without a stop, what came due or ended in one of them would wait for the
+ * next event of the outside world. */
+static void alarm_rings(uv_timer_t *alarm) { uv_stop(alarm->loop); }
+
+static void look_at_world(uv_run_mode mode) {
+  rt.is_looking = true;
+  uv_run(&rt.loop, mode);
+  rt.is_looking = false;
+}
 
 static void wait_real(void) {
   double due, left;
@@ -254,7 +263,7 @@ static void wait_real(void) {
     uv_update_time(&rt.loop);
     uv_timer_start(&rt.alarm, alarm_rings, left > 0 ? (uint64_t)left + 1 : 0, 0);
   }
-  uv_run(&rt.loop, rt.ready ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+  look_at_world(rt.ready ? UV_RUN_NOWAIT : UV_RUN_ONCE);
   uv_timer_stop(&rt.alarm);
   timer_fire_due(runtime_now());
 }
@@ -262,7 +271,7 @@ static void wait_real(void) {
 /* Nothing waits in virtual time, but what is really under way (a prompt, say) is let finish first. */
 static void wait_virtual(void) {
   double due;
-  uv_run(&rt.loop, uv_loop_alive(&rt.loop) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  look_at_world(uv_loop_alive(&rt.loop) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   if (rt.ready || uv_loop_alive(&rt.loop)) return;
   if (!timer_next(&due)) {
     task_interrupt(rt.root, INTERRUPT_CANCEL, 0); /* every task waits for another: nothing can ever happen */
@@ -276,7 +285,7 @@ static void runtime_turn(void) {
   if (!rt.is_virtual)
     wait_real();
   else if (rt.ready)
-    uv_run(&rt.loop, UV_RUN_NOWAIT);
+    look_at_world(UV_RUN_NOWAIT);
   else
     wait_virtual();
   runtime_drain();
