@@ -121,6 +121,8 @@ function words.wait_until(label, options, fn)
   if type(fn) ~= "function" then blame.raise("wait_until: a function expected, got %s", values.describe(fn)) end
   local times = goal.times("wait_until", options, { within = "1m", every = "2s" })
   local here = tasks.context()
+  if here.level then blame.raise("wait_until: an escalation may only notify") end
+  run.acting()
   if here.plan and here.plan.entries and #here.plan.entries > 0 and here.pass ~= "apply" then
     here.plan:assume(label)
     return true

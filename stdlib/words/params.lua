@@ -98,7 +98,7 @@ local function secret_of(name, value)
   if type(value) == "table" and type(value.secret) == "string" then
     secret, why = secrets.get(value.secret)
   elseif type(value) == "string" then
-    secret, why = secrets.value("param " .. name, value)
+    secret, why = secrets.value("param." .. name, value)
   else
     why = "text expected, got " .. values.describe(value)
   end
@@ -125,7 +125,6 @@ function words.params(specs)
   run.declared "params"
   if type(specs) ~= "table" then blame.raise("params: a table expected, got %s", values.describe(specs)) end
   if run.param_specs then blame.raise("params{…} stands twice") end
-  run.param_specs = specs
   for name, spec in exact.pairs(specs) do check_spec(name, spec) end
   for _, source in ipairs(run.given_params or {}) do
     for name in pairs(source.values) do
@@ -148,6 +147,7 @@ function words.params(specs)
     end
     journal.event("param", { name = name, value = run.params[name], source = source })
   end
+  run.param_specs = specs
   local names = values.keys(specs)
   return setmetatable({}, {
     __metatable = "params", __name = "params",

@@ -105,6 +105,7 @@ end
 
 local function run_probe(title, fn, ...)
   local here = tasks.context()
+  if here.level then blame.raise("probe '%s' can't be called inside an escalation: it may only notify", title) end
   run.acting()
   if here.probe then blame.raise("probe '%s' can't be called inside %s", title,
     here.probe == "recovered" and "recovered" or "probe '" .. here.probe .. "'") end
