@@ -29,10 +29,6 @@ end
 local function check_words(what, words)
   if #words == 0 or words[1] == "" then blame.raise("exec: %s: a program is needed", what) end
   for i, word in ipairs(words) do
-    if values.is_secret(word) then
-      blame.raise("exec: %s: word %d is a secret: every user of the machine could see it. Secrets are "
-        .. "accepted in env and stdin", what, i)
-    end
     if type(word) == "string" and word:find "\0" then
       blame.raise("exec: %s: word %d holds a NUL byte", what, i)
     end

@@ -1,8 +1,8 @@
 -- systemctl and journalctl: how they are called, and what they say. Read strictly: what isn't understood is a
 -- failure to look, never a state. Facts from systemctl(1), journalctl(1) and org.freedesktop.systemd1(5).
-local helpers = require "helpers"
 local machine = require "effects.machine"
 local outcome = require "outcome"
+local text_tools = require "raw.text"
 
 local systemctl = {}
 
@@ -94,7 +94,7 @@ end
 -- "Tue 2026-11-24 10:00:00 UTC" → seconds since 1970; nil for a time that never was.
 local function read_time(text)
   local day, clock = (text or ""):match "^%a+ (%d+%-%d+%-%d+) (%d+:%d+:%d+) UTC$"
-  return day and helpers.time.parse(day .. " " .. clock) or nil
+  return day and text_tools.time(day .. "T" .. clock .. "Z") or nil
 end
 
 local function number(text) return math.tointeger(tonumber(text or "")) end

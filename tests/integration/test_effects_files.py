@@ -85,7 +85,7 @@ def test_what_is_not_ours(sandbox, lab_folder):
         pytest.skip("the build isn't open to others")
     done = subprocess.run([*AS_NOBODY, host, lab_folder + "/delete.lua", folder], capture_output=True, text=True,
                           env={"PATH": sandbox.env["PATH"], "ASAN_OPTIONS": "detect_leaks=0"}, timeout=60)
-    assert "deletes 1 file, 1 bytes" in done.stdout and "could not be looked into" in done.stdout, done
+    assert "deletes 1 file, 1 B" in done.stdout and "could not be looked into" in done.stdout, done
     assert "none of 1 files was deleted" in done.stdout and "ermission denied" in done.stdout, done
     assert os.listdir(folder) == ["a.log"]
 

@@ -109,7 +109,7 @@ equal(select(2, tool(table.unpack(words)):gsub("\n", "")), 2, "find(1)")
 
 local old = { under = folder, name = "*.log", older_than = "7d" }
 it = preview("delete", old)
-has(it.text, ("deletes 2 files, 12 bytes under %s, 10 to 100 days old"):format(folder))
+has(it.text, ("deletes 2 files, 12 B under %s, 10 to 100 days old"):format(folder))
 equal(it.size, 2, "its radius")
 equal(entry "delete".would(call_of("delete", old), it).deleted, 2, "the dry result")
 
@@ -133,7 +133,7 @@ assert(there "keep-written.log" and there "keep-swapped.log" and there "came.log
 assert(there "c.txt" and there "new.log" and there "link.log")
 assert(fields.new >= 1, "what came is counted")
 equal(entry "delete".verify(call), nil, "whether it happened can't be told while others match")
-has(entry "delete".sum_up(fields), "deleted 2 files, 12 bytes; 3 left (" .. folder .. "/")
+has(entry "delete".sum_up(fields), "deleted 2 files, 12 B; 3 left (" .. folder .. "/")
 
 -- Nothing of what was listed is there any more: that is a failure, told as one.
 plan = preview("delete", { under = folder, name = "came.log" })
@@ -174,12 +174,12 @@ settings.here = true
 clear()
 local path = folder .. "/conf"
 plan = preview("write", path, "one\n")
-has(plan.text, "makes " .. path .. ", 4 bytes")
+has(plan.text, "makes " .. path .. ", 4 B")
 equal(entry "write".run(call_of("write", path, "one\n"), plan).bytes, 4, "made")
 equal(run("stat", path).mode, "0644", "a new file's permissions")
 has(preview("write", path, "one\n").text, "changes nothing")
 plan = preview("write", path, "two!\n")
-has(plan.text, "replaces " .. path .. ", 4 bytes, changed ")
+has(plan.text, "replaces " .. path .. ", 4 B, changed ")
 put("conf", "by another")
 fields, err = entry "write".run(call_of("write", path, "two!\n"), plan)
 equal(fields, nil, "changed since the plan")
