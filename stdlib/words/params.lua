@@ -18,8 +18,11 @@ local function type_of(name, spec)
     return spec.type
   end
   local default = spec[1]
-  if type(default) == "table" then return "list" end
+  if type(default) == "table" and not values.is_host(default) then return "list" end
   if default == nil then return "string" end
+  if not types[type(default)] then
+    blame.raise("params: %s: its default: text, a number, true, false or a list expected, got %s", name, values.describe(default))
+  end
   return type(default)
 end
 
@@ -43,14 +46,18 @@ function read.list(value)
   return list
 end
 function read.duration(value)
-  local seconds, why = duration.parse(value)
-  if not seconds then return nil, why end
-  return value
+  return duration.parse(value) and value or nil, 'a duration like "15m"'
 end
-function read.size(value) return duration.size(value) end
+function read.size(value) return duration.size(value), 'a size like "64MB"' end
 function read.time(value)
   if type(value) == "string" and value:match "^%d%d%d%d%-%d%d%-%d%d[T ]%d%d:%d%d" then return value end
   return nil, "a time like 2026-11-23T17:40:00Z"
+end
+
+local function matches(name, pattern, text)
+  local ok, found = pcall(require("raw.re").find, text, "\\A(?:" .. pattern .. ")\\z")
+  if not ok then blame.raise("params: %s: pattern: %s", name, found) end
+  return found
 end
 
 -- Where a value came from says who is to blame for it: the script for a default, the caller for the rest.
@@ -68,7 +75,7 @@ local function set(name, spec, value, source)
     for _, allowed in ipairs(spec.one_of) do found = found or allowed == result end
     if not found then wrong("one of " .. table.concat(spec.one_of, ", ")) end
   end
-  if spec.pattern and not require("raw.re").find(tostring(result), "^(?:" .. spec.pattern .. ")$") then
+  if spec.pattern and not matches(name, spec.pattern, tostring(result)) then
     wrong("text matching " .. spec.pattern)
   end
   return result
