@@ -21,7 +21,7 @@ local mode -- the table of the mode this process runs in; set once
 gate.IN_FLIGHT = 200
 local slots = tasks.slots(gate.IN_FLIGHT)
 
-local changes = { write = true, destructive = true }
+local changes = { write = "a write", destructive = "a destructive write" }
 
 function gate.open(mode_table)
   assert(not mode, "the mode is set once")
@@ -39,11 +39,11 @@ end
 
 -- Law 3: only a remedy changes anything, a probe least of all; telling people is allowed anywhere but in a probe.
 local function check_place(act, here)
-  local class = act.class
-  if changes[class] then
-    if here.probe then refuse(act, ("it is a %s, and a probe changes nothing"):format(class)) end
+  local class, kind = act.class, changes[act.class]
+  if kind then
+    if here.probe then refuse(act, ("it is %s, and a probe changes nothing"):format(kind)) end
     if here.level then refuse(act, "an escalation may only notify") end
-    if not here.remedy then refuse(act, ("it is a %s: put it in a remedy"):format(class)) end
+    if not here.remedy then refuse(act, ("it is %s: put it in a remedy"):format(kind)) end
   elseif class == "notify" then
     if here.probe then refuse(act, "a probe tells nobody") end
   elseif here.level then

@@ -71,13 +71,24 @@ function run.headline()
   return ("%s: %s%s"):format(title, list[1], #list > 1 and (" and %d more"):format(#list - 1) or "")
 end
 
+-- The same probe of the same thing has looked again.
+local function forget_unknown(probe)
+  for i = #run.unknown, 1, -1 do
+    local it = run.unknown[i]
+    if it.title == probe.probe and it.args ~= false and it.args == probe.args then table.remove(run.unknown, i) end
+  end
+end
+
 -- Notes what a probe or check said; called by the words and, when a level is carried out by another process, for every
 -- event of the journal.
 function run.learn(name, fields)
   if name == "check" and fields.passed == false and fields.probe ~= "recovered" then
     run.failed_checks[#run.failed_checks + 1] = fields
-  elseif name == "probe.ended" and fields.state == "unknown" then
-    run.unknown[#run.unknown + 1] = { title = fields.probe, why = fields.why }
+  elseif name == "probe.ended" then
+    forget_unknown(fields)
+    if fields.state == "unknown" then
+      run.unknown[#run.unknown + 1] = { title = fields.probe, args = fields.args, why = fields.why }
+    end
   end
 end
 journal.listen(run.learn)

@@ -65,6 +65,7 @@ function tasks.all(functions)
   end
   for i, f in ipairs(functions) do
     running[i] = tasks.spawn(function()
+      if failure then return end
       local packed = table.pack(pcall(f))
       if packed[1] then results[i] = table.pack(table.unpack(packed, 2, packed.n)) else fail(packed[2]) end
     end)

@@ -44,16 +44,14 @@ function words.recovered(label, options, fn)
   run.goal.label, run.goal.fn = label, fn
 end
 
--- What a goal's or wait_until's function said: true, false, nil or a result; anything else is a mistake.
-local function is_true(word, value)
+-- What a goal's or wait_until's function said: true, false, nil or a result; nil and what is wrong when it is none.
+local function is_true(value)
   if result.is(value) then
     if result.status(value) == "failed" then result.raise_failed(value) end
     return result.fields(value).ok ~= false
   end
-  if value ~= nil and type(value) ~= "boolean" then
-    blame.raise("%s: true, false or a result expected of its function, got %s", word, values.describe(value))
-  end
-  return value or false
+  if value == nil or type(value) == "boolean" then return value or false end
+  return nil, ("true, false or a result expected of its function, got %s"):format(values.describe(value))
 end
 
 -- Why it could not be known is told when it changes.
@@ -70,7 +68,9 @@ local function look()
     function()
       local in_time, value = tasks.deadline(goal.POLL_SECONDS, run.goal.fn)
       if not in_time then error(("it took longer than %g s"):format(goal.POLL_SECONDS), 0) end
-      answered = is_true("recovered", value)
+      local mistake
+      answered, mistake = is_true(value)
+      if mistake then error(mistake, 0) end
     end)
   if not ok and tasks.is_interrupt(why) then error(why, 0) end
   tell(not ok and blame.text(why) or nil)
@@ -129,7 +129,9 @@ function words.wait_until(label, options, fn)
   end
   local limit, since = tasks.now() + times.within, nil
   while true do
-    if is_true("wait_until", fn()) then
+    local holds, mistake = is_true(fn())
+    if mistake then blame.raise("wait_until: %s", mistake) end
+    if holds then
       since = since or tasks.now()
       if tasks.now() - since >= (times.holds or 0) then return true end
     else

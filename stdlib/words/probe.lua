@@ -103,6 +103,17 @@ local function look(title, fn, found, ...)
   return returned
 end
 
+-- Its arguments as text, by which one look is told from another; false when a table is among them, nil when there are none.
+local function told(...)
+  local list = table.pack(...)
+  if list.n == 0 then return nil end
+  for i = 1, list.n do
+    if type(list[i]) == "table" or type(list[i]) == "function" then return false end
+    list[i] = tostring(list[i])
+  end
+  return table.concat(list, ", ")
+end
+
 local function run_probe(title, fn, ...)
   local here = tasks.context()
   if here.level then blame.raise("probe '%s' can't be called inside an escalation: it may only notify", title) end
@@ -113,8 +124,8 @@ local function run_probe(title, fn, ...)
   journal.event("probe.started", { probe = title })
   local returned, unknown = look(title, fn, found, ...)
   for name, value in pairs(returned or {}) do found[name] = value end
-  journal.event("probe.ended", { probe = title, state = unknown and "unknown" or "known", why = unknown, findings = found,
-                                 ms = math.floor((tasks.now() - began) * 1000) })
+  journal.event("probe.ended", { probe = title, args = told(...), state = unknown and "unknown" or "known", why = unknown,
+                                 findings = found, ms = math.floor((tasks.now() - began) * 1000) })
   return new_findings(title, found, unknown)
 end
 
