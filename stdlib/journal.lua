@@ -28,6 +28,7 @@ local function is_list(value)
   return meta ~= nil and meta.__name == "list"
 end
 
+local atoms = { string = true, number = true, boolean = true } -- most of what an event holds
 local plain
 
 -- `above`: the tables that this one stands in; of a cycle, or of what is nested too deep, only that is told.
@@ -38,18 +39,22 @@ local function plain_table(value, above, depth)
   local copy = is_list(value) and raw_json.list {} or {}
   for key, item in next, value do
     if type(key) ~= "string" and type(key) ~= "number" then key = tostring(plain(key, above, depth + 1)) end
-    copy[key] = plain(item, above, depth + 1)
+    copy[key] = atoms[type(item)] and item or plain(item, above, depth + 1)
   end
   above[value] = nil
   return copy
 end
 
 function plain(value, above, depth)
-  if values.is_secret(value) then return values.marked(value) end
-  if values.is_placeholder(value) then return tostring(value) end
-  if result.is(value) then return plain(result.fields(value), above, depth) end
-  if type(value) == "function" or type(value) == "thread" then return type(value) end
-  return type(value) == "table" and plain_table(value, above, depth) or value
+  local kind = type(value)
+  if kind == "function" or kind == "thread" then return kind end
+  if kind ~= "table" then return value end
+  if debug.getmetatable(value) ~= nil then
+    if values.is_secret(value) then return values.marked(value) end
+    if values.is_placeholder(value) then return tostring(value) end
+    if result.is(value) then return plain(result.fields(value), above, depth) end
+  end
+  return plain_table(value, above, depth)
 end
 
 -- Plain data that can be written, whatever a script handed over: secrets as their names, placeholders as their text,
