@@ -162,8 +162,10 @@ function exact.tostring(value)
   return kind == "userdata" and "null" or kind
 end
 
+local POINTER = "%%[%-%+ #%d%.]*p"
+
 function exact.format(text, ...)
-  if type(text) == "string" and text:gsub("%%%%", ""):find "%%[%-%+ #%d%.]*p" then
+  if type(text) == "string" and text:find(POINTER) and text:gsub("%%%%", ""):find(POINTER) then
     blame.raise("string.format: %s is refused: an address differs on every run", "%p")
   end
   local arguments = table.pack(...)
