@@ -9,7 +9,7 @@ local values = require "values"
 local scenario = { name = "scenario", done = {}, pages = 0 }
 
 local world, answers, after = {}, {}, {}
-local turns = {} -- entry of the world → how many of its list were given
+local turns = {} -- entry of the world or of the answers → how many of its list were given
 
 -- `description` is what the file says: given, answers, after (stdlib/scenario_file.lua has checked it).
 function scenario.open(description)
@@ -20,12 +20,23 @@ function scenario.open(description)
   scenario.lists = { world = world, answers = answers, after = after }
 end
 
+local function next_of(item, list)
+  turns[item] = math.min((turns[item] or 0) + 1, #list)
+  return list[turns[item]]
+end
+
 -- The reply for a line: of a list the next, the last stays.
 local function reply_for(line)
   local value, item = patterns.best(world, line)
   if type(value) ~= "table" or value[1] == nil then return value end
-  turns[item] = math.min((turns[item] or 0) + 1, #value)
-  return value[turns[item]]
+  return next_of(item, value)
+end
+
+-- The same without using it up.
+local function upcoming(line)
+  local value, item = patterns.best(world, line)
+  if type(value) ~= "table" or value[1] == nil then return value end
+  return value[math.min((turns[item] or 0) + 1, #value)]
 end
 
 local function specimen(act, plan)
@@ -93,12 +104,21 @@ end
 
 -- The catalogue's preview looks at the real world; here the file may say it (`radius`), else the specimen's holds.
 function scenario.preview(act)
-  local reply = reply_for(act.match) or {}
+  local reply = upcoming(act.match) or {}
   return { text = reply.radius or act.entry.specimen_radius, size = 1 }
 end
 
+-- An answer may be a list given in turn, or { "yes", takes = "40s" }.
+local function answer_to(label)
+  local value, item = patterns.best(answers, label)
+  if type(value) ~= "table" then return value end
+  if not value.takes then return next_of(item, value) end
+  linger(value)
+  return value[1]
+end
+
 function scenario.ask(question)
-  local value = patterns.best(answers, question.label)
+  local value = answer_to(question.label)
   if value == nil or value == "silence" then
     tasks.sleep(question.within)
     return nil, "silence"
