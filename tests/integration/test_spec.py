@@ -32,6 +32,7 @@ DOCUMENTS = sorted(os.path.relpath(path, ROOT) for pattern in ("README.md", "spe
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^>]*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 MARK = re.compile(r"(example|scenario|file|output of|output|shell): (.*)", re.S)
 CLAUSE = re.compile(r'(exit) (\d+)|(stdout|stderr) (contains|lacks) "((?:[^"\\]|\\.)*)"|(args) "((?:[^"\\]|\\.)*)"')
+PLACE = r"`((?:tests|stdlib|interpreter|runbooks|spec|script|cmake)/[\w./-]*\w)(?:::(\w+))?`"
 NO_SCENARIO = 'scenario "example" {}\n'
 
 
@@ -154,11 +155,13 @@ def test_named_files_and_tests_exist():
     wrong = []
     for document in DOCUMENTS:
         text = read(document)
-        for path, test in re.findall(r"`((?:tests|stdlib|interpreter|runbooks|spec|script|cmake)/[\w./-]*\w)(?:::(\w+))?`", text):
+        for path, test in re.findall(PLACE, text):
             if not os.path.exists(os.path.join(ROOT, path)):
                 wrong.append(f"{document}: there is no {path}")
             elif test and not re.search(rf"\b{test}\b", read(path)):
                 wrong.append(f"{document}: {path} has no {test}")
+        tests = sources("tests/**/*.py")
+        wrong += [f"{document}: there is no {test}" for test in re.findall(r"`(test_\w+)`", text) if f"def {test}(" not in tests]
         for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
             if not os.path.exists(os.path.join(ROOT, os.path.dirname(document), link)):
                 wrong.append(f"{document}: the link {link} leads nowhere")
@@ -167,7 +170,7 @@ def test_named_files_and_tests_exist():
 
 def test_limits_are_those_of_the_code():
     """A row of a table of limits ends with `FILE`: `the text there`, white space aside."""
-    rows = re.findall(r"^\|.*\| `([\w./]+)`: `([^`]+)` \|$", read("spec/language.md"), re.M)
+    rows = [row for document in DOCUMENTS for row in re.findall(r"^\|.*\| `([\w./]+)`: `([^`]+)` \|$", read(document), re.M)]
     assert len(rows) > 20
     wrong = [f"{path}: {text}" for path, text in rows if " ".join(text.split()) not in " ".join(read(path).split())]
     assert not wrong, "not in the code:\n" + "\n".join(wrong)
