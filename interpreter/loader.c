@@ -73,12 +73,12 @@ static void load_stdlib(lua_State *L, const char *name) {
 }
 
 /* lib_http.so and lib_pg.so: libcurl and libpq cost milliseconds to link, so they are opened when first asked
- * for. */
+ * for, and lazily: little of what their thirty libraries could do is ever called. */
 static lua_CFunction open_module(lua_State *L, const char *name) {
   char path[PATH_MAX + 64], symbol[64];
   snprintf(path, sizeof path, "%s/lib_%s.so", loader_libdir(), name);
   snprintf(symbol, sizeof symbol, "luaopen_raw_%s", name);
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
   if (!library) luaL_error(L, "cannot open %s: %s", path, dlerror());
   void *found = dlsym(library, symbol);
   if (!found) luaL_error(L, "%s has no %s", path, symbol);
