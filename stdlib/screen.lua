@@ -79,10 +79,14 @@ local function read_answer(question, line)
   return answer
 end
 
+-- A file written before the plan was known says nothing about a write beyond it; where a target's name must be typed, the
+-- file must hold that name.
 local function from_answers(question)
+  if question.beyond then return nil end
   local value = patterns.best(answers, question.label)
   if value == nil then return nil end
   if value == true then value = "yes" elseif value == false then value = "no" end
+  if question.type and value ~= "no" then return value == question.type and "yes" or nil end
   if question.kind == "approve" or question.kind == "confirm" then return value == "yes" and "yes" or "no" end
   return value
 end
