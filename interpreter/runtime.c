@@ -18,7 +18,7 @@ static struct {
   struct op *ready, **tail;
   struct task *tasks, *current, *root;
   bool is_virtual, signal_seen, is_looking; /* is_looking: inside uv_run */
-  double now, wall; /* virtual time */
+  double now, wall;                         /* virtual time */
 } rt;
 
 static volatile sig_atomic_t signal_number;
