@@ -1,8 +1,10 @@
 /* raw.watchdog: the incident's clock in another process.
  *
- *   start{run_path=, self=, levels={{after=seconds, index=1}, ...}, secrets={NAME=value}, env={NAME=value}}
+ *   start{run_path=, self=, levels={{after=seconds, index=1}, ...}, secrets={NAME=value}, env={NAME=value},
+ *         later=true}
  *     returns a handle once the watchdog has said that it is armed: in its own session, the run's lock taken,
- *     its journal on disk. Blocks the loop for WATCHDOG_ARM_SECONDS at most, before the first effect.
+ *     its journal on disk. Blocks the loop for WATCHDOG_ARM_SECONDS at most, before the first effect. With
+ *     `later` it returns at once, and handle:ready() waits instead; a failure lets go of the watchdog.
  *
  *   handle:arm{{after=, index=}, ...}  the levels that have not fired yet are now these
  *   handle:secret(name, value)         one more, or a fresher one; before the arm of a level that needs it
@@ -39,6 +41,7 @@
 struct handle {
   int fd; /* -1: let go */
   int pid;
+  pid_t starter; /* forked the watchdog and is to be reaped; 0: it was */
   bool alive, armed;
   bool fired[WATCHDOG_LEVELS + 1], delivered[WATCHDOG_LEVELS + 1], failed[WATCHDOG_LEVELS + 1];
   char stopped[WATCHDOG_WORD_BYTES];
@@ -51,8 +54,7 @@ struct handle {
  * is no child of ours and leaves no zombie. */
 static _Noreturn void become_watchdog(char *const argv[], int socket) {
   char *env[] = {NULL};
-  pid_t pid = fork();
-  if (pid != 0) _exit(pid < 0);
+  if (fork() != 0) _exit(0);
   if (socket == WATCHDOG_FD)
     fcntl(socket, F_SETFD, 0);
   else
@@ -62,18 +64,20 @@ static _Noreturn void become_watchdog(char *const argv[], int socket) {
   _exit(1);
 }
 
-static bool spawn(const char *program, const char *rundir, int socket) {
+static pid_t spawn(const char *program, const char *rundir, int socket) {
   char *const argv[] = {(char *)program, (char *)rundir, NULL};
   sigset_t all, before;
-  int status = 1;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of ours runs in the child */
   pid_t pid = fork();
   if (pid == 0) become_watchdog(argv, socket);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (pid < 0) return false;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  return status == 0;
+  return pid;
+}
+
+static void reap_starter(struct handle *handle) {
+  while (handle->starter > 0 && waitpid(handle->starter, NULL, 0) < 0 && errno == EINTR) continue;
+  handle->starter = 0;
 }
 
 static bool start_process(struct handle *handle, const char *rundir, struct error *error) {
@@ -83,7 +87,8 @@ static bool start_process(struct handle *handle, const char *rundir, struct erro
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
     return error_set_code(error, errno, "the watchdog's socket");
   handle->fd = ends[0];
-  handle->alive = spawn(program, rundir, ends[1]);
+  handle->starter = spawn(program, rundir, ends[1]);
+  handle->alive = handle->starter > 0;
   close(ends[1]);
   return handle->alive || error_set_code(error, errno, program);
 }
@@ -159,6 +164,7 @@ static double monotonic(void) {
 /* Until the watchdog says that it is armed, or why not. */
 static bool wait_armed(struct handle *handle, struct error *error) {
   double end = monotonic() + WATCHDOG_ARM_SECONDS;
+  reap_starter(handle);
   handle->armed = false;
   while (!handle->armed && !handle->error.kind[0] && handle->alive && monotonic() < end) {
     struct pollfd source = {handle->fd, POLLIN, 0};
@@ -245,6 +251,7 @@ static struct handle *check_handle(lua_State *L) {
 }
 
 static void detach(struct handle *handle) {
+  reap_starter(handle);
   if (handle->fd >= 0) close(handle->fd);
   handle->fd = -1;
   handle->alive = false;
@@ -261,7 +268,14 @@ static bool start(lua_State *L, struct handle *handle, const char *arm, struct e
   buffer_free(&self);
   if (!ok) hear(handle); /* why it doesn't listen */
   if (!ok && handle->error.kind[0]) *error = handle->error;
-  return ok && wait_armed(handle, error);
+  return ok;
+}
+
+/* One that comes late must not watch a run that was refused. */
+static int give_up(lua_State *L, struct handle *handle, const struct error *error) {
+  if (handle->fd >= 0) (void)!send(handle->fd, "stop not started", 16, MSG_DONTWAIT | MSG_NOSIGNAL);
+  detach(handle);
+  return push_failure(L, error);
 }
 
 static int l_start(lua_State *L) {
@@ -279,11 +293,17 @@ static int l_start(lua_State *L) {
   check_levels(L, 2, arm, sizeof arm);
   lua_settop(L, 1);
   struct handle *handle = new_handle(L);
-  if (start(L, handle, arm, &error)) return 1;
-  /* One that comes late must not watch a run that was refused. */
-  if (handle->fd >= 0) (void)!send(handle->fd, "stop not started", 16, MSG_DONTWAIT | MSG_NOSIGNAL);
-  detach(handle);
-  return push_failure(L, &error);
+  bool later = field_bool(L, 1, "later", false);
+  bool well = start(L, handle, arm, &error) && (later || wait_armed(handle, &error));
+  return well ? 1 : give_up(L, handle, &error);
+}
+
+static int handle_ready(lua_State *L) {
+  struct error error = {0};
+  struct handle *handle = check_handle(L);
+  if (!wait_armed(handle, &error)) return give_up(L, handle, &error);
+  lua_pushboolean(L, true);
+  return 1;
 }
 
 static int tell(lua_State *L, struct handle *handle, const char *text) {
@@ -364,11 +384,17 @@ static int handle_detach(lua_State *L) {
 
 int luaopen_raw_watchdog(lua_State *L) {
   static const luaL_Reg functions[] = {{"start", l_start}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"arm", handle_arm},         {"secret", handle_secret},
-                                     {"fire", handle_fire},       {"stop", handle_stop},
-                                     {"deliver", handle_deliver}, {"status", handle_status},
-                                     {"detach", handle_detach},   {"__gc", handle_detach},
-                                     {"__close", handle_detach},  {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"ready", handle_ready},
+                                     {"arm", handle_arm},
+                                     {"secret", handle_secret},
+                                     {"fire", handle_fire},
+                                     {"stop", handle_stop},
+                                     {"deliver", handle_deliver},
+                                     {"status", handle_status},
+                                     {"detach", handle_detach},
+                                     {"__gc", handle_detach},
+                                     {"__close", handle_detach},
+                                     {NULL, NULL}};
   luaL_newmetatable(L, HANDLE_TYPE);
   luaL_setfuncs(L, methods, 0);
   lua_pushvalue(L, -1);

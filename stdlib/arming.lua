@@ -13,6 +13,7 @@ local tasks = require "tasks"
 
 local arming = {}
 local handle -- of the watchdog process
+local ready  -- whether it said that it is armed
 
 -- When nobody said otherwise, the first page goes out this long after the alert began.
 local DEFAULT_AFTER = "15m"
@@ -36,7 +37,7 @@ local function prepare_pages(levels)
   end
 end
 
--- Before the script's first line: one level, the config's or the default, with the built-in page.
+-- Sends the watchdog on its way: one level, the config's or the default, with the built-in page.
 function arming.start(host)
   local after = duration.parse(run.config.escalate_after or DEFAULT_AFTER)
   local first = { { index = 1, after = from_now(after) } }
@@ -47,8 +48,18 @@ function arming.start(host)
   end
   local err
   handle, err = require("raw.watchdog").start { run_path = run.path, self = host.program, levels = first,
-    secrets = secrets.all(), env = arming.child_environment(host) }
+    secrets = secrets.all(), env = arming.child_environment(host), later = true }
   if not handle then error({ refused = "the watchdog can't be started: " .. err.message }, 0) end
+end
+
+-- Waits until the watchdog says that it is armed: before the script's first line.
+function arming.ready()
+  if not handle or ready then return end
+  local err
+  ready, err = handle:ready()
+  if ready then return end
+  handle = nil
+  error({ refused = "the watchdog can't be started: " .. err.message }, 0)
 end
 
 function arming.child_environment(host)
@@ -139,6 +150,8 @@ local function settle(it)
 end
 
 function arming.settle(it)
+  local ok, why = pcall(arming.ready) -- a script that can't be loaded ends before it was waited for
+  if not ok then return { why.refused } end
   if not handle then return {} end
   local lines = settle(it)
   handle:deliver()

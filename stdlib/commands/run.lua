@@ -153,7 +153,8 @@ local function execute(options, host)
   if not options.scenario and not options.dry_run then arming.start(host) end
   local mode = gate.mode()
   run.on_first_act = function() arm_levels(options, host, mode) end
-  local chunk = script.load(run.file, script.words())
+  local chunk = script.load(run.file, script.words()) -- while the watchdog starts
+  arming.ready()
   local value = chunk()
   if not run.acted then run.acting() end
   return ending.of_return(value)
