@@ -1,5 +1,6 @@
 /* runbook: runs incident runbooks written in Lua. */
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,7 @@ static int l_main(lua_State *L) {
 }
 
 int main(int argc, char **argv) {
+  mallopt(M_ARENA_MAX, 1); /* each thread would else reserve 128 MB for the little it allocates */
   lua_State *L = libs_state(cli_stdlib(argc, argv));
   cli = cli_read(L, argc, argv);
   if (!cli.command) return lua_close(L), cli.exit;

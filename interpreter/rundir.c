@@ -13,6 +13,7 @@
 #include "buffer.h"
 
 static const char *const folders[] = {"source", "blobs", "evidence", "outbox", "inbox", "escalation"};
+#define DRY_FOLDERS 3 /* the first of them: a dry run tells nobody and is told nothing */
 
 bool rundir_home(char *path, size_t size, struct error *error) {
   const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -26,6 +27,7 @@ bool rundir_home(char *path, size_t size, struct error *error) {
 /* mkdir -p, every new folder 0700. */
 static bool make_path(const char *path, struct error *error) {
   char part[RUNDIR_PATH_MAX];
+  if (mkdir(path, 0700) == 0 || errno == EEXIST) return true;
   snprintf(part, sizeof part, "%s", path);
   for (char *at = part + 1;; at++) {
     if (*at && *at != '/') continue;
@@ -73,7 +75,7 @@ static bool make_reserve(int folder, struct error *error) {
 }
 
 static bool fill(int folder, bool dry, struct error *error) {
-  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+  for (size_t i = 0; i < (dry ? DRY_FOLDERS : sizeof folders / sizeof *folders); i++)
     if (mkdirat(folder, folders[i], 0700) != 0) return error_set_code(error, errno, folders[i]);
   if (dry) return true; /* it changes nothing, so its journal may fail */
   return make_reserve(folder, error);
