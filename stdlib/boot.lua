@@ -6,7 +6,10 @@ local commands = { run = "commands.run", _escalate = "commands.escalate", _deliv
 
 -- `host`: what only C knows: { getenv =, program =, libdir =, folder =, version =, secrets = }. Returns the exit code.
 function boot.main(command, arguments, options, host)
-  return require(commands[command])(arguments, options, host, command)
+  collectgarbage "stop" -- what is loaded now stays
+  local carry_out = require(commands[command])
+  collectgarbage "restart"
+  return carry_out(arguments, options, host, command)
 end
 
 return boot
