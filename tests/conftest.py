@@ -18,6 +18,8 @@ import tempfile
 
 import pytest
 
+pytest.register_assert_rewrite("lab")  # their assertions tell what they saw too
+
 from lab import docker, faults, pagerduty, process, program, prometheus, redis, web
 from lab import postgres as postgresql, slack as slack_api, sshd as ssh
 
