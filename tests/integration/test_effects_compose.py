@@ -1,0 +1,93 @@
+"""The compose family against a real engine, with the real docker-compose and with an imitation of it."""
+
+import os
+import shutil
+
+import pytest
+
+from lab.docker import CLIENT, IMAGE
+from lab.docker_effects import effects
+
+COMPOSE = """version: "3"
+services:
+  api:
+    image: conduit-api:1
+    command: ["sleep", "1000"]
+    network_mode: none
+    environment: ["LEVEL=${LEVEL:-Info}"]
+  idle:
+    image: conduit-api:1
+    command: ["sleep", "1000"]
+    network_mode: none
+"""
+
+# The words of docker-compose that the family uses, over Docker's client: for machines without the real one.
+IMITATION = f"""#!/usr/bin/python3
+import os, re, subprocess, sys
+words = sys.argv[1:]
+def docker(*arguments):
+    return subprocess.run(["{CLIENT}", *arguments], check=True, capture_output=True, text=True).stdout.split()
+def containers(service):
+    return docker("ps", "-a", "-q", *(f"--filter=label=com.docker.compose.{{key}}={{value}}" for key, value in
+                                      (("project", "lab"), ("service", service))))
+if words == ["version", "--short"]:
+    sys.exit(print("1.0"))
+assert words.pop(0) == "-f", words
+services = re.findall("^  ([a-z]+):$", open(words.pop(0)).read(), re.M)
+verb, scale = words.pop(0), {{}}
+while "--scale" in words:
+    at = words.index("--scale")
+    name, count = words[at + 1].split("=")
+    scale[name] = int(count)
+    del words[at:at + 2]
+wanted = [word for word in words if word[0] != "-"] or services
+if verb == "config":
+    print(*services, sep="\\n")
+elif verb == "ps":
+    print(*(id for service in services for id in containers(service)), sep="\\n")
+elif verb == "up":
+    for service in wanted:
+        for _ in range(len(containers(service)), scale.get(service, 1)):
+            docker("run", "-d", "--network=none", "-l", "com.docker.compose.project=lab",
+                   "-l", "com.docker.compose.service=" + service, "-e", "LEVEL=" + os.environ.get("LEVEL", "Info"),
+                   "{IMAGE}", "sleep", "99")
+elif verb == "stop":
+    docker("stop", "-t", "0", *(id for service in wanted for id in containers(service)))
+else:
+    sys.exit("unknown: " + verb)
+"""
+
+
+@pytest.fixture(params=["imitation", "docker-compose"])
+def compose_path(request, sandbox):
+    """A PATH with a docker-compose on it."""
+    if request.param == "imitation":
+        os.chmod(sandbox.write("bin/docker-compose", IMITATION), 0o755)
+        return os.path.join(sandbox.folder, "bin") + ":/usr/bin:/bin"
+    if not shutil.which("docker-compose", path="/usr/bin"):
+        pytest.skip("docker-compose is not installed")
+    return "/usr/bin:/bin"
+
+
+def test_compose(docker_engine, effects, sandbox, compose_path):
+    file = sandbox.write("docker-compose.yml", COMPOSE)
+    nothing, up, scale, ps, stop, unknown = effects(
+        ("compose.ps", file), ("compose.up", file, {"services": ["api"], "env": {"LEVEL": "Debug"}}),
+        ("compose.scale", file, {"api": 3}), ("compose.ps", file), ("compose.stop", file, {"services": ["api"]}),
+        ("compose.scale", file, {"apy": 3}), path=compose_path)
+    assert nothing["fields"]["count"] == 0
+    assert up["preview"]["text"] == "brings up api (0 of 0 containers run)" and up["fields"]["services"]["api"]["running"] == 1
+    assert scale["preview"]["text"] == "scales api from 1 to 3" and scale["preview"]["size"] == 2
+    assert scale["fields"]["services"]["api"] == {"count": 3, "running": 3} and "idle" not in scale["fields"]["services"]
+    variables = [docker_engine.inspect(it["id"])["Config"]["Env"] for it in ps["fields"]["containers"]]
+    assert ps["fields"]["running"] == 3 and sum("LEVEL=Debug" in it for it in variables) == 1
+    assert stop["preview"]["text"] == "stops 3 running containers of api" and stop["fields"]["running"] == 0
+    assert "has no service 'apy' (did you mean 'api'?)" in unknown["preview"]["impossible"]
+
+
+def test_compose_refuses_what_it_can_not_mean(effects, sandbox):
+    file = sandbox.write("docker-compose.yml", COMPOSE)
+    missing, option, many = effects(("compose.up", "/nonexistent.yml"), ("compose.stop", file, {"services": ["--rmi=all"]}),
+                                    ("compose.scale", file, {"api": 100000}))
+    assert "no such Compose file" in missing["preview"]["impossible"]
+    assert "is no service's name" in option["raised"] and "from 0 to 1000" in many["raised"]
