@@ -1,85 +1,15 @@
-"""raw.http against servers that behave and servers that don't."""
+"""raw.http against servers that behave and servers that don't; TLS is in test_raw_http_tls.py."""
 
 import os
 import re
 import socket
-import threading
 import time
 
 import pytest
 
-from lab.luavalues import ask, lua
+from lab.luavalues import ask
 from lab.process import HOST
-from lab.tls import Authority
-
-
-@pytest.fixture
-def request_(luahost):
-    """request_(url, **options) -> (answer, None) or (None, error), as dicts."""
-    def request(url, **options):
-        text = f'show(require("raw.http").request({lua({"url": url, **options})}))'
-        answer = ask(luahost, text)[0]
-        return answer[0], answer[1] if len(answer) > 1 else None
-    return request
-
-
-class Wire:
-    """A server of one behaviour: `serve(connection, number)` runs in a thread for each connection."""
-
-    def __init__(self, serve, family=socket.AF_INET, address=(HOST, 0)):
-        self.listener = socket.socket(family)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(address)
-        self.listener.listen(256)
-        self.serve, self.count = serve, 0
-        self.address = self.listener.getsockname()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://{HOST}:{self.address[1]}"
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.count += 1
-            threading.Thread(target=self._run, args=(connection, self.count), daemon=True).start()
-
-    def _run(self, connection, number):
-        with connection:
-            try:
-                self.serve(connection, number)
-            except OSError:
-                pass
-
-    def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-
-@pytest.fixture
-def wire():
-    servers = []
-
-    def start(serve, **options):
-        servers.append(Wire(serve, **options))
-        return servers[-1]
-    yield start
-    for server in servers:
-        server.close()
-
-
-def head_of(connection):
-    data = b""
-    while b"\r\n\r\n" not in data:
-        more = connection.recv(65536)
-        if not more:
-            return data
-        data += more
-    return data
+from lab.wire import head_of, request_, wire
 
 
 # Answers
@@ -304,7 +234,8 @@ def test_not_urls(request_):
 
 
 def test_misuse_raises(luahost):
-    calls = ['{}', '{url = 1}', '{url = "http://x", timout = 1}', '{url = "http://x", timeout = 0}', '{url = "http://x", keep = "all"}',
+    calls = ['{}', '{url = 1}', '{url = "http://x", timout = 1}', '{url = "http://x", timeout = 0}',
+             '{url = "http://x", keep = "all"}',
              '{url = "http://x", method = "GET / HTTP/1.1"}', '{url = "http://x", headers = {["a: b"] = "c"}}',
              '{url = "http://x", headers = {a = "b\\r\\nc: d"}}', '{url = "http://x", headers = {a = "b\\0c"}}',
              '{url = "http://x\\0y"}', '{url = "http://x", method = "HEAD", body = ""}', '{url = "http://x", resolve = {"x:80"}}',
@@ -333,69 +264,6 @@ def test_unix_sockets_that_cannot_be_reached(request_, tmp_path):
     for path, kind in ((missing, "missing"), (dead, "refused"), (folder, "usage")):
         _, error = request_("http://docker/", unix_socket=path)
         assert error["kind"] == kind and path in error["message"]
-
-
-# TLS
-
-def test_certificate(request_, http_faults):
-    answer, _ = request_(http_faults.https() + "/", ca_file=http_faults.ca)
-    tls = answer["tls"]
-    assert answer["status"] == 200 and tls["verified"] is True
-    assert (tls["subject"], tls["issuer"]) == ("CN=good", "CN=Lab CA")
-    assert abs(tls["expires_at"] - time.time() - 30 * 86400) < 3600
-    assert answer["ms"]["tls"] > 0
-
-
-@pytest.mark.parametrize("kind, words", [
-    ("expired", "certificate has expired, on 20"), ("wrong_host", "localhost"), ("self_signed", "self-signed")])
-def test_certificates_that_do_not_verify(request_, http_faults, kind, words):
-    _, error = request_(http_faults.https(kind) + "/", ca_file=http_faults.ca)
-    assert error["kind"] == "tls" and words in error["message"]
-    assert error["tls"]["verified"] is False and error["tls"]["expires_at"] > 0 and "status" not in error
-    assert (error["tls"]["expires_at"] < time.time()) == (kind == "expired")
-    assert http_faults.requests == []
-
-
-def test_unverified_on_request(request_, http_faults):
-    answer, _ = request_(http_faults.https("expired") + "/", verify=False)
-    assert answer["status"] == 200 and answer["tls"]["verified"] is False
-    assert answer["tls"]["expires_at"] < time.time()
-
-
-def test_reused_connection_still_knows_its_certificate(luahost, http_faults):
-    http_faults.set("/x", 200, "x")
-    options = lua({"url": http_faults.https() + "/x", "ca_file": http_faults.ca})
-    shown = ask(luahost, f"local http = require 'raw.http' for _ = 1, 2 do show(http.request({options})) end")
-    assert shown[0][0]["tls"] == shown[1][0]["tls"]
-
-
-def test_no_tls_there(request_, http_faults):
-    _, error = request_(f"https://{HOST}:{http_faults.port}/")
-    assert error["kind"] == "tls" and "tls" not in error
-
-
-def test_files_that_are_missing(request_, http_faults):
-    for name in ("ca_file", "cert_file"):
-        _, error = request_(http_faults.https() + "/", **{name: "/nope.pem"})
-        assert error["kind"] == "usage" and "/nope.pem" in error["message"]
-
-
-def test_client_certificate(request_, wire, tmp_path):
-    authority = Authority(str(tmp_path))
-    context = authority.context("good")
-    context.load_verify_locations(authority.ca)
-    context.verify_mode = 2  # required
-
-    def serve(connection, _):
-        with context.wrap_socket(connection, server_side=True) as tls:
-            head_of(tls)
-            tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + dict(tls.getpeercert()["subject"][0])["commonName"].encode())
-    url = wire(serve).url.replace("http:", "https:")
-    mine = {"cert_file": str(tmp_path / "expiring.pem"), "key_file": str(tmp_path / "expiring.key")}
-    answer, error = request_(url, ca_file=authority.ca, **mine)
-    assert (error, answer["body"]) == (None, "expiring")
-    _, error = request_(url, ca_file=authority.ca)
-    assert error["kind"] in ("tls", "reset")
 
 
 # Where it goes
@@ -432,9 +300,13 @@ def keep_alive(connection, _):
 
 def test_reads_reuse_connections_and_writes_do_not(luahost, wire):
     server = wire(keep_alive)
-    ask(luahost, f"local http = require 'raw.http' for _ = 1, 5 do assert(http.request {{ url = '{server.url}' }}) end")
+
+    def ask_five_times(method):
+        request = f"http.request {{ url = '{server.url}', method = '{method}' }}"
+        ask(luahost, f"local http = require 'raw.http' for _ = 1, 5 do assert({request}) end")
+    ask_five_times("GET")
     assert server.count == 1
-    ask(luahost, f"local http = require 'raw.http' for _ = 1, 5 do assert(http.request {{ url = '{server.url}', method = 'POST' }}) end")
+    ask_five_times("POST")
     assert server.count == 6
 
 
