@@ -90,7 +90,8 @@ scenario "the restart fails" {
 }
 
 scenario "it comes back by itself while the operator thinks" {
-  given   = { ["http.head */health"] = { { why = "connection refused" }, { why = "connection refused" }, { ok = true, status = 200 } },
+  given   = { ["http.head */health"] = { { why = "connection refused" }, { why = "connection refused" },
+                                        { ok = true, status = 200 } },
               ["http.head */health/*"] = { ok = true, status = 200 } },
   answers = { ["*"] = "silence" },
   expect  = { outcome = "resolved", does = {}, pages = 0 },

@@ -92,8 +92,9 @@ def test_json_exact_gives_every_value_back(host):
       local values = {
         1, 1.0, -0.0, math.maxinteger, math.mininteger, 1/0, -1/0, 0/0, 0.1, 2^63, "", "a\0b", "\xff\xfe", "ö", true, false,
         {}, { 1, 2 }, { [1] = 1, [3] = 3 }, { [0] = 1 }, { x = 1, [1] = 2 }, { [true] = false, [1.5] = "x" },
-        { ["\xff"] = 1 }, { ["a\0b"] = 1 }, { ["$bytes"] = "AA==" }, { ["$number"] = "nan" }, { ["$map"] = {} }, { ["$"] = { ["$"] = 1 } },
-        { ["$a"] = 1, ["$b"] = 2 }, { ["$map"] = { { 1, 2 } }, x = 1 }, { { { {} } } }, json.list {}, { a = json.null },
+        { ["\xff"] = 1 }, { ["a\0b"] = 1 }, { ["$bytes"] = "AA==" }, { ["$number"] = "nan" }, { ["$map"] = {} },
+        { ["$"] = { ["$"] = 1 } }, { ["$a"] = 1, ["$b"] = 2 }, { ["$map"] = { { 1, 2 } }, x = 1 },
+        { { { {} } } }, json.list {}, { a = json.null },
       }
       for i, value in ipairs(values) do
         local written = json.encode(value, { exact = true })
@@ -236,7 +237,8 @@ def test_text_knows_columns(host):
 
 def test_text_quotes_for_shell_slack_and_html(host, tmp_path):
     host(r"""
-      is(text.shell_quote { "docker", "exec", "a b", "it's", "", "$HOME", "x=1", "~", "#" }, [[docker exec 'a b' 'it'\''s' '' '$HOME' x=1 '~' '#']])
+      is(text.shell_quote { "docker", "exec", "a b", "it's", "", "$HOME", "x=1", "~", "#" },
+        [[docker exec 'a b' 'it'\''s' '' '$HOME' x=1 '~' '#']])
       is(text.slack "<!channel> & <@U1>", "&lt;!channel&gt; &amp; &lt;@U1&gt;")
       is(text.html [[<a href="x">it's & </a>]], "&lt;a href=&quot;x&quot;&gt;it&#39;s &amp; &lt;/a&gt;")
     """)
@@ -247,14 +249,16 @@ def test_text_takes_outputs_apart(host):
       is(text.lines "a\r\nb\n\nc", { "a", "b", "", "c" }) is(text.lines "", {}) is(text.lines "\n", { "" })
       is(text.tail("a\nb\nc\n", 2), "b\nc\n") is(text.tail("a", 5), "a") is(text.tail("a\nb", 0), "")
       is(text.table "Filesystem Use%  Mounted\n/dev/sda1   97%  /\ntmpfs 1% /my disk\n",
-        { { Filesystem = "/dev/sda1", ["Use%"] = "97%", Mounted = "/" }, { Filesystem = "tmpfs", ["Use%"] = "1%", Mounted = "/my disk" } })
+        { { Filesystem = "/dev/sda1", ["Use%"] = "97%", Mounted = "/" },
+          { Filesystem = "tmpfs", ["Use%"] = "1%", Mounted = "/my disk" } })
       is(text.table "", {})
     """)
 
 
 def test_text_reads_durations_sizes_and_times(host):
     host(r"""
-      is(text.duration "1h30m", 5400.0) is(text.duration_text(90.5), "1m30.5s") is(text.size "64MB", 67108864) is(text.size_text(1536), "1.5 KB")
+      is(text.duration "1h30m", 5400.0) is(text.duration_text(90.5), "1m30.5s")
+      is(text.size "64MB", 67108864) is(text.size_text(1536), "1.5 KB")
       is(text.time "2026-11-23T17:40:05.5Z", 1795455605.5) is(text.time_text(1795455605), "2026-11-23T17:40:05.000000Z")
       local nothing, err = text.duration "15"
       assert(nothing == nil and err.kind == "usage" and err.message:find "a unit is missing")
@@ -300,7 +304,8 @@ def test_a_run_is_made_written_and_read_back(host, sandbox):
       local ok, cut = run.open_journal(made.path .. "/journal.jsonl")
       assert(ok and cut == 0)
       secret.add("PW", "hunter22")
-      local fields = { result = { bytes = "\xff", f = 1.0, i = 1, map = { [2] = "x" } }, text = "pw=hunter22", z = 1, a = json.list {} }
+      local fields = { result = { bytes = "\xff", f = 1.0, i = 1, map = { [2] = "x" } },
+        text = "pw=hunter22", z = 1, a = json.list {} }
       local seq, err, line = run.event("note", fields, { sync = true })
       assert(seq == 1 and err == nil)
       print(line)
@@ -392,7 +397,8 @@ print(line and "got <" .. line .. ">" or err.kind)
 
 
 def terminal(sandbox, timeout=20, secret="false", text=ASK):
-    return sandbox.tty("luahost", sandbox.write("ask.lua", text.replace("TIMEOUT", str(timeout)).replace("SECRET", secret)), timeout=30)
+    file = sandbox.write("ask.lua", text.replace("TIMEOUT", str(timeout)).replace("SECRET", secret))
+    return sandbox.tty("luahost", file, timeout=30)
 
 
 def test_a_line_is_asked_for(sandbox):

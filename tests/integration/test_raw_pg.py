@@ -63,8 +63,8 @@ def guarded(server_of):
 
 def test_types(pg, postgres):
     row, = pg(postgres.dsn, """
-      local row = query [[SELECT true AS yes, false AS no, 1::int2 AS i2, -2::int4 AS i4, 9223372036854775807::int8 AS i8, 7::oid AS o,
-        1.5::float4 AS f4, 0.1::float8 AS f8, 10::numeric AS n, 10.50::numeric AS nf, 37.000::numeric AS nz,
+      local row = query [[SELECT true AS yes, false AS no, 1::int2 AS i2, -2::int4 AS i4, 9223372036854775807::int8 AS i8,
+        7::oid AS o, 1.5::float4 AS f4, 0.1::float8 AS f8, 10::numeric AS n, 10.50::numeric AS nf, 37.000::numeric AS nz,
         123456789012345678901234567890::numeric AS big, 'NaN'::float8 AS nan, 'Infinity'::float8 AS inf, NULL::int AS nothing,
         'x'::text AS t, '2025-01-02 03:04:05.123456+00'::timestamptz AS at, ARRAY[1,2] AS list, '{"a": 1}'::jsonb AS j,
         '\\xff00'::bytea AS b, interval '1 day' AS i]].rows[1]
@@ -363,7 +363,8 @@ def test_starting_server(refusal, luahost):
     assert error["message"].endswith("the database system is starting up; Consistent recovery state has not been yet reached.")
 
 
-@pytest.mark.parametrize("answer, kind", [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol"), (b"", "reset"), (b"S\0\0\0", "protocol")])
+@pytest.mark.parametrize("answer, kind", [
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol"), (b"", "reset"), (b"S\0\0\0", "protocol")])
 def test_not_a_postgres_server(refusal, answer, kind):
     with socket.create_server((HOST, 0)) as listener:
         def serve():
@@ -401,7 +402,8 @@ def test_tls(pg, refusal, server_of, tmp_path):
 # Where it goes, and settings
 
 def test_hosts(pg, postgres):
-    shown = pg("postgresql://conduit@db.prod.invalid/conduit", "show(c:info())", hosts={"db.prod.invalid": f"{HOST}:{postgres.port}"})
+    shown = pg("postgresql://conduit@db.prod.invalid/conduit", "show(c:info())",
+               hosts={"db.prod.invalid": f"{HOST}:{postgres.port}"})
     assert (shown[0][0]["host"], shown[0][0]["address"], shown[0][0]["port"]) == ("db.prod.invalid", HOST, postgres.port)
 
 
