@@ -4,7 +4,8 @@
 -- An entry (`catalogue.effect(name, entry)`):
 --   summary    one sentence
 --   class      "read", "declared", "notify", "write", "destructive", or function(call) → class
---   params     positional: { { name, type, help }, … };  options: { name = { type, default, help, what=, required=, one_of=, secret= } }
+--   params     positional: { { name, type, help }, … }
+--   options    { name = { type, default, help, what=, required=, one_of=, secret= } }
 --              types: string integer number boolean duration size strings map any. `what` options choose what is touched and
 --              stand in the line; `secret` ones take a secret. A duration reaches the entry as seconds, a size as
 --              bytes.
