@@ -109,12 +109,14 @@ HUNG_STATVFS = """
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-int statvfs(const char *path, struct statvfs *space) {
-  static int (*real)(const char *, struct statvfs *);
+static int hang(const char *path, void *space, const char *name) {
+  int (*real)(const char *, void *);
   if (strcmp(path, "/hung") == 0) sleep(600);
-  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "statvfs");
+  *(void **)&real = dlsym(RTLD_NEXT, name);
   return real(path, space);
 }
+int statvfs(const char *path, struct statvfs *space) { return hang(path, space, "statvfs"); }
+int statvfs64(const char *path, struct statvfs64 *space) { return hang(path, space, "statvfs64"); }
 """
 
 
