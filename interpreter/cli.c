@@ -37,12 +37,20 @@ static const struct option run_options[] = {
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };
+static const struct option audit_options[] = {
+    {"env", "env", VALUE, 0, NULL, "NAME: environment of the config"},
+    {"param", "param", LIST, 'p', NULL, "KEY=VALUE: set a parameter"},
+    {"params", "params", VALUE, 0, NULL, "FILE: parameters, Lua or JSON"},
+    {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 static const struct command commands[] = {
     {"run", "FILE", 1, 1, run_options, "run a runbook"},
     {"ack", "RUN", 1, 1, no_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
+    {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"effects", "[NAME]", 0, 1, no_options, "the catalogue of effects"},
     {"_escalate", NULL, 2, 2, no_options, NULL}, /* the watchdog's: a level of a run */
     {"_deliver", NULL, 1, 1, no_options, NULL},  /* the watchdog's: the outbox of a run */

@@ -74,7 +74,11 @@ function ending.recap(it)
   elseif it.text then
     verdict = verdict .. ": " .. it.text
   end
-  if run.options.dry_run then verdict = "DRY RUN, nothing was changed · " .. verdict end
+  if it.verdict then
+    verdict = it.verdict
+  elseif run.options.dry_run then
+    verdict = "DRY RUN, nothing was changed · " .. verdict
+  end
   return ("reads %d · declared %d · would %d · changed %d · refused %d · failed %d · owed %d · %s · %s"):format(
     counts.read, counts.declared, counts.would, counts.changed, counts.refused, counts.failed, #run.owed,
     duration.clock(run.elapsed()), verdict)

@@ -12,6 +12,7 @@ local run = {
   goal = nil,           -- what `recovered` declares
   levels = {},          -- of the escalation: { after =, fn = }
   remedies = {},        -- by title
+  preventions = {},     -- { title =, fn = }
   applied = {},         -- titles of remedies applied, in order
   ignorance = {},       -- findings read though their probe didn't know: { "Database connectivity.down: permission denied" }
   unknown = {},         -- probes that ended unknown: { title =, why = }
@@ -82,7 +83,7 @@ end
 -- Notes what a probe or check said; called by the words and, when a level is carried out by another process, for every
 -- event of the journal.
 function run.learn(name, fields)
-  if name == "check" and fields.passed == false and fields.probe ~= "recovered" then
+  if name == "check" and fields.passed == false and fields.probe ~= "recovered" and not fields.prevention then
     run.failed_checks[#run.failed_checks + 1] = fields
   elseif name == "probe.ended" then
     forget_unknown(fields)

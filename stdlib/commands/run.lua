@@ -1,4 +1,5 @@
--- runbook run FILE: the run itself, as a table of contents.
+-- runbook run FILE: the run itself, as a table of contents. runbook audit FILE: the same up to the script's first effect,
+-- then its preventions (stdlib/audit.lua), in the dry mode.
 local arming = require "arming"
 local config = require "config"
 local ending = require "ending"
@@ -201,21 +202,24 @@ local function compare(it, code)
   return #list > 0 and 1 or code
 end
 
-return function(arguments, options, host)
+return function(arguments, options, host, command)
   run.file = arguments[1]
+  run.auditing = command == "audit"
+  if run.auditing then options.dry_run = "true" end
   local prepared, problem = pcall(prepare, options, host)
   if not prepared then
     local it = ending.of_error(problem)
     screen.say("runbook: " .. tostring(it.text))
     return ending.exit(it)
   end
-  local ok, it = pcall(execute, options, host)
+  local ok, it = pcall(run.auditing and require("audit").carry_out or execute, options, host)
   if not ok then it = ending.of_error(it) end
   if not ok and it.outcome ~= "resolved" and it.outcome ~= "suspended" and it.outcome ~= "aborted" then
     screen.say("runbook: " .. screen.inert(it.text, 1000))
   end
   offer_undo(it)
   local says = gate.mode().settle and gate.mode().settle(it) or arming.settle(it)
+  if #run.preventions > 0 then require("audit").afterwards(it) end
   for _, line in ipairs(owed_lines()) do table.insert(says, 1, line) end
   if it.outcome == "suspended" then
     table.insert(says, 1, "no terminal to ask on; run it again from one, or give the answer with --answers FILE")

@@ -240,3 +240,5 @@ catalogue.effect("prometheus.alerts", {
     return fields.firing and ("%d firing, %d pending"):format(fields.firing, fields.pending)
   end,
 })
+
+require("effects.prometheus_rules").add { ask = ask, curl = curl, target = target, url_option = url_option }

@@ -63,8 +63,8 @@ end
 
 on["run.started"] = function(fields)
   if fields.careless then put("careless: " .. fields.careless) end
-  put(("%s of %s%s"):format(dry and "DRY RUN" or fields.mode == "live" and "run" or fields.mode, inert(fields.file),
-    fields.id and ", run " .. fields.id or ""))
+  local what = run.auditing and "audit" or dry and "DRY RUN" or fields.mode == "live" and "run" or fields.mode
+  put(("%s of %s%s"):format(what, inert(fields.file), fields.id and ", run " .. fields.id or ""))
 end
 
 on["probe.started"] = function(fields) waiting[fields.probe] = { checks = {}, effects = {} } end
@@ -72,6 +72,7 @@ on["probe.started"] = function(fields) waiting[fields.probe] = { checks = {}, ef
 function on.check(fields)
   under(fields.probe, ("  %s %s%s"):format(fields.passed and "ok  " or "FAIL", inert(fields.label),
     fields.detail and ": " .. inert(fields.detail, 300) or ""))
+  if fields.mend and waiting[fields.probe] then table.insert(waiting[fields.probe].mends, fields) end
 end
 
 function on.note(fields)
@@ -91,6 +92,34 @@ on["probe.ended"] = function(fields)
   say("%s: %s  %s", inert(fields.probe), verdict, milliseconds(fields.ms))
   for _, line in ipairs(lines.checks) do say("%s", line) end
   for _, line in ipairs(lines.effects) do say("%s", line) end
+end
+
+on["prevention.started"] = function(fields)
+  waiting[fields.prevention] = { checks = {}, effects = {}, mends = {} }
+end
+
+-- The snippet that closes a gap: its lines alone, so that they can be copied.
+local function put_mend(fields)
+  put ""
+  put(("To mend “%s”:"):format(inert(fields.label)))
+  put ""
+  for _, line in ipairs(text.lines(fields.mend)) do put(inert(line, 1000)) end
+  put ""
+end
+
+-- In full for an audit; after a run in a line.
+on["prevention.ended"] = function(fields)
+  local lines = waiting[fields.prevention]
+  waiting[fields.prevention] = nil
+  local verdict = fields.state == "unknown" and "unknown: " .. inert(fields.why, 300) or fields.state
+  if not run.auditing then
+    local missing = #fields.missing > 0 and ": " .. inert(table.concat(fields.missing, "; "), 200) or ""
+    return say("prevention “%s”: %s%s", inert(fields.prevention), verdict, fields.state == "missing" and missing or "")
+  end
+  say("%s: %s", inert(fields.prevention), verdict)
+  for _, line in ipairs(lines.checks) do say("%s", line) end
+  for _, line in ipairs(lines.effects) do say("%s", line) end
+  for _, mend in ipairs(lines.mends) do put_mend(mend) end
 end
 
 on["effect.outcome"] = function(fields)

@@ -2,6 +2,7 @@
 local blame = require "blame"
 local exact = require "exact"
 local journal = require "journal"
+local prevention = require "words.prevention"
 local result = require "result"
 local run = require "run"
 local tasks = require "tasks"
@@ -47,19 +48,27 @@ local function read_value(value)
   blame.raise("check: true, false or a result expected, got %s", values.describe(value))
 end
 
-local function read_options(options)
+local known = { fault = true, detail = true, mend = true }
+
+local function read_options(options, here)
   if type(options) ~= "table" or values.is_host(options) then
     blame.raise("check: a table of options like { fault = \"down\" } expected, got %s", values.describe(options))
   end
   for name in pairs(options) do
-    if name ~= "fault" and name ~= "detail" then
-      blame.raise("check: unknown option '%s'%s", tostring(name), blame.hint(tostring(name), { "fault", "detail" }))
+    if not known[name] then
+      blame.raise("check: unknown option '%s'%s", tostring(name), blame.hint(tostring(name), values.keys(known)))
     end
   end
   if options.fault ~= nil and type(options.fault) ~= "string" then
     blame.raise("check: fault: a name expected, got %s", values.describe(options.fault))
   end
-  return options.fault, options.detail
+  if options.mend ~= nil and type(options.mend) ~= "string" then
+    blame.raise("check: mend: a text expected, got %s", values.describe(options.mend))
+  end
+  if options.mend and not here.prevention then
+    blame.raise "check: mend: only a check of a prevention says how its gap is closed"
+  end
+  return options.fault, options.detail, options.mend
 end
 
 -- A fault named by several checks is there when one of them failed.
@@ -70,13 +79,15 @@ end
 
 function words.check(label, value, options)
   if type(label) ~= "string" then blame.raise("check: a label expected, got %s", values.describe(label)) end
-  local fault, detail = read_options(options or {})
-  local passed, learned = read_value(value)
   local here = tasks.context()
+  local fault, detail, mend = read_options(options or {}, here)
+  local passed, learned = read_value(value)
   detail = detail ~= nil and exact.tostring(detail) or learned
   record(here.found, fault, passed)
   if here.pass == "plan" then return passed end
-  journal.event("check", { probe = here.probe or nil, label = label, passed = passed, fault = fault, detail = detail })
+  if here.prevention then prevention.checked(here.prevention, label, passed) end
+  journal.event("check", { probe = here.probe or nil, prevention = here.prevention and true or nil, label = label,
+                           passed = passed, fault = fault, detail = detail, mend = not passed and mend or nil })
   return passed
 end
 

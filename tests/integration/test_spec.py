@@ -277,6 +277,7 @@ local one = remedy("One", { warning = "careful", undo = function() files.write(p
 end)
 local two = remedy("Two", { risk = "medium" }, function() files.write(p.file, "two") end)
 local no = remedy("No", {}, function() files.write(p.file, "no") end)
+prevention("Held", function() check("two copies", false, { mend = "copies: 2" }) error "broken" end)
 together(look, bad)
 choose("which?", { "a", "b" })
 ask("what?", { default = "x" })

@@ -84,6 +84,21 @@ function tests.range()
   raises("at most 11000", catalogue.call, entry "range", "up", { over = "30d", step = "1s" })
 end
 
+function tests.rules()
+  local all = read "rules"
+  equal(all.ok, true)
+  equal(all.unhealthy, 0)
+  local one = read("rules", "APIDown")
+  equal(one.count, 1)
+  equal(one.rules[1].kind, "alerting")
+  equal(one.rules[1].query, 'up{job="conduit-api"} == 0')
+  equal(one.rules[1].labels.severity, "critical")
+  equal(one.rules[1].group, "lab")
+  equal(read("rules", "NoSuchRule").count, 0)
+  assert(all.count >= 2)
+  has(result.summary(all), "rules")
+end
+
 function tests.alerts()
   local it = read("alerts", "AlwaysFiring")
   equal(it.firing, 1)

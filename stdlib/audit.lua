@@ -1,0 +1,54 @@
+-- The preventions of a runbook: all of them for `runbook audit`, and in short when a run was resolved.
+local gate = require "gate"
+local journal = require "journal"
+local prevention = require "words.prevention"
+local run = require "run"
+local script = require "script"
+local tasks = require "tasks"
+
+local audit = {}
+
+-- A resolved run waits so long for its preventions, in seconds.
+local AFTER_SECONDS = 15
+
+-- Runs the script as far as its first act: by then it has declared its preventions.
+local function declare()
+  run.declaring = true
+  local ok, err = pcall(function() script.load(run.file, script.words())() end)
+  run.declaring = false
+  if not ok and not (tasks.is_interrupt(err) == "end" and err.outcome == "declared") then error(err, 0) end
+  tasks.ended = nil
+  run.acted = true
+end
+
+-- "2 missing, 1 unknown, 3 in place"
+local function in_words(counts)
+  local parts = {}
+  for _, state in ipairs { "missing", "unknown", "in place" } do
+    if counts[state] then parts[#parts + 1] = counts[state] .. " " .. state end
+  end
+  return table.concat(parts, ", ")
+end
+
+-- How an audit ended: well when every prevention is known to be in place.
+function audit.carry_out()
+  declare()
+  if #run.preventions == 0 then
+    return { outcome = "unresolved", text = "the runbook declares no prevention", verdict = "it declares no prevention",
+             exit = 1 }
+  end
+  local counts = {}
+  for _, report in ipairs(prevention.look_at_all()) do counts[report.state] = (counts[report.state] or 0) + 1 end
+  local good, text = counts["in place"] == #run.preventions, "preventions: " .. in_words(counts)
+  return { outcome = good and "resolved" or "unresolved", text = text, verdict = text, exit = good and 0 or 1 }
+end
+
+-- After a resolved run that could change something; how it ended is settled, whatever becomes of this.
+function audit.afterwards(it)
+  if it.outcome ~= "resolved" or #run.preventions == 0 or gate.mode().name ~= "live" then return end
+  local ok, in_time = pcall(tasks.deadline, AFTER_SECONDS, prevention.look_at_all)
+  if ok and in_time then return end
+  journal.event("note", { text = "preventions were not looked at to the end; `runbook audit` does" })
+end
+
+return audit

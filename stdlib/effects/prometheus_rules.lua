@@ -1,0 +1,51 @@
+-- prometheus.rules: what the server is told to compute and to warn about (GET /api/v1/rules).
+local catalogue = require "catalogue"
+
+local prometheus_rules = {}
+
+local PATH = "/api/v1/rules"
+
+local function rule_of(one, group)
+  return { name = one.name, kind = one.type, query = one.query, group = group.name, file = group.file,
+           seconds = one.duration, state = one.state, health = one.health, why = one.lastError ~= "" and one.lastError or nil,
+           labels = one.labels or {}, annotations = one.annotations or {} }
+end
+
+-- Adds the entry; `prometheus` is what the family's requests share (stdlib/effects/prometheus.lua).
+function prometheus_rules.add(prometheus)
+  catalogue.effect("prometheus.rules", {
+    summary = "The rules that the server evaluates, alerting and recording",
+    class = "read",
+    params = { { "name", "string", "Only rules of this name", optional = true } },
+    options = { url = prometheus.url_option },
+    result = {
+      rules = "list: { name, kind (alerting recording), query, group, file, seconds (pending before it fires), state "
+        .. "(inactive pending firing), health (ok err unknown), why, labels, annotations }, in the server's order",
+      count = "integer: rules in the list", unhealthy = "integer: how many could not be evaluated",
+    },
+    run = function(call)
+      local data, other = prometheus.ask(call, PATH, {})
+      if not data then return table.unpack(other, 1, other.n) end
+      local rules, unhealthy = {}, 0
+      for _, group in ipairs(data.groups or {}) do
+        for _, one in ipairs(group.rules or {}) do
+          if not call.name or one.name == call.name then
+            rules[#rules + 1] = rule_of(one, group)
+            if one.health == "err" then unhealthy = unhealthy + 1 end
+          end
+        end
+      end
+      return { rules = rules, count = #rules, unhealthy = unhealthy }
+    end,
+    command = function(call) return prometheus.curl(call, PATH, {}) end,
+    target = prometheus.target,
+    specimen = { rules = {}, count = 0, unhealthy = 0 },
+    sum_up = function(fields)
+      if not fields.count then return nil end
+      return ("%d rules%s"):format(fields.count,
+        fields.unhealthy > 0 and (", %d of them could not be evaluated"):format(fields.unhealthy) or "")
+    end,
+  })
+end
+
+return prometheus_rules

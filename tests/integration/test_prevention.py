@@ -1,0 +1,158 @@
+"""Preventions: `runbook audit`, what a resolved run says of them, and that the snippets that mend a gap are accepted by
+the programs they are for."""
+
+import os
+import subprocess
+
+import pytest
+
+from lab.program import ROOT
+
+API_DOWN = os.path.join(ROOT, "runbooks", "api-down.lua")
+
+HEAD = 'runbook { title = "Prevent" }\nlocal p = params { fine = { true, "x" } }\n'
+TWO = HEAD + """
+prevention("One", function() check("first", p.fine, { mend = "key: value\\n  nested: 1\\n" }) end)
+prevention("Two", function() check("second", sysinfo.memory().used_percent < 101) end)
+local made = remedy("Write", function() files.write("/tmp/x", "y") end)
+made()
+return resolved "done"
+"""
+
+
+def ended(result):
+    return {event["prevention"]: event for event in result.events("prevention.ended")}
+
+
+def test_all_in_place(runbook, sandbox):
+    result = runbook("audit", sandbox.write("x.lua", TWO))
+    assert result.code == 0 and "preventions: 2 in place" in result.stdout, result
+    assert [event["state"] for event in result.events("prevention.ended")] == ["in place", "in place"]
+    assert not result.events("remedy.started") and not result.events("escalation.armed")
+    assert not os.path.exists(os.path.join(result.run_dir, "watchdog.lock"))
+
+
+def test_a_gap_prints_its_snippet_as_it_is(runbook, sandbox):
+    result = runbook("audit", sandbox.write("x.lua", TWO), "-p", "fine=no")
+    assert result.code == 1 and "preventions: 1 missing, 1 in place" in result.stdout, result
+    assert "\n\nkey: value\n  nested: 1\n\n" in result.stdout
+    assert ended(result)["One"]["missing"] == ["first"]
+
+
+@pytest.mark.parametrize("body, why", [
+    ('check("x", http.get("http://x.invalid/").status == 200)', "http.get http://x.invalid/ failed"),
+    ('check("x", true) error "broken"', "broken"),
+    ("", "it checked nothing"),
+    ('service.restart("postgresql")', "a probe changes nothing"),
+    ('escalate.page { summary = "x", severity = "critical" }', "a probe tells nobody"),
+    ('remedy("R", function() end)()', "refused inside a probe"),
+])
+def test_unknown_is_no_gap_and_not_well(runbook, sandbox, body, why):
+    result = runbook("audit", sandbox.write("x.lua", HEAD + f'prevention("P", function() {body} end)'))
+    assert result.code == 1 and ended(result)["P"]["state"] == "unknown", result
+    assert why in ended(result)["P"]["why"] and "1 unknown" in result.stdout
+
+
+@pytest.mark.parametrize("text, says", [
+    ('prevention("P")', "a function expected"),
+    ('probe("A", function() end)() prevention("P", function() end)', None),
+    ('check("x", true, { mend = "y" })', "only a check of a prevention"),
+    ('prevention("P", function() check("x", true, { mend = 1 }) end)', "a text expected"),
+])
+def test_mistakes_are_told(runbook, sandbox, text, says):
+    result = runbook("audit", sandbox.write("x.lua", HEAD + text))
+    if says is None:
+        assert result.code == 1 and "declares no prevention" in result.stdout, result
+    else:
+        assert result.code in (1, 3) and says in result.stdout + result.stderr, result
+
+
+def test_it_must_be_declared_before_the_run_acts(runbook, sandbox):
+    text = HEAD + 'probe("A", function() end)() prevention("P", function() end)'
+    result = runbook("run", sandbox.write("x.lua", text), "--dry-run")
+    assert result.code == 3 and "declared before the first effect" in result.stderr, result
+
+
+def test_a_resolved_run_says_each_in_a_line(runbook, sandbox):
+    text = TWO.replace("made()", "")
+    result = runbook("run", sandbox.write("x.lua", text), "-p", "fine=no")
+    assert result.code == 0, result
+    assert "prevention “One”: missing: first" in result.stdout and "prevention “Two”: in place" in result.stdout
+    assert "key: value" not in result.stdout and result.stdout.rstrip().endswith("resolved: done")
+    assert not runbook("run", "x.lua", "--dry-run").events("prevention.ended")
+    unresolved = sandbox.write("y.lua", text.replace("return resolved", "return unresolved"))
+    assert not runbook("run", unresolved).events("prevention.ended")
+
+
+def test_a_run_ended_by_its_goal_looks_too(runbook, sandbox):
+    text = HEAD + """
+recovered("it is", { every = "10ms" }, function() return true end)
+prevention("One", function() check("first", (pcall(sysinfo.memory))) end)
+remedy("R", function() end)()
+"""
+    result = runbook("run", sandbox.write("x.lua", text))
+    assert result.code == 0 and "prevention “One”: in place" in result.stdout, result
+
+
+# ---- API Down ----
+
+def mends(result):
+    """label -> snippet of the checks that failed."""
+    return {event["label"]: event["mend"] for event in result.events("check") if event.get("mend")}
+
+
+@pytest.fixture
+def audited(runbook, sandbox, docker_engine, prometheus_server):
+    """An audit of API Down where everything is at hand and little is in place."""
+    api = docker_engine.run_api()
+    sandbox.env["DOCKER_HOST"] = docker_engine.host
+    sandbox.write(".config/runbook/config.lua", 'return { prometheus = { url = "%s" } }' % prometheus_server.url)
+    result = runbook("audit", API_DOWN, "-p", f"base_url={api.url}", "-p", f"name={api.name}")
+    assert result.code == 1 and "unknown" not in {event["state"] for event in ended(result).values()}, result
+    return result
+
+
+def test_the_audit_of_api_down(audited):
+    assert set(mends(audited)) == {
+        "the container is started again when it ends", "an alert fires at 80 % memory", "an alert fires at 80 % CPU",
+        "an alert fires when the connections run out", "an alert fires when Redis fills up", "somebody looks from outside"}
+    passed = {event["label"] for event in audited.events("check") if event["passed"]}
+    assert passed == {"an alert fires when it can't be scraped", "/health is there", "/health/ready is there",
+                      "/health/live is there"}, audited
+
+
+def test_promtool_accepts_the_rules(audited, sandbox):
+    rules = [text for text in mends(audited).values() if text.startswith("groups:")]
+    assert len(rules) == 5
+    for number, text in enumerate(rules):
+        done = subprocess.run(["/usr/bin/promtool", "check", "rules", sandbox.write(f"rules-{number}.yml", text)],
+                              capture_output=True, text=True)
+        assert done.returncode == 0 and "SUCCESS: 1 rules found" in done.stdout, (text, done)
+
+
+def test_the_rules_close_the_gaps(audited, runbook, sandbox, prometheus_server):
+    """Given to Prometheus, nothing of what they are about is missing any more."""
+    rules = [text for text in mends(audited).values() if text.startswith("groups:")]
+    joined = "groups:\n" + "".join(text.split("\n", 1)[1].replace("- name: ", f"- name: g{i}-") for i, text in enumerate(rules))
+    path = os.path.join(prometheus_server.folder, "rules.yml")
+    before = open(path).read()
+    try:
+        with open(path, "w") as file:
+            file.write(before + joined.split("\n", 1)[1])
+        subprocess.run(["curl", "-sfX", "POST", prometheus_server.url + "/-/reload"], check=True)
+        started = audited.events("run.started")[0]
+        values = [f"{event['name']}={event['value']}" for event in audited.events("param") if event["source"] == "-p"]
+        result = runbook("audit", started["file"], *[word for value in values for word in ("-p", value)])
+        states = {title: event["state"] for title, event in ended(result).items()}
+        assert states.pop("Automatic restarts") == "missing" and set(states.values()) == {"in place"}, result
+    finally:
+        with open(path, "w") as file:
+            file.write(before)
+        subprocess.run(["curl", "-sfX", "POST", prometheus_server.url + "/-/reload"], check=True)
+
+
+def test_compose_accepts_the_restart_policy(audited, sandbox):
+    base = sandbox.write("docker-compose.yml", "version: '3'\nservices:\n  api:\n    image: conduit\n")
+    mend = sandbox.write("mend.yml", "version: '3'\n" + mends(audited)["the container is started again when it ends"])
+    done = subprocess.run(["/usr/bin/docker-compose", "-f", base, "-f", mend, "config"], capture_output=True, text=True)
+    assert done.returncode == 0 and "restart: unless-stopped" in done.stdout, done
