@@ -38,7 +38,7 @@ catalogue.LINE_ARGUMENT = 120
 local classes = { read = true, declared = true, notify = true, write = true, destructive = true }
 
 -- The families, loaded when a script first names one.
-catalogue.families = { "http", "docker", "compose", "sql", "redis", "sysinfo", "service", "files", "exec", "prometheus",
+catalogue.families = { "http", "docker", "compose", "sql", "redis", "sysinfo", "service", "files", "exec", "kubectl", "prometheus",
                        "escalate" }
 
 -- The names of the options that stand in a line, in order.
@@ -177,11 +177,18 @@ local function read_rest(entry, arguments, first)
   return words
 end
 
+-- Where an optional name is left out, the options follow at once: `kubectl.get("pods", { selector = "app=api" })`.
+local function left_out(param, value)
+  return param.optional and param[2] == "string" and type(value) == "table" and not values.is_host(value)
+end
+
 -- Checks a script's arguments and returns the call: { name = value } with defaults filled in and types read.
 function catalogue.call(entry, ...)
-  local arguments, call = table.pack(...), {}
+  local arguments, call, taken = table.pack(...), {}, 0
   for i, param in ipairs(entry.params) do
     local value = arguments[i]
+    if left_out(param, value) then break end
+    taken = i
     if value == nil then
       if not param.optional then blame.raise("%s: argument %d (%s) is missing", entry.name, i, param[1]) end
     else
@@ -189,7 +196,6 @@ function catalogue.call(entry, ...)
         { type = param[2], one_of = param.one_of, secret = param.secret, binary = param.binary }, value)
     end
   end
-  local taken = #entry.params
   if entry.rest then
     call[entry.rest[1]] = read_rest(entry, arguments, taken + 1)
     taken = taken + #call[entry.rest[1]]

@@ -121,6 +121,7 @@ function config.apply(given, environment, options, getenv)
   settings.reader = environment.reader
   settings.here = options.here or options.scenario ~= nil or environment.here or given.here or false
   settings.docker.host = settings.docker.host or getenv "DOCKER_HOST"
+  settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"
   for _, name in ipairs { "PATH", "HOME", "LANG", "TZ" } do settings.environment[name] = getenv(name) end
   secrets.open(given.secrets, getenv)
 end

@@ -1,0 +1,305 @@
+-- kubectl's changes of workloads and objects; those of nodes and inside containers are in kubectl_node.lua and
+-- kubectl_exec.lua.
+local blame = require "blame"
+local client = require "effects.kubectl_client"
+local json = require "raw.json"
+local rollout = require "effects.kubectl_rollout"
+local state = require "effects.kubectl_state"
+local tasks = require "tasks"
+local values = require "values"
+local write = require "effects.kubectl_write"
+
+-- Replicas at most: more is a typing mistake.
+local REPLICAS_MAX = 1000
+-- A restart within the second of the last one is none; it is tried again after so many seconds.
+local RESTART_AGAIN_SECONDS = 1.1
+
+local kind_param = { "kind", "string", 'Kind of object: "deployment", "pod" …' }
+local name_param = { "name", "string", "Name of the object" }
+
+local function slash(call) return call.kind .. "/" .. call.name end
+
+-------------------------------------------------------------------- Rollouts --
+
+local rollout_fields = values.copy_shallow(rollout.fields)
+rollout_fields.changed = "boolean: false when it was so already"
+
+local function rolled_out(words)
+  return function(it, call)
+    local fields, err = rollout.wait(it, call, words(call))
+    if fields then fields.changed = true end
+    return fields, err
+  end
+end
+
+local function would_roll(_, plan)
+  local count = plan and plan.replicas
+  return { changed = not (plan and plan.same), state = "complete", complete = true, pods = {}, desired = count,
+           ready = count, updated = count, available = count }
+end
+
+local function specimen(call)
+  local count = call and call.replicas or 1
+  return { changed = true, state = "complete", complete = true, desired = count, ready = count, updated = count,
+           available = count, pods = {}, summary = ("%s of %s ready"):format(count, count) }
+end
+
+local function roll_options(more)
+  more = more or {}
+  more.wait = rollout.wait_option
+  return more
+end
+
+local function roll(verb, entry)
+  entry.params = { kind_param, name_param, table.unpack(entry.params or {}) }
+  entry.options, entry.result = roll_options(entry.options), rollout_fields
+  entry.would, entry.specimen = would_roll, specimen
+  write.effect(verb, entry)
+end
+
+local function not_paused(item)
+  return item.paused and "it is paused: a paused deployment can't be restarted (kubectl rollout resume first)" or nil
+end
+
+roll("rollout_restart", {
+  summary = "Renews the pods of a deployment, stateful set or daemon set, a few at a time, and waits until they are ready",
+  words = function(call) return { "rollout", "restart", slash(call) } end,
+  may = function(call) return { "patch", slash(call) } end,
+  radius = write.workload_radius(function(call, _, pods)
+    return ("restarts %s of %s %s"):format(pods, call.kind, call.name)
+  end, not_paused),
+  -- kubectl marks a restart with the second it was made in: a second one in it changes nothing.
+  run = function(call)
+    local it = client.open(call, true)
+    local done, err = it:carry_out { "rollout", "restart", slash(call) }
+    if err and err.message:find("within the past second", 1, true) then
+      tasks.sleep(RESTART_AGAIN_SECONDS)
+      done, err = it:carry_out { "rollout", "restart", slash(call) }
+    end
+    if not done then return nil, err end
+    return rolled_out(function() return "restarted" end)(it, call)
+  end,
+})
+
+roll("rollout_undo", {
+  summary = "Goes back to the revision before, or to a given one, and waits until it is rolled out",
+  options = { to = { "integer", nil, "The revision; the one before unless given", what = true } },
+  words = function(call)
+    local words = { "rollout", "undo", slash(call) }
+    if call.to then words[4] = ("--to-revision=%d"):format(call.to) end
+    return words
+  end,
+  check = function(call)
+    if type(call.to) == "number" and call.to < 1 then blame.raise "kubectl.rollout_undo: option 'to': a revision expected" end
+  end,
+  radius = write.workload_radius(function(call, _, pods)
+    local back = call.to and ("to revision %d"):format(call.to) or "to the revision before"
+    return ("takes %s %s back %s, renewing %s"):format(call.kind, call.name, back, pods)
+  end, function(item) return item.paused and "it is paused: a paused deployment can't be rolled back" or nil end),
+  after = rolled_out(function() return "rolled back" end),
+})
+
+-- The number that was seen is the number that is changed: somebody else's scaling in between ends it.
+local function scale_words(call, plan)
+  local words = { "scale", slash(call), ("--replicas=%d"):format(call.replicas) }
+  if plan and plan.replicas then words[4] = ("--current-replicas=%d"):format(plan.replicas) end
+  return words
+end
+
+roll("scale", {
+  summary = "Changes how many pods a workload has, and waits until they are ready",
+  params = { { "replicas", "integer", "How many" } },
+  words = scale_words,
+  check = function(call)
+    if type(call.replicas) == "number" and (call.replicas < 0 or call.replicas > REPLICAS_MAX) then
+      blame.raise("kubectl.scale: argument 3 (replicas): 0 to %d expected, got %d", REPLICAS_MAX, call.replicas)
+    end
+  end,
+  radius = function(it, call)
+    local item, err, object = rollout.read(it, call)
+    if not item then return nil, err end
+    local same = item.desired == call.replicas
+    local text = ("%s %s in %s from %d to %d pods, %d ready"):format(call.kind, call.name, client.in_words(call),
+      item.desired, call.replicas, item.ready_replicas)
+    return { text = same and text or "scales " .. text, size = math.abs(call.replicas - item.desired), same = same or nil,
+             replicas = item.desired, uid = object.metadata.uid }
+  end,
+  would = function(call, plan)
+    local fields = would_roll(call, plan)
+    fields.desired, fields.ready, fields.updated, fields.available = call.replicas, call.replicas, call.replicas, call.replicas
+    return fields
+  end,
+  after = function(it, call, plan)
+    local fields, err = rollout.wait(it, call, "scaled")
+    if fields then fields.changed = plan.replicas ~= call.replicas end
+    return fields, err
+  end,
+  verify = function(call)
+    local item = rollout.read(client.open(call), call)
+    return item and item.desired == call.replicas
+  end,
+})
+
+---------------------------------------------------------------------- set_env --
+
+local function assignments(env)
+  local words = {}
+  for _, name in ipairs(values.keys(env)) do
+    words[#words + 1] = env[name] == false and name .. "-" or ("%s=%s"):format(name, env[name])
+  end
+  return words
+end
+
+local function check_env(call)
+  call.env = values.copy_shallow(call.env)
+  if not next(call.env) then blame.raise "kubectl.set_env: argument 3 (env): no variable given" end
+  for name, value in pairs(call.env) do
+    if type(name) ~= "string" or not name:find "^[%a_][%w_.]*$" then
+      blame.raise("kubectl.set_env: argument 3 (env): %s is no name of a variable", values.describe(name))
+    end
+    if type(value) == "number" then call.env[name] = tostring(value) end
+    if not values.is_placeholder(value) and type(call.env[name]) ~= "string" and value ~= false then
+      blame.raise("kubectl.set_env: argument 3 (env): %s: a string, or false to remove it, expected, got %s", name,
+        values.describe(value))
+    end
+  end
+end
+
+local function set_env_words(call)
+  local words = { "set", "env", slash(call) }
+  if call.container then words[4] = "--containers=" .. call.container end
+  local list = assignments(call.env)
+  return table.move(list, 1, #list, #words + 1, words)
+end
+
+roll("set_env", {
+  summary = "Sets variables of a workload's containers, which renews its pods, and waits until they are ready",
+  params = { { "env", "map", "Variable → value; false removes it" } },
+  options = { container = { "string", nil, "Only this container; all of them", what = true } },
+  check = check_env,
+  words = set_env_words,
+  silent_when_same = true,
+  radius = write.workload_radius(function(call, item, pods)
+    local text = ("sets %s of %s %s"):format(table.concat(values.keys(call.env), ", "), call.kind, call.name)
+    return item.paused and text .. ", which is paused: its pods stay as they are"
+      or ("%s, renewing %s"):format(text, pods)
+  end),
+  after = function(it, call, _, done)
+    local fields, err = rollout.wait(it, call, "set")
+    if fields then fields.changed = done.stdout ~= "" end
+    if fields and not fields.changed then fields.summary = "nothing changed: the values are so already; " .. fields.summary end
+    return fields, err
+  end,
+})
+
+---------------------------------------------------------------- One object --
+
+local patch_types = { "strategic", "merge", "json" }
+
+write.effect("patch", {
+  summary = "Changes parts of an object",
+  params = { kind_param, name_param, { "patch", "map", "The parts, as the API names them" } },
+  options = { type = { "string", "strategic", "How lists are merged", one_of = patch_types, what = true } },
+  result = write.fields,
+  words = function(call)
+    return { "patch", call.kind, call.name, "--type=" .. call.type, "--patch=" .. json.encode(call.patch) }
+  end,
+  radius = write.object_radius(function(call, item) return ("patches %s %s"):format(item.kind, call.name) end),
+  after = write.told,
+  specimen = { changed = true, summary = "patched" },
+})
+
+local function pairs_words(verb)
+  return function(call)
+    local words = { verb, call.kind, call.name, "--overwrite" }
+    local list = assignments(call.values)
+    return table.move(list, 1, #list, 5, words)
+  end
+end
+
+local function check_pairs(verb)
+  return function(call)
+    call.values = values.copy_shallow(call.values)
+    if not next(call.values) then blame.raise("kubectl.%s: argument 3 (values): none given", verb) end
+    for name, value in pairs(call.values) do
+      if type(value) == "number" then call.values[name] = tostring(value) end
+      if type(name) ~= "string" or not name:find "^%w[%w._/%-]*$" or type(call.values[name]) ~= "string" and value ~= false
+        and not values.is_placeholder(value) then
+        blame.raise("kubectl.%s: argument 3 (values): names with strings, or false to remove one, expected", verb)
+      end
+    end
+  end
+end
+
+for verb, what in pairs { label = "labels", annotate = "annotates" } do
+  write.effect(verb, {
+    summary = ("Sets or removes %s of an object"):format(verb == "label" and "labels" or "annotations"),
+    params = { kind_param, name_param, { "values", "map", "Name → value; false removes it" } },
+    result = write.fields,
+    check = check_pairs(verb),
+    words = pairs_words(verb),
+    radius = write.object_radius(function(call, item)
+      return ("%s %s %s with %s"):format(what, item.kind, call.name, table.concat(assignments(call.values), " "))
+    end),
+    after = write.told,
+    specimen = { changed = true, summary = what },
+  })
+end
+
+-- The object that was seen is the one that goes: not another of its name.
+local function still_the_same(it, call, plan)
+  if not plan or not plan.uid then return true end
+  local object, err = it:json { "get", call.kind, call.name, "--output=json" }
+  if not object then return nil, err end
+  if object.metadata.uid == plan.uid then return true end
+  return nil, { kind = "conflict", message = "it was replaced by another of the same name since the plan" }
+end
+
+local function delete_words(call)
+  local words = { "delete", call.kind, call.name }
+  if call.grace then words[4] = ("--grace-period=%d"):format(math.ceil(call.grace)) end
+  return words
+end
+
+write.effect("delete", {
+  summary = "Deletes an object, and waits until it is gone",
+  class = "destructive",
+  params = { kind_param, name_param },
+  options = { grace = { "duration", nil, "How long a pod may take to stop; else its own" },
+              timeout = { "duration", "2m", "The longest it may take" } },
+  result = { state = "string: absent", summary = "string: kubectl's words" },
+  words = delete_words,
+  radius = function(it, call)
+    local object, err = it:json { "get", call.kind, call.name, "--output=json" }
+    if not object then return nil, err end
+    local item = state.item(object)
+    local text = ("deletes %s %s in %s (%s)"):format(item.kind, call.name, client.in_words(call), state.brief(item))
+    local size = 1
+    if item.desired then
+      local pods = item.replicas or item.desired
+      text, size = ("%s and its %s"):format(text, write.pods_text(pods)), 1 + pods
+    elseif item.kind == "Namespace" or item.kind == "Node" or item.kind == "PersistentVolumeClaim" then
+      text, size = text .. " and all that is in it", math.huge
+    elseif item.kind == "Pod" and not object.metadata.ownerReferences then
+      text = text .. "; nothing makes it anew"
+    end
+    return { text = text, size = size, uid = object.metadata.uid }
+  end,
+  run = function(call, plan)
+    local it = client.open(call, true)
+    local same, err = still_the_same(it, call, plan)
+    local done
+    if same then done, err = it:carry_out(delete_words(call)) end
+    if not done then return nil, err end
+    return { state = "absent", summary = client.first_line(done.stdout) }
+  end,
+  would = function() return { state = "absent" } end,
+  verify = function(call)
+    local _, err = client.open(call):json { "get", call.kind, call.name, "--output=json" }
+    return err and err.kind == "absent" or false
+  end,
+  specimen = { state = "absent", summary = "deleted" },
+})
+
+require "effects.kubectl_node"
+require "effects.kubectl_exec"
