@@ -164,6 +164,24 @@ note(queue)
 return resolved "looked"
 ]] }
 
+families.kubectl = {
+  text = [[
+A Kubernetes cluster, by the `kubectl` program. Context, namespace and server are the config's (`kubectl`) or the
+kubeconfig's; they are read once, so that nothing changes under a run, stand in every command, and are told with
+each plan. An object that is not there is well, with `state = "absent"`.]],
+  example = [[
+runbook { title = "kubectl" }
+local pods = kubectl.get("pods", { selector = "app=conduit-api" })
+note(pods.summary)
+for _, pod in ipairs(pods.not_ready) do note(kubectl.logs(pod.name, { tail = 20, previous = pod.restarts > 0 })) end
+local again = remedy("Restart the pods", { risk = "low" }, function()
+  kubectl.rollout_restart("deployment", "conduit-api")
+end)
+if pods.ready == pods.total then return resolved "every pod is ready" end
+if again() then return resolved "restarted" end
+return unresolved "declined"
+]] }
+
 families.prometheus = {
   text = [[
 Questions to the Prometheus of the config (`prometheus.url`) or of the option `url`.]],
