@@ -1,6 +1,7 @@
 /* raw.process: child processes, see process.h.
  *
- * run{argv=, env=, cwd=, stdin=, timeout=10, max_output=1 MiB, keep="head"|"tail"}
+ * run{argv=, env=, cwd=, stdin=, timeout=10, max_output=1 MiB, keep="head"|"tail",
+ *     hold_input=false: keeps stdin open until the child has ended}
  *   → {code=, signal=name|nil, stdout=, stderr=, cut=, ms=}; code is 128 + its number when a signal ended it
  *   | nil, {kind=, message=}: missing (no such program or folder), permission, limit, io;
  *     timeout also carries stdout, stderr and cut: what came until then
@@ -138,8 +139,9 @@ static bool keep_tail(lua_State *L, int index) {
 
 static int l_run(lua_State *L) {
   lua_settop(L, 1);
-  options_check(L, 1, "argv env cwd stdin timeout max_output keep");
-  struct process_spec spec = {.keep_tail = keep_tail(L, 1)};
+  options_check(L, 1, "argv env cwd stdin timeout max_output keep hold_input");
+  struct process_spec spec = {.keep_tail = keep_tail(L, 1),
+                              .hold_input = field_bool(L, 1, "hold_input", false)};
   spec.max_output =
       (size_t)options_integer(L, 1, "max_output", PROCESS_OUTPUT_BYTES, 0, PROCESS_OUTPUT_MOST_BYTES);
   double timeout = options_seconds(L, 1, "timeout", PROCESS_TIMEOUT, OPTIONS_SECONDS_MAX);

@@ -23,7 +23,7 @@ struct process {
   struct process_output out, err;
   struct process_result result;
   size_t max_output;
-  bool keep_tail, spawned, reaped, stopping, killed;
+  bool keep_tail, hold_input, spawned, reaped, stopping, killed;
   uint64_t started; /* ns */
   uint64_t due;     /* of the next step while it is ending; loop time in ms */
   unsigned handles; /* not closed yet; the last one frees the process */
@@ -195,8 +195,7 @@ static void output_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
 /* The child need not read its input: a broken pipe is not a failure. */
 static void input_written(uv_write_t *write, int status) {
   struct process *process = write->handle->data;
-  (void)status;
-  handle_close(&process->input);
+  if (status || !process->hold_input) handle_close(&process->input);
 }
 
 static void input_start(struct process *process, const struct process_spec *spec) {
@@ -251,6 +250,7 @@ static struct process *process_new(uv_loop_t *loop, const struct process_spec *s
   process->err.kept = &process->result.err;
   process->max_output = spec->max_output;
   process->keep_tail = spec->keep_tail;
+  process->hold_input = spec->hold_input;
   process->handles = 4; /* and the child's, later */
   return process;
 }

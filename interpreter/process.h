@@ -31,6 +31,7 @@ struct process_spec {
   size_t input_len;  /* with input NULL: /dev/null */
   size_t max_output; /* bytes kept of each stream */
   bool keep_tail;    /* the last bytes are kept, not the first */
+  bool hold_input;   /* the input is closed only when the child has ended */
 };
 
 struct process_result {

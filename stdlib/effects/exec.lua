@@ -15,6 +15,8 @@ local values = require "values"
 local PREVIEW_LINES = 5
 -- The longest a preview may take, in seconds: a plan has 30 in all.
 local PREVIEW_TIMEOUT = 20
+-- The longest that looking for a program on another machine may take, in seconds.
+local LOOK_TIMEOUT = 10
 
 --------------------------------------------------------------------- Class --
 
@@ -111,6 +113,11 @@ end
 -- Whether the program is nowhere to be found, as far as can be seen.
 local function is_missing(program)
   if type(program) ~= "string" then return false end
+  if machine.is_away() then
+    local look = { "sh", "-c", 'command -v -- "$1"', "sh", program }
+    local there = machine.run { argv = look, timeout = LOOK_TIMEOUT, sudo = false }
+    return there and there.code ~= 0
+  end
   if program:find "/" then
     local it = program:sub(1, 1) == "/" and files.stat(program)
     return it and it.state == "absent"

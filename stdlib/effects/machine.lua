@@ -1,12 +1,12 @@
--- Which machine an effect acts on: this one, or with `on = "NAME"` one of the config. Families that act on
--- machines (sysinfo, service, files, exec) register through machine.effect, so that place, refusals and
--- by-hand commands are settled here once. Other machines' names are checked and shown; reaching them over ssh
--- is not spoken yet, and said so.
+-- Which machine an effect acts on: this one, or with `on = "NAME"` one of the config, over ssh (effects/ssh.lua).
+-- Families that act on machines (sysinfo, service, files, exec) register through machine.effect, so that place,
+-- refusals and by-hand commands are settled here once. While such an effect runs, machine.run is on its machine;
+-- what looks at this machine without it (raw.sys, raw.files) has a second way in `away`, for the others.
 local blame = require "blame"
 local catalogue = require "catalogue"
-local outcome = require "outcome"
 local process = require "raw.process"
 local settings = require "settings"
+local ssh = require "effects.ssh"
 local sys = require "raw.sys"
 local tasks = require "tasks"
 local text = require "raw.text"
@@ -45,22 +45,16 @@ local function check_name(effect, on)
     blame.hint(on, values.keys(settings.machines)))
 end
 
--- nil and why, when an effect can't get there.
-local function reach(on)
-  if machine.is_here(on) then return true end
-  return outcome.failed("usage",
-    "%s is another machine, and this version doesn't reach others over ssh: run it there", on)
-end
+local changes = { write = true, destructive = true }
 
 -- The same by hand: the words as they are here, over ssh elsewhere.
-local function by_hand(on, words)
+local function by_hand(on, words, sudo)
   if machine.is_here(on) then return words end
-  local there = settings.machines[on] or {}
-  local line = text.shell_quote(words)
-  return { "ssh", tostring(there.ssh or on), there.sudo and "sudo -n " .. line or line }
+  local line, there = text.shell_quote(words), ssh.words(on)
+  local _, destination = ssh.words(on)
+  there[#there + 1], there[#there + 2] = destination, sudo and "sudo -n " .. line or line
+  return there
 end
-
-local changes = { write = true, destructive = true }
 
 local function class_of(entry, call)
   return type(entry.class) == "function" and entry.class(call) or entry.class
@@ -74,11 +68,17 @@ local function refusal(entry, call)
   return ("it changes this machine, %s: %s"):format(machine.own_name(), allow)
 end
 
-local function here_only(f, refused)
+-- Whether sudo goes in front: where the config wants it, for changes, and for what is mostly root's to read.
+local function needs_sudo(entry, call)
+  local there = settings.machines[call.on]
+  return there and there.sudo and (entry.as_root or changes[class_of(entry, call)]) or false
+end
+
+-- `f` here, `away` elsewhere, with the machine for machine.run.
+local function placed(entry, f, away)
   return function(call, plan)
-    local ok, err = reach(call.on)
-    if not ok then return refused(err) end
-    return f(call, plan)
+    if machine.is_here(call.on) then return f(call, plan) end
+    return tasks.within({ machine = { name = call.on, sudo = needs_sudo(entry, call) } }, away or f, call, plan)
   end
 end
 
@@ -94,7 +94,9 @@ local function known_only(preview)
   end
 end
 
--- catalogue.effect for an effect on a machine: adds the option `on` and all that follows from it.
+-- catalogue.effect for an effect on a machine: adds the option `on` and all that follows from it. Further
+-- fields: `away`, `preview_away`, `verify_away` stand in for run, preview and verify on other machines; without
+-- them those go through machine.run alone. `as_root`: a read that sudo goes in front of too.
 function machine.effect(name, entry)
   local check, command = entry.check, entry.command
   entry.options = entry.options or {}
@@ -105,22 +107,34 @@ function machine.effect(name, entry)
     check_name(name, call.on)
     if check then check(call) end
   end
-  entry.command = function(call) return by_hand(call.on, command(call)) end
-  entry.run = here_only(entry.run, function(err) return nil, err end)
+  entry.command = function(call) return by_hand(call.on, command(call), needs_sudo(entry, call)) end
+  entry.run = placed(entry, entry.run, entry.away)
   if entry.preview then
-    entry.preview = here_only(known_only(entry.preview), function(err)
-      return { text = err.message, size = 0, impossible = err.message }
-    end)
+    entry.preview = known_only(placed(entry, entry.preview, entry.preview_away))
   end
+  if entry.verify then entry.verify = placed(entry, entry.verify, entry.verify_away) end
   return catalogue.effect(name, entry)
 end
 
--- Runs a child in the environment that children get, with `spec.env` laid over it. As raw.process.run.
+-- Whether the running effect acts on another machine.
+function machine.is_away() return tasks.context().machine ~= nil end
+
+-- Runs a child on the running effect's machine: here in the environment that children get, elsewhere in the
+-- login's, with `spec.env` laid over it, and `spec.reading`: what makes output readable, never a secret;
+-- `spec.sudo` = false: without sudo in any case. As raw.process.run.
 function machine.run(spec)
+  local there = tasks.context().machine
+  local max_output = spec.max_output or machine.OUTPUT_MAX
+  if there then
+    return ssh.run(there.name, { argv = spec.argv, env = spec.env, reading = spec.reading, cwd = spec.cwd,
+                                 stdin = spec.stdin, timeout = spec.timeout, keep = spec.keep,
+                                 max_output = max_output, sudo = there.sudo and spec.sudo ~= false })
+  end
   local env = values.copy_shallow(settings.environment)
+  for name, value in pairs(spec.reading or {}) do env[name] = value end
   for name, value in pairs(spec.env or {}) do env[name] = value end
-  return process.run { argv = spec.argv, env = env, cwd = spec.cwd, stdin = spec.stdin,
-                       timeout = spec.timeout, keep = spec.keep, max_output = machine.OUTPUT_MAX }
+  return process.run { argv = spec.argv, env = env, cwd = spec.cwd, stdin = spec.stdin, timeout = spec.timeout,
+                       keep = spec.keep, max_output = max_output }
 end
 
 -- The first line of a child's text that says something, for messages; cut.

@@ -115,6 +115,7 @@ machine.effect("service.logs", {
     end
   end,
   run = logs,
+  as_root = true,
   command = journalctl,
   specimen = { state = "present", text = "", cut = false },
   sum_up = function(it)

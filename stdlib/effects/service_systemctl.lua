@@ -47,7 +47,7 @@ end
 
 -- Runs it to its end: what raw.process.run gives, or nil and an error.
 function systemctl.run(words, timeout, keep)
-  local ended, err = machine.run { argv = words, env = ENV, timeout = timeout, keep = keep }
+  local ended, err = machine.run { argv = words, reading = ENV, timeout = timeout, keep = keep }
   if not ended then return nil, err end
   local wrong = complaint(words[1], ended)
   if wrong then return nil, wrong end

@@ -1,0 +1,335 @@
+-- Commands on other machines, over the machine's own ssh. One connection per machine and run (a master of
+-- ssh's, found by a socket in a private folder), which all commands share; nothing is installed there.
+--
+-- A command goes out as one line for the remote POSIX shell: WRAPPER, then the vector, each word quoted. Its
+-- standard input carries first a line of variables (so that no secret stands in an argv), then the program's
+-- input. Our end of it stays open until the program has ended: when it closes before, because of a deadline,
+-- Ctrl-C, or the death of this process or of the connection, the wrapper ends what it started. Marker lines on
+-- stderr tell the program's own exit code 255 from ssh's, and what happened from what may have happened.
+local outcome = require "outcome"
+local process = require "raw.process"
+local raw_run = require "raw.run"
+local settings = require "settings"
+local tasks = require "tasks"
+local text = require "raw.text"
+local values = require "values"
+
+local ssh = {}
+
+-- Seconds that a connection may take until ssh is logged in.
+local CONNECT_TIMEOUT = 8
+-- Commands in flight on one machine; sshd refuses more than 10 per connection (MaxSessions) as it comes.
+local SESSIONS = 8
+-- Seconds that an idle connection lives on when this process died without closing it.
+local PERSIST = 60
+-- Seconds for the connection's goodbye.
+local CLOSE_TIMEOUT = 2
+-- Bytes of a command's line: Linux takes 128 KiB in one argument.
+local LINE_MAX = 120000
+
+-- The wrapper's arguments: marker, bytes of input, folder, "sudo" or "", the vector. fd 7: what comes from us;
+-- fd 8: the program's stdout; fd 9: the watcher's pid. The watcher waits for the end of fd 7. Signals go to the
+-- whole process group only if it is the wrapper's own, as sshd makes it.
+local WRAPPER = [[
+rb_mark=$1 rb_size=$2 rb_folder=$3 rb_sudo=$4; shift 4
+rb_say() { printf '%s %s\n' "$rb_mark" "$1" >&2; }
+rb_end() {
+  read -r rb_stat < /proc/$$/stat || exit
+  set -- $rb_stat
+  [ "$5" = "$$" ] || exit
+  trap '' TERM
+  kill -TERM 0
+  [ -z "$rb_sudo" ] || sudo -n kill -TERM -- "-$$"
+  sleep 2
+  [ -z "$rb_sudo" ] || sudo -n kill -KILL -- "-$$"
+  kill -KILL 0
+}
+rb_nl='
+'
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+IFS= read -r rb_env || exit 0
+eval "$rb_env"
+rb_say began
+[ -z "$rb_folder" ] || cd -- "$rb_folder" 2>/dev/null || { rb_say folder; exit 0; }
+if [ -n "$rb_sudo" ]; then
+  command -v sudo >/dev/null || { rb_say nosudo; exit 0; }
+  set -- sudo -n -- "$@"
+elif ! command -v -- "$1" >/dev/null; then
+  rb_say missing; exit 0
+fi
+exec 7<&0 8>&1
+rb_watcher=$(
+  exec 9>&1 1>&8 8>&-
+  {
+    head -c "$rb_size" 9>&-
+    { while read -r rb_rest; do :; done; rb_end; } <&7 >/dev/null 2>&1 9>&- &
+    echo $! >&9
+  } <&7 | "$@" 9>&- 7<&-
+)
+rb_code=$?
+kill -KILL "$rb_watcher"
+rb_say "ended $rb_code"
+exit "$rb_code"
+]]
+
+-- Variables must reach the program itself: sudo drops those that came to it.
+local UNDER_SUDO = "rb_nl='\n'\nIFS= read -r rb_env || exit 1\neval \"$rb_env\"\nexec \"$@\""
+
+local machines = {} -- name → what we know of it
+local folder        -- of the sockets
+
+---------------------------------------------------------------- Connection --
+
+local function local_run(spec)
+  local env = values.copy_shallow(settings.environment)
+  env.SSH_AUTH_SOCK, env.LC_ALL = settings.ssh_agent, "C"
+  spec.env = env
+  return process.run(spec)
+end
+
+-- ssh's own words up to the destination.
+function ssh.words(name)
+  local there = settings.machines[name] or {}
+  local words = { "ssh" }
+  if there.config then words[2], words[3] = "-F", there.config end
+  return words, tostring(there.ssh or name)
+end
+
+-- What ssh says → kind, words. Never a kind that is an answer of what was asked about: we could not look.
+local complaints = {
+  { "HOST IDENTIFICATION HAS CHANGED", "login", "its host key is not the one that is known: somebody may listen in, "
+    .. "or it was installed anew; see for yourself with ssh" },
+  { "Host key verification failed", "login", "its host key is not known here: connect once by hand and check it" },
+  { "Permission denied", "login", "it refused the login, and no password is asked for in a run" },
+  { "Too many authentication failures", "login", "it refused the login" },
+  { "account is currently not available", "login", "the login there may run no commands" },
+  { "Could not resolve hostname", "dns", "its name does not resolve" },
+  { "Connection refused", "unreachable", "the connection was refused" },
+  { "No route to host", "unreachable", "there is no route to it" },
+  { "Network is unreachable", "unreachable", "there is no route to it" },
+  { "[Tt]imed out", "unreachable", "it did not answer" },
+  { "Bad configuration option", "usage", "ssh refuses its configuration" },
+  { "Bad owner or permissions", "usage", "ssh refuses its configuration" },
+  { "Can't open user config file", "usage", "ssh can't read its configuration" },
+  { "no matching", "unreachable", "ssh and its sshd have no algorithm in common" },
+}
+
+local function last_line(said)
+  local last = ""
+  for line in said:gmatch "[^\r\n]*%S[^\r\n]*" do last = line end
+  return text.truncate(last, 200)
+end
+
+local function complaint(name, said)
+  for _, it in ipairs(complaints) do
+    if said:find(it[1]) then
+      return { kind = it[2], message = ("machine %s: %s (%s)"):format(name, it[3], last_line(said)) }
+    end
+  end
+  local line = last_line(said)
+  return { kind = "unreachable", message = ("machine %s: ssh could not connect%s"):format(name,
+    line ~= "" and ": " .. line or "") }
+end
+
+-- A folder of our own for the sockets. In /tmp, because a socket's path has 107 bytes at most.
+local function make_folder()
+  if folder then return folder end
+  local why
+  for _, parent in ipairs { "/tmp", "/dev/shm", "/var/tmp" } do
+    local made, err = local_run { argv = { "mktemp", "-d", parent .. "/runbook-XXXXXXXX" }, timeout = 5 }
+    local path = made and made.code == 0 and made.stdout:match "^(/%S+)\n$"
+    if path then
+      folder = path
+      return folder
+    end
+    why = made and last_line(made.stderr) or err.message
+  end
+  return outcome.failed("io", "no folder for ssh's sockets: %s", why)
+end
+
+local function open(it, name)
+  local place, err = make_folder()
+  if not place then return nil, err end
+  it.opened = it.opened + 1
+  local socket = ("%s/%s"):format(place, raw_run.sha256(name .. it.opened):sub(1, 8))
+  local words, destination = ssh.words(name)
+  for _, word in ipairs { "-o", "BatchMode=yes", "-o", "ConnectTimeout=" .. CONNECT_TIMEOUT, "-o", "ControlMaster=yes",
+                          "-o", "ControlPath=" .. socket, "-o", "ControlPersist=" .. PERSIST,
+                          "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "RemoteCommand=none",
+                          "-x", "-a", "-T", "-N", "-f", "--", destination } do
+    words[#words + 1] = word
+  end
+  local done
+  done, err = local_run { argv = words, timeout = CONNECT_TIMEOUT + 1 }
+  if done and done.code == 0 then
+    it.socket = socket
+    return true
+  elseif done then
+    return nil, complaint(name, done.stderr)
+  elseif err.kind == "timeout" then
+    return outcome.failed("unreachable", "machine %s: it did not answer within %g s", name, CONNECT_TIMEOUT)
+  end
+  return nil, err
+end
+
+local function is_open(it)
+  if not it.socket then return false end
+  local there = require("raw.files").stat(it.socket)
+  return there and there.state == "other"
+end
+
+-- Those who waited while another failed to connect have their answer.
+local function connect(it, name)
+  local asked = tasks.now()
+  return it.opening(function()
+    if is_open(it) then return true end
+    if it.failed_at and it.failed_at >= asked then return nil, it.failure end
+    local ok, err = open(it, name)
+    if not ok then it.failed_at, it.failure = tasks.now(), err end
+    return ok, err
+  end)
+end
+
+-- Ends all connections; at the end of the run.
+function ssh.close()
+  for name, it in pairs(machines) do
+    if it.socket then
+      local words, destination = ssh.words(name)
+      for _, word in ipairs { "-o", "ControlPath=" .. it.socket, "-O", "exit", "--", destination } do
+        words[#words + 1] = word
+      end
+      local_run { argv = words, timeout = CLOSE_TIMEOUT }
+    end
+  end
+  machines = {}
+  if folder then local_run { argv = { "rm", "-rf", "--", folder }, timeout = CLOSE_TIMEOUT } end
+  folder = nil
+end
+
+------------------------------------------------------------------- Command --
+
+-- One line of assignments: a newline in a value stands in it as a variable.
+local function env_line(env)
+  local parts = {}
+  for _, name in ipairs(values.keys(env or {})) do
+    local quoted = text.shell_quote { env[name] }:gsub("\n", "'\"$rb_nl\"'")
+    parts[#parts + 1] = ("export %s=%s;"):format(name, quoted)
+  end
+  return table.concat(parts) .. "\n"
+end
+
+-- The remote line, and what goes to its standard input.
+local function compose(spec, mark)
+  local argv, outer, input = spec.argv, values.copy_shallow(spec.reading or {}), spec.stdin or ""
+  if spec.sudo and next(spec.env or {}) then
+    argv = { "/bin/sh", "-c", UNDER_SUDO, "sh", table.unpack(spec.argv) }
+    input = env_line(spec.env) .. input
+  else
+    for name, value in pairs(spec.env or {}) do outer[name] = value end
+  end
+  local words = { "/bin/sh", "-c", WRAPPER, "sh", mark, ("%d"):format(#input), spec.cwd or "", spec.sudo and "sudo" or "" }
+  table.move(argv, 1, #argv, #words + 1, words)
+  return "exec " .. text.shell_quote(words), env_line(outer) .. input
+end
+
+-- Cuts the markers out of stderr: the program's own part, what the last marker says, whether it began at all.
+local function read_marks(said, mark)
+  local _, began = said:find(mark .. " began\n", 1, true)
+  if not began then return said, nil, false end
+  said = said:sub(began + 1)
+  local first, _, word, code = said:find(mark .. " (%l+) ?(%d*)\n")
+  if not first then return said, nil, true end
+  local rest = said:sub(first):gsub("^[^\n]*\n", "", 1)
+  return said:sub(1, first - 1) .. rest, word, true, math.tointeger(tonumber(code))
+end
+
+local sudo_says = {
+  { "a password is required", "it wants a password: allow it without one (NOPASSWD)" },
+  { "a terminal is required", "it wants a password: allow it without one (NOPASSWD)" },
+  { "must have a tty", "it wants a terminal (requiretty)" },
+  { "not in the sudoers file", "the login may not use it" },
+  { "may not run sudo", "the login may not use it" },
+  { "is not allowed to execute", "the login may not run this with it" },
+}
+
+local function sudo_complaint(name, spec, ended)
+  if not spec.sudo or ended.code ~= 1 then return nil end
+  for _, it in ipairs(sudo_says) do
+    if ended.stderr:find(it[1], 1, true) then
+      return { kind = "permission", message = ("machine %s: sudo: %s (%s)"):format(name, it[2], last_line(ended.stderr)) }
+    end
+  end
+  local program = ended.stderr:match "^sudo: ([^\n]+): command not found\n"
+  if program then return { kind = "missing", message = ("machine %s: %s: no such program"):format(name, program) } end
+end
+
+-- What the wrapper found before it began the program.
+local function not_begun(name, spec, word)
+  if word == "missing" then return outcome.failed("missing", "machine %s: %s: no such program", name, spec.argv[1]) end
+  if word == "folder" then return outcome.failed("missing", "machine %s: the folder %s is not there", name, spec.cwd) end
+  return outcome.failed("permission", "machine %s: there is no sudo, and its config says sudo = true", name)
+end
+
+local function explain(name, spec, mark, ended)
+  local said, word, began, code = read_marks(ended.stderr, mark)
+  ended.stderr = said
+  if word == "ended" then
+    ended.code = code
+    local err = sudo_complaint(name, spec, ended)
+    if err then return nil, err end
+    return ended
+  elseif word then
+    return not_begun(name, spec, word)
+  elseif ended.cut and not ended.signal and ended.code ~= 255 then
+    return ended -- so much on stderr that the last marker is lost
+  elseif began then
+    return outcome.failed("reset", "machine %s: the connection was lost while %s ran%s", name, spec.argv[1],
+      said ~= "" and ": " .. last_line(said) or "")
+  end
+  return nil, complaint(name, said)
+end
+
+-- A deadline that passes before the program began says nothing about it.
+local function late(name, spec, mark, err)
+  if err.kind ~= "timeout" then return nil, err end
+  local said, _, began = read_marks(err.stderr or "", mark)
+  if not began then return outcome.failed("unreachable", "machine %s: it did not answer in time", name) end
+  return nil, { kind = "timeout", stdout = err.stdout, stderr = said, cut = err.cut,
+                message = ("%s on machine %s took longer than %g s; it was ended there"):format(spec.argv[1], name,
+                  spec.timeout) }
+end
+
+local function carry_out(it, name, spec, due)
+  local ok, err = connect(it, name)
+  if not ok then return nil, err end
+  local left = due - tasks.now()
+  if left <= 0 then return outcome.failed("unreachable", "machine %s: it did not answer in time", name) end
+  local mark = "runbook:" .. raw_run.sha256(raw_run.random(16)):sub(1, 16)
+  local line, input = compose(spec, mark)
+  if #line > LINE_MAX then
+    return outcome.failed("limit", "machine %s: the command is longer than %d bytes", name, LINE_MAX)
+  end
+  local words, destination = ssh.words(name)
+  for _, word in ipairs { "-o", "BatchMode=yes", "-o", "ConnectTimeout=" .. CONNECT_TIMEOUT, "-o", "ControlMaster=no",
+                          "-o", "ControlPath=" .. it.socket, "-o", "RemoteCommand=none", "-x", "-a", "-T", "--",
+                          destination, line } do
+    words[#words + 1] = word
+  end
+  local ended
+  ended, err = local_run { argv = words, stdin = input, hold_input = true, timeout = left, keep = spec.keep,
+                           max_output = spec.max_output }
+  if not ended then return late(name, spec, mark, err) end
+  return explain(name, spec, mark, ended)
+end
+
+-- Runs spec.argv on machine `name`: as raw.process.run, which see; `spec.reading` are variables that aren't
+-- secret and that sudo lets through (LC_ALL, TZ), `spec.sudo` runs it by sudo -n. A program's end by a signal
+-- is its shell's code, 128 and the signal's number.
+function ssh.run(name, spec)
+  settings.close_machines = ssh.close
+  machines[name] = machines[name] or { opening = tasks.slots(1), sessions = tasks.slots(SESSIONS), opened = 0 }
+  local it, due = machines[name], tasks.now() + spec.timeout
+  return it.sessions(carry_out, it, name, spec, due)
+end
+
+return ssh

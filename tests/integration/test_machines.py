@@ -1,0 +1,281 @@
+"""Effects on other machines, over ssh to a server of the tests' own: `on = "db"`."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lab import sshd as ssh
+from lab.effects import LUA, PATH
+
+ODD = ["new\nline", "it's", 'say "x"', "$(touch pwned)", "-n", "`id`", "*", "back\\slash", " ", "", "höhe"]
+
+
+@pytest.fixture
+def machines(sshd):
+    sshd.start()
+    return {"db": {"ssh": sshd.name, "config": sshd.config}}
+
+
+@pytest.fixture
+def perform(luahost, machines):
+    """perform((name, argument, …), …) as lab.effects.performer's, with the connections closed at the end."""
+    def run(*steps, **settings):
+        families = sorted({step[0].split(".")[0] for step in steps})
+        settings = {"environment": {"PATH": PATH, "LANG": "C.UTF-8"}, "host_name": "here", "machines": machines, **settings}
+        only_preview = settings.pop("only_preview", False)
+        given = {"families": families, "steps": steps, "settings": settings, "only_preview": only_preview}
+        done = luahost(LUA + "\nrequire('effects.ssh').close()", json.dumps(given))
+        assert done.code == 0, done
+        return [json.loads(line) for line in done.stdout.splitlines()]
+    return run
+
+
+@pytest.fixture
+def one(perform):
+    return lambda *step, **settings: perform(step, **settings)[0]
+
+
+def on(**options):
+    return {"on": "db", **options}
+
+
+# exec
+
+def test_a_program_there(one):
+    done = one("exec", ["cat", "/proc/self/status"], on())
+    assert done["line"] == "exec cat /proc/self/status @db" and done["class"] == "read"
+    assert done["fields"]["code"] == 0 and "Name:\tcat" in done["fields"]["stdout"], done
+    assert done["command"][0] == "ssh" and done["command"][-2:] == ["lab-machine", "cat /proc/self/status"]
+
+
+def test_odd_words_go_through_whole(one):
+    done = one("exec", ["printf", "%s\\0", *ODD], on(reads=True))
+    assert done["fields"]["stdout"].split("\0")[:-1] == ODD, done
+
+
+def test_input_environment_and_folder(one, tmp_path):
+    folder = tmp_path / "a folder's"
+    folder.mkdir()
+    script = 'pwd; cat; printf "%s|%s|" "$A" "$B"'
+    done = one("exec", ["sh", "-c", script], on(reads=True, stdin="in\0put\n", cwd=str(folder), env={"A": "x\n'y\"$(id)", "B": ""}))
+    assert done["fields"]["stdout"] == f"{folder}\nin\0put\nx\n'y\"$(id)||"
+    missing = one("exec", ["true"], on(reads=True, cwd="/no/such"))
+    assert missing["error"] == {"kind": "missing", "message": "machine db: the folder /no/such is not there"}
+
+
+def test_values_stand_in_no_argv(one):
+    look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'hun[t]er22' || true"
+    done = one("exec", ["sh", "-c", look], on(reads=True, stdin="hunter" + "22", env={"PASSWORD": "hunter" + "22"}))
+    # the luahost of the test itself has it among its arguments
+    assert int(done["fields"]["stdout"]) <= 1, done
+
+
+@pytest.mark.parametrize("code", [0, 3, 126, 127, 255])
+def test_exit_codes_are_the_programs(one, code):
+    done = one("exec", ["sh", "-c", f"echo out; echo err >&2; exit {code}"], on(reads=True))["fields"]
+    assert (done["code"], done["stdout"], done["stderr"]) == (code, "out\n", "err\n")
+    assert done.get("ok", True) == (code == 0)
+
+
+def test_no_such_program(perform):
+    read, write = perform(("exec", ["df-none"], on(reads=True)), ("exec", ["df-none"], on()))
+    assert read["error"] == {"kind": "missing", "message": "machine db: df-none: no such program"}
+    assert write["preview"]["impossible"] == "df-none: no such program"
+
+
+def test_much_output(one):
+    done = one("exec", ["sh", "-c", "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; exit 7"], on(reads=True))["fields"]
+    assert (done["code"], done["cut"], len(done["stdout"])) == (7, True, 1 << 20)
+
+
+def test_much_input(one):
+    text = "0123456789\n" * 10_000
+    assert one("exec", ["wc", "-c"], on(reads=True, stdin=text))["fields"]["stdout"].strip() == str(len(text))
+    unread = one("exec", ["true"], on(reads=True, stdin=text))["fields"]
+    assert unread["code"] == 0
+
+
+def test_a_write_there_needs_no_here(one, tmp_path):
+    done = one("exec", ["touch", str(tmp_path / "made")], on())
+    assert done["class"] == "write" and done["fields"]["code"] == 0 and (tmp_path / "made").exists()
+
+
+# What can go wrong
+
+def fails(one, kind, words, **settings):
+    begun = time.monotonic()
+    error = one("exec", ["true"], on(reads=True), **settings).get("error")
+    assert error and error["kind"] == kind and words in error["message"], error
+    assert "machine db" in error["message"] and time.monotonic() - begun < 12
+    return error
+
+
+def variant(sshd, tmp_path, *changes):
+    """The client's configuration with some of its lines changed: (old, new)."""
+    with open(sshd.config) as file:
+        text = file.read()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "config"
+    path.write_text(text)
+    return {"db": {"ssh": sshd.name, "config": str(path)}}
+
+
+def test_a_closed_port(one, sshd, machines, tmp_path, closed_port):
+    changed = variant(sshd, tmp_path, (f"Port {sshd.port}", f"Port {closed_port}"))
+    fails(one, "unreachable", "the connection was refused", machines=changed)
+
+
+def test_a_name_that_does_not_resolve(one, sshd, machines, tmp_path):
+    changed = variant(sshd, tmp_path, ("HostName 127.0.0.1", "HostName no-such.invalid"))
+    fails(one, "dns", "does not resolve", machines=changed)
+
+
+def test_a_wrong_key(one, sshd, machines, tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    changed = variant(sshd, tmp_path, (f"{sshd.folder}/client_key", str(tmp_path / "other")))
+    fails(one, "login", "refused the login", machines=changed)
+
+
+def test_a_changed_host_key(one, sshd, machines, tmp_path):
+    with open(f"{sshd.folder}/client_key.pub") as key:
+        (tmp_path / "known").write_text(f"[127.0.0.1]:{sshd.port} {key.read()}")
+    changed = variant(sshd, tmp_path, (f"{sshd.folder}/known_hosts", str(tmp_path / "known")),
+                      ("StrictHostKeyChecking accept-new", "StrictHostKeyChecking yes"))
+    fails(one, "login", "its host key is not the one that is known", machines=changed)
+
+
+def test_an_unknown_host_key(one, sshd, machines, tmp_path):
+    changed = variant(sshd, tmp_path, (f"{sshd.folder}/known_hosts", str(tmp_path / "none")),
+                      ("StrictHostKeyChecking accept-new", "StrictHostKeyChecking yes"))
+    fails(one, "login", "its host key is not known here", machines=changed)
+
+
+class PasswordSshd(ssh.Sshd):
+    def _write(self, name, template):
+        if name == "sshd_config":
+            template = template.replace("PasswordAuthentication no", "PasswordAuthentication yes\nPubkeyAuthentication no")
+        super()._write(name, template)
+
+
+def test_one_that_wants_a_password(one, server_of):
+    server = server_of(PasswordSshd)
+    error = fails(one, "login", "no password is asked for", machines={"db": {"ssh": server.name, "config": server.config}})
+    assert "password" in error["message"]
+
+
+def test_a_server_that_hangs(one, sshd, machines):
+    os.kill(sshd.pid, signal.SIGSTOP)
+    try:
+        fails(one, "unreachable", "it did not answer")
+    finally:
+        os.kill(sshd.pid, signal.SIGCONT)
+
+
+def test_no_ssh_here(one):
+    error = one("exec", ["true"], on(reads=True), environment={"PATH": "/nonexistent"})["error"]
+    assert error["kind"] in ("missing", "io")
+
+
+# The end of what was begun
+
+def alive(mark):
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and mark in command_line(pid)]
+
+
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def gone(mark):
+    for _ in range(60):
+        if not alive(mark):
+            return True
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("program", [["sleep", "7{}1"], ["sh", "-c", "trap '' TERM; sleep 7{}2; sleep 7{}2"]])
+def test_the_deadline_ends_it_there(one, program):
+    number = str(os.getpid())
+    words = [word.replace("{}", number) for word in program]
+    done = one("exec", words, on(reads=True, timeout="1s"))["fields"]
+    assert done["ok"] is False and "took longer than 1 s" in done["why"], done
+    assert gone(words[1].encode() if len(words) == 2 else f"7{number}2".encode())
+
+
+def test_an_end_leaves_what_the_program_left_running(one, tmp_path):
+    mark = f"6{os.getpid()}9"
+    done = one("exec", ["sh", "-c", f"sleep {mark} >/dev/null 2>&1 & echo begun"], on(reads=True))["fields"]
+    time.sleep(0.5)
+    try:
+        assert done["stdout"] == "begun\n" and alive(mark.encode())
+    finally:
+        for pid in alive(mark.encode()):
+            os.kill(int(pid), signal.SIGTERM)
+
+
+PARALLEL = """
+local catalogue, json, tasks = require "catalogue", require "raw.json", require "tasks"
+local settings, given = require "settings", json.decode((...))
+settings.machines, settings.environment = given.machines, given.environment
+catalogue.family "exec"
+local entry, jobs = catalogue.effects.exec, {}
+for i = 1, given.count do
+  jobs[i] = function()
+    local it, err = entry.run(catalogue.call(entry, { "sh", "-c", "echo $PPID; sleep 0.1; echo " .. i }, { on = "db", reads = true, timeout = "30s" }))
+    assert(it, err and err.message)
+    assert(it.stdout:match "\\n(%d+)\\n" == tostring(i), it.stdout)
+  end
+end
+tasks.all(jobs)
+require("effects.ssh").close()
+print "well"
+"""
+
+
+def test_fifty_at_once_over_one_connection(luahost, machines, sshd):
+    log = os.path.join(sshd.folder, "log")
+    logged = os.path.getsize(log)
+    given = {"machines": machines, "environment": {"PATH": PATH}, "count": 50}
+    done = luahost(PARALLEL, json.dumps(given))
+    assert done.stdout == "well\n", done
+    with open(log) as file:
+        file.seek(logged)
+        assert file.read().count("Accepted publickey") == 1
+
+
+# sudo
+
+SUDO = """#!/bin/sh
+[ "$1" = -n ] && shift
+[ "$1" = -- ] && shift
+case $0 in *refusing*) echo "sudo: a password is required" >&2; exit 1;; esac
+exec env -i PATH="$PATH" TZ="$TZ" LC_ALL="$LC_ALL" SUDO_USER=lab "$@"
+"""
+
+
+@pytest.fixture
+def sudo(sshd, tmp_path):
+    """sudo(refuses) -> machines whose server finds an imitation of sudo, or one that wants a password."""
+    if os.path.exists("/usr/bin/sudo"):
+        pytest.skip("there is a sudo here")
+
+    def make(kind):
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / "sudo").write_text(SUDO)
+        (folder / "sudo").chmod(0o755)
+        path = tmp_path / f"{kind}-config"
+        with open(sshd.config) as file:
+            path.write_text(file.read() + f"  SetEnv LAB_SUDO={folder}\n")
+        return {"db": {"ssh": sshd.name, "config": str(path), "sudo": True}}
+    return make
