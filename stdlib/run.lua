@@ -8,6 +8,8 @@ local run = {
   file = nil,           -- the runbook's path as given
   options = {},         -- of the command line
   about = {},           -- what `runbook{…}` says
+  first_about = nil,    -- of the run's first runbook, while a handover goes on with another
+  part = nil,           -- in a handover: { name =, depth = }
   params = {},          -- name → value
   goal = nil,           -- what `recovered` declares
   levels = {},          -- of the escalation: { after =, fn = }
@@ -67,7 +69,7 @@ end
 
 function run.headline()
   local list = run.findings()
-  local title = run.about.title or run.file or "runbook"
+  local title = (run.first_about or run.about).title or run.file or "runbook"
   if #list == 0 then return title .. ": nothing found so far" end
   return ("%s: %s%s"):format(title, list[1], #list > 1 and (" and %d more"):format(#list - 1) or "")
 end

@@ -74,7 +74,7 @@ function script.words()
   for _, name in ipairs { "about", "params", "together", "operator" } do
     for word, f in pairs(require("words." .. name)) do words[word] = f end
   end
-  for _, name in ipairs { "goal", "escalation", "probe", "remedy", "prevention", "ending" } do
+  for _, name in ipairs { "goal", "escalation", "probe", "remedy", "prevention", "handover", "ending" } do
     for word, f in pairs(require("words." .. name).words) do words[word] = f end
   end
   return words

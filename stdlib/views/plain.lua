@@ -122,6 +122,11 @@ on["prevention.ended"] = function(fields)
   for _, mend in ipairs(lines.mends) do put_mend(mend) end
 end
 
+on["handover.started"] = function(fields) say("handing over to %s", inert(fields.runbook)) end
+on["handover.ended"] = function(fields)
+  say("back from %s: %s%s", inert(fields.runbook), fields.outcome, fields.text and ": " .. inert(fields.text, 300) or "")
+end
+
 on["effect.outcome"] = function(fields)
   if fields.key and fields.key:find "^goal" then return end
   for _, line in ipairs(plain.effect_lines(fields)) do under(fields.probe, "    " .. line, "effects") end

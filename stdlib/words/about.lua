@@ -25,6 +25,7 @@ function words.runbook(about)
     blame.raise("runbook: severity: critical, error, warning or info expected, got %s", values.describe(about.severity))
   end
   run.about = values.copy(about)
+  run.first_about = run.first_about or run.about
   journal.news("runbook", run.about)
   if run.options.stop_after == "runbook" then tasks.raise_end { outcome = "declared" } end
 end

@@ -19,6 +19,7 @@ function words.escalation(after, fn)
   if fn ~= nil and type(fn) ~= "function" then
     blame.raise("escalation: a function expected, got %s", values.describe(fn))
   end
+  if run.part then return end -- a runbook that is handed over to runs under its caller's
   if run.acted then blame.raise("escalation: levels are armed before the first effect, probe or remedy") end
   if #run.levels >= escalation.LEVELS_MAX then blame.raise("escalation: at most %d levels", escalation.LEVELS_MAX) end
   run.levels[#run.levels + 1] = { after = seconds, fn = fn or escalation.default }
@@ -26,16 +27,18 @@ end
 
 -- What a level's function is told about the run.
 function escalation.view()
-  return { id = run.id or "scenario", title = run.about.title, severity = run.about.severity or "critical",
+  local about = run.first_about or run.about
+  return { id = run.id or "scenario", title = about.title, severity = about.severity or "critical",
            headline = run.headline(), findings = run.findings(), report = escalation.report(),
            elapsed = duration.clock(run.elapsed()) }
 end
 
 -- The plain-text report a chat message carries.
 function escalation.report()
-  local lines = { ("%s (%s), run %s, %s since the alert"):format(run.about.title or run.file, run.about.severity or "-",
+  local about = run.first_about or run.about
+  local lines = { ("%s (%s), run %s, %s since the alert"):format(about.title or run.file, about.severity or "-",
     run.id or "scenario", duration.clock(run.elapsed())) }
-  if run.about.impact then lines[#lines + 1] = "Impact: " .. run.about.impact end
+  if about.impact then lines[#lines + 1] = "Impact: " .. about.impact end
   for _, finding in ipairs(run.findings()) do lines[#lines + 1] = "- " .. finding end
   for _, title in ipairs(run.applied) do lines[#lines + 1] = "Applied: " .. title end
   if #run.applied == 0 then lines[#lines + 1] = "No remedy was applied." end

@@ -98,7 +98,7 @@ function goal.end_if_held()
   if not run.goal or not goal.holds() then return end
   local by = run.applied[#run.applied]
   journal.event("recovered", { label = run.goal.label, by = by })
-  tasks.raise_end { outcome = "resolved", by = by, text = run.goal.label, held = true }
+  tasks.raise_end { outcome = "resolved", by = by, text = run.goal.label, held = true, part = run.part }
 end
 
 -- After a remedy: polls for `within` seconds; ends the run when the goal holds. "0s" looks once.

@@ -102,6 +102,7 @@ end
 local function secret_of(name, value)
   local secrets = require "secrets"
   local secret, why
+  if values.is_secret(value) then return value end -- handed over by a script
   if type(value) == "table" and type(value.secret) == "string" then
     secret, why = secrets.get(value.secret)
   elseif type(value) == "string" then
@@ -150,6 +151,7 @@ function words.params(specs)
     elseif spec.secret then
       run.params[name] = secret_of(name, value)
     else
+      if type(value) == "string" then require("secrets").spot(value) end
       run.params[name] = set(name, spec, value, source)
     end
     journal.event("param", { name = name, value = run.params[name], source = source })

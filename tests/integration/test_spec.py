@@ -281,6 +281,7 @@ prevention("Held", function() check("two copies", false, { mend = "copies: 2" })
 together(look, bad)
 choose("which?", { "a", "b" })
 ask("what?", { default = "x" })
+handover("other", { depth = 2 })
 pcall(files.write, p.file, "refused")
 note(files.stat(p.file))
 no() one() %s
@@ -298,6 +299,7 @@ def documented_fields():
                          ids=["resolved", "unresolved", "dry"])
 def test_every_field_of_every_event_is_documented(runbook, sandbox, end, options):
     sandbox.write("every.lua", EVERY_EVENT % end)
+    sandbox.write("other.lua", 'runbook { title = "Other" }\nparams { depth = { 1, "x" } }\nreturn unresolved "other"')
     sandbox.write("answers.lua", 'return { ["which?"] = "a", ["Apply “No”?"] = "no", No = "no", ["*"] = "yes" }')
     result = runbook("run", "every.lua", "-p", f"file={sandbox.folder}/x.txt", "--answers", "answers.lua", *options)
     assert result.journal, result
