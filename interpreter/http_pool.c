@@ -1,22 +1,20 @@
 #include "http.h"
 #include <stdlib.h>
+#include <unistd.h>
+#include <sys/epoll.h>
 
-/* A socket curl watches. The poll handle outlives it until libuv has closed it. */
-struct watch {
-  uv_poll_t poll; /* first: freed through its address */
-  struct http_pool *pool;
-  struct watch *next, **link; /* in the pool's list */
-  curl_socket_t socket;
-  int events;
-};
-
+/* curl's sockets are in an epoll set of their own, and libuv watches the set as one: a request changes what it waits for three
+ * times, and each change of a uv_poll_t costs two system calls, its making another two. */
 struct http_pool {
   CURLM *multi;
-  uv_loop_t *loop;
   uv_timer_t *timer;
-  struct watch *watches;
+  uv_poll_t *poll; /* of the set; active while there are sockets in it */
+  int set;
+  unsigned sockets;
   void (*done)(CURL *easy, CURLcode code);
 };
+
+#define EVENTS_MAX 64 /* taken from the set at a time */
 
 static void free_handle(uv_handle_t *handle) { free(handle); }
 
@@ -42,55 +40,46 @@ static void pool_act(struct http_pool *pool, curl_socket_t socket, int flags) {
 
 /* ---- Sockets ---- */
 
-static void watch_ready(uv_poll_t *poll, int status, int events);
-
-static void watch_arm(struct watch *watch) { uv_poll_start(&watch->poll, watch->events, watch_ready); }
-
-static void watch_close(struct watch *watch) {
-  *watch->link = watch->next;
-  if (watch->next) watch->next->link = watch->link;
-  uv_close((uv_handle_t *)&watch->poll, free_handle);
-}
-
-static void watch_ready(uv_poll_t *poll, int status, int events) {
-  struct watch *watch = (struct watch *)poll;
+/* What failed is both readable and writable: curl finds the error, and what came before it, by itself. */
+static int flags_of(uint32_t events) {
   int flags = 0;
-  /* libuv reports POLLERR as a failure and stops; curl finds the error (and what came before it) by itself.
-   */
-  if (status < 0) events = watch->events;
-  if (events & UV_READABLE) flags |= CURL_CSELECT_IN;
-  if (events & UV_WRITABLE) flags |= CURL_CSELECT_OUT;
-  pool_act(watch->pool, watch->socket, flags);
-  if (status < 0 && !uv_is_closing((uv_handle_t *)poll)) watch_arm(watch);
+  if (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) flags |= CURL_CSELECT_IN;
+  if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) flags |= CURL_CSELECT_OUT;
+  return flags;
 }
 
-static struct watch *watch_open(struct http_pool *pool, curl_socket_t socket) {
-  struct watch *watch = xcalloc(1, sizeof *watch);
-  if (uv_poll_init_socket(pool->loop, &watch->poll, socket) != 0) {
-    free(watch);
-    return NULL;
-  }
-  watch->pool = pool;
-  watch->socket = socket;
-  watch->next = pool->watches;
-  watch->link = &pool->watches;
-  if (watch->next) watch->next->link = &watch->next;
-  pool->watches = watch;
-  curl_multi_assign(pool->multi, socket, watch);
-  return watch;
+/* A socket of this batch may be closed by the time its turn comes: curl ignores those it doesn't know. */
+static void set_ready(uv_poll_t *poll, int status, int events) {
+  struct http_pool *pool = poll->data;
+  struct epoll_event ready[EVENTS_MAX];
+  (void)status, (void)events;
+  int count = epoll_wait(pool->set, ready, EVENTS_MAX, 0);
+  for (int i = 0; i < count; i++) pool_act(pool, ready[i].data.fd, flags_of(ready[i].events));
 }
 
-static int on_socket(CURL *easy, curl_socket_t socket, int what, void *data, void *assigned) {
-  struct watch *watch = assigned;
+static void forget_socket(struct http_pool *pool, curl_socket_t socket) {
+  epoll_ctl(pool->set, EPOLL_CTL_DEL, socket, NULL); /* curl may have closed it before: then it is gone */
+  if (--pool->sockets == 0) uv_poll_stop(pool->poll);
+}
+
+static void know_socket(struct http_pool *pool, curl_socket_t socket) {
+  curl_multi_assign(pool->multi, socket, pool);
+  if (pool->sockets++ == 0) uv_poll_start(pool->poll, UV_READABLE, set_ready);
+}
+
+/* `known` is what know_socket() assigned. */
+static int on_socket(CURL *easy, curl_socket_t socket, int what, void *data, void *known) {
+  struct http_pool *pool = data;
+  struct epoll_event wanted = {.data.fd = socket};
   (void)easy; /* may be one of curl's own */
   if (what == CURL_POLL_REMOVE) {
-    if (watch) watch_close(watch);
+    if (known) forget_socket(pool, socket);
     return 0;
   }
-  if (!watch) watch = watch_open(data, socket);
-  if (!watch) return -1;
-  watch->events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-  watch_arm(watch);
+  if (what & CURL_POLL_IN) wanted.events |= EPOLLIN;
+  if (what & CURL_POLL_OUT) wanted.events |= EPOLLOUT;
+  if (epoll_ctl(pool->set, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &wanted) != 0) return -1;
+  if (!known) know_socket(pool, socket);
   return 0;
 }
 
@@ -112,26 +101,30 @@ static int on_timer(CURLM *multi, long milliseconds, void *data) {
 /* ---- The pool ---- */
 
 struct http_pool *http_pool_open(uv_loop_t *loop, void (*done)(CURL *, CURLcode)) {
-  CURLM *multi = curl_multi_init();
-  if (!multi) return NULL;
   struct http_pool *pool = xcalloc(1, sizeof *pool);
-  *pool =
-      (struct http_pool){.multi = multi, .loop = loop, .timer = xmalloc(sizeof *pool->timer), .done = done};
+  pool->done = done;
+  pool->multi = curl_multi_init();
+  pool->set = epoll_create1(EPOLL_CLOEXEC);
+  if (!pool->multi || pool->set < 0) return free(pool), NULL;
+  pool->timer = xmalloc(sizeof *pool->timer);
   uv_timer_init(loop, pool->timer);
-  pool->timer->data = pool;
-  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, pool);
-  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
-  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, pool);
-  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, HTTP_IDLE_CONNECTIONS_MAX);
+  pool->poll = xmalloc(sizeof *pool->poll);
+  uv_poll_init(loop, pool->poll, pool->set);
+  pool->timer->data = pool->poll->data = pool;
+  curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
+  curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
+  curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, HTTP_IDLE_CONNECTIONS_MAX);
   return pool;
 }
 
-/* Cleanup still calls on_socket and on_timer; what it forgets to remove is closed after it. */
+/* Cleanup still calls on_socket and on_timer. */
 void http_pool_close(struct http_pool *pool) {
   curl_multi_cleanup(pool->multi);
-  while (pool->watches) watch_close(pool->watches);
+  uv_close((uv_handle_t *)pool->poll, free_handle);
   uv_close((uv_handle_t *)pool->timer, free_handle);
+  close(pool->set);
   free(pool);
 }
 
