@@ -24,6 +24,7 @@
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"
 local duration = require "duration"
+local secrets = require "secrets"
 local values = require "values"
 
 local catalogue = { effects = {}, names = {} }
@@ -135,6 +136,7 @@ local function read_value(entry, what, spec, value)
   if values.is_placeholder(value) then return value end
   local read, expected = readers[kind](value)
   if read == nil then wrong(entry, what, expected, value) end
+  if type(read) == "string" then secrets.spot(read) end
   if type(read) == "string" and read:find "\0" and not spec.binary then
     blame.raise("%s: %s: the string holds a NUL byte", entry.name, what)
   end

@@ -59,6 +59,20 @@ function secrets.get(name)
   return secrets.value(name, value)
 end
 
+local function percent_decoded(text)
+  return (text:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+-- A password in a URL is a secret without being declared, wherever else it turns up: as Basic authorization, in an error.
+-- (One that is too short to be masked is masked in its URL alone.)
+function secrets.spot(text)
+  if not text:find("://", 1, true) then return end
+  for password in text:gmatch "%a[%w+.-]*://[^/?#%s@]*:([^/?#%s]+)@" do
+    raw.add("url", password)
+    raw.add("url", percent_decoded(password))
+  end
+end
+
 -- name → value of every secret this run has used, for the watchdog's memory.
 function secrets.all()
   local map = {}

@@ -40,6 +40,14 @@ local function request(method, call)
   return reply
 end
 
+-- "https://user@api.conduit.im:8443/x" → "api.conduit.im": what an operator types to approve.
+local function host_of(url)
+  local authority = url:match "^%a[%w+.-]*://([^/?#]*)"
+  if not authority then return url end
+  local place = authority:gsub("^.*@", "")
+  return place:match "^%[.-%]" or place:match "^[^:]*"
+end
+
 local function curl(method, call)
   local words = { "curl", "-sS" }
   if method == "HEAD" then words[#words + 1] = "-I" elseif method ~= "GET" then
@@ -78,7 +86,7 @@ for verb, meaning in pairs(verbs) do
     result = fields,
     run = function(call) return request(method, call) end,
     command = function(call) return curl(method, call) end,
-    target = function(call) return call.url:match "^%a+://[^/]*@?([^/:@]+)" or call.url end,
+    target = function(call) return host_of(tostring(call.url)) end,
     preview = class ~= "read" and function(call) return { text = ("sends %s to %s"):format(method, call.url), size = 1 } end
       or nil,
     would = class ~= "read" and function() return { status = 200, headers = {}, body = "" } end or nil,

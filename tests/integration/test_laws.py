@@ -170,13 +170,16 @@ return unresolved "x"
 
 @pytest.mark.parametrize("way", WAYS)
 def test_3_no_write_leaves_a_probe(law, sandbox, http_faults, way):
-    """Broken by: check_place without its `if here.probe`, for writes; without `a probe tells nobody`, for messages."""
+    """Broken by: check_place without its `if here.probe`, for writes; without `a probe tells nobody`, for messages; the
+    remedy's own check_place without its `here.probe`."""
     sandbox.write("writes.lua", "http.post(...)")
     sandbox.write("law.test.lua", 'scenario "s" { answers = { ["*"] = "yes" }, expect = { does = {}, pages = 0 } }')
     for mode in (["--yes", "high"], ["-n"], ["--scenario", "law.test.lua"]):
         result = law(PROBE.format(WAYS[way]), *mode)
         assert not writes(http_faults) and "differs" not in result.stderr, (mode, result)
         assert "changed 0" in result.stdout and "would 0" in result.stdout, (mode, result)
+        whys = [event["result"]["why"] for event in result.events("effect.outcome") if event["status"] == "refused"]
+        assert all("a probe" in why for why in whys) and not result.events("remedy.started"), (mode, result)
 
 
 def test_3_no_write_outside_a_remedy(law, http_faults):
