@@ -86,6 +86,17 @@ static int l_main(lua_State *L) {
   return finish(L, lua_pcallk(L, 4, 1, 1, 0, finish), 0);
 }
 
+/* Every task has ended by now and put its things in order. What is left is memory and descriptors, which go with the process
+ * ten times as fast as one by one; only a leak checker wants to see them go. */
+static void leave(lua_State *L) {
+#ifdef __SANITIZE_ADDRESS__
+  lua_close(L);
+  runtime_close();
+#else
+  (void)L;
+#endif
+}
+
 int main(int argc, char **argv) {
   mallopt(M_ARENA_MAX, 1); /* each thread would else reserve 128 MB for the little it allocates */
   lua_State *L = libs_state(cli_stdlib(argc, argv));
@@ -98,7 +109,6 @@ int main(int argc, char **argv) {
   lua_pushcfunction(L, l_main);
   int status = runtime_run(L);
   int code = status == LUA_OK ? (int)lua_tointeger(L, -1) : EXIT_DEFECT;
-  lua_close(L);
-  runtime_close();
+  leave(L);
   return code;
 }
