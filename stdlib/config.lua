@@ -33,6 +33,15 @@ local function check_keys(path, where, map, known)
   end
 end
 
+-- A destination that begins with a dash would be an option of ssh.
+local function check_machine(path, name, there)
+  local where = "machines." .. tostring(name)
+  if type(there) ~= "table" then fail(path, "%s: { ssh = \"…\" } expected, got %s", where, values.describe(there)) end
+  check_keys(path, where .. ".", there, { ssh = "string", sudo = "boolean", config = "string" })
+  if type(name) ~= "string" or not name:find "^%w[%w_.-]*$" then fail(path, "%s: a name of letters, digits, . _ - expected", where) end
+  if not there.ssh or not there.ssh:find "^[^-]" then fail(path, "%s.ssh: where ssh goes to expected, got %s", where, values.describe(there.ssh)) end
+end
+
 local function check(path, given)
   if type(given) ~= "table" then fail(path, "it must return a table, got %s", values.describe(given)) end
   check_keys(path, "", given, keys)
@@ -46,6 +55,7 @@ local function check(path, given)
       fail(path, "secrets.%s: { file = \"…\" } or { command = { … } } expected", tostring(name))
     end
   end
+  for name, there in pairs(given.machines or {}) do check_machine(path, name, there) end
   for name, environment in pairs(given.environments or {}) do
     if type(environment) ~= "table" then fail(path, "environments.%s: a table expected", tostring(name)) end
     check_keys(path, "environments." .. name .. ".", environment, environment_keys)
@@ -120,6 +130,7 @@ function config.apply(given, environment, options, getenv)
   settings.machines, settings.readers = given.machines or {}, given.readers or {}
   settings.reader = environment.reader
   settings.here = options.here or options.scenario ~= nil or environment.here or given.here or false
+  settings.ssh_agent = getenv "SSH_AUTH_SOCK"
   settings.docker.host = settings.docker.host or getenv "DOCKER_HOST"
   settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"
   for _, name in ipairs { "PATH", "HOME", "LANG", "TZ" } do settings.environment[name] = getenv(name) end

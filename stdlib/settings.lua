@@ -4,7 +4,10 @@ return {
   docker = {},        -- { host = "unix:///var/run/docker.sock" | "tcp://…", ca=, cert=, key= }
   kubectl = {},       -- { context=, namespace=, server= }
   hosts = {},         -- rehearsals: { ["api.conduit.im"] = "127.0.0.1:8080" }
-  machines = {},      -- { name = { ssh=, sudo= } }
+  machines = {},      -- { name = { ssh=, sudo=, config= } }
+  any_machine = nil,  -- whether every name is a machine, as in scenarios
+  close_machines = nil, -- function: ends the connections to machines; there once one was begun
+  ssh_agent = nil,    -- where the operator's ssh agent listens
   readers = {},       -- { { "program", "word" }, … }
   prometheus = {},    -- { url = }
   here = false,       -- whether writes to this machine are allowed

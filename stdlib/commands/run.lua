@@ -72,6 +72,7 @@ local function open_scenario(options)
   raw_task.virtual(tasks.wall())
   secrets.pretend = true
   require("settings").host_name = "here"
+  require("settings").any_machine = true
 end
 
 -- What makes this run less than careful stands in its first line.
@@ -224,5 +225,8 @@ return function(arguments, options, host, command)
   if it.outcome == "suspended" then
     table.insert(says, 1, "no terminal to ask on; run it again from one, or give the answer with --answers FILE")
   end
-  return compare(it, ending.write(it, says))
+  local code = compare(it, ending.write(it, says))
+  local close_machines = require("settings").close_machines
+  if close_machines then close_machines() end
+  return code
 end
