@@ -34,7 +34,7 @@ end
 
 local function milliseconds(ms) return ms and ("%d ms"):format(ms) or "" end
 
-local states = { ok = "ok", not_well = "not well", failed = "failed", would = "would", refused = "refused",
+local states = { ok = "ok", not_well = "not well", failed = "failed", refused = "refused",
                  unknown = "unknown: may have run" }
 
 local function why_of(fields)
@@ -44,9 +44,11 @@ end
 
 -- The effect's line, how it ended, and the command a person could type instead.
 function plain.effect_lines(fields)
-  local why = why_of(fields)
-  local line = ("%s%s: %s%s%s"):format(fields.status == "would" and "would " or "", inert(fields.line),
-    states[fields.status], why and ", " .. inert(why, 300) or "", fields.ms and "  " .. milliseconds(fields.ms) or "")
+  local why, would = why_of(fields), fields.status == "would"
+  local said = { not would and states[fields.status] or nil }
+  if why then said[#said + 1] = inert(why, 300) end
+  local line = ("%s%s%s%s"):format(would and "would " or "", inert(fields.line),
+    #said > 0 and ": " .. table.concat(said, ", ") or "", fields.ms and "  " .. milliseconds(fields.ms) or "")
   if not fields.command or #fields.command == 0 then return { line } end
   local by_hand = "by hand: " .. inert(text.shell_quote(fields.command), 300)
   if text.width(line .. by_hand) + 6 <= LINE_COLUMNS then return { line .. "  " .. by_hand } end
