@@ -5,6 +5,7 @@ local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
+local remote = require "effects.files_remote"
 local search = require "effects.files_search"
 local values = require "values"
 
@@ -20,7 +21,7 @@ end
 ---------------------------------------------------------------------- read --
 
 local function read(call)
-  local it, err = files.read { path = call.path, max = call.max, keep = call.keep, timeout = call.timeout }
+  local it, err = (machine.is_away() and remote or files).read { path = call.path, max = call.max, keep = call.keep, timeout = call.timeout }
   if it then return { state = "file", text = it.text, bytes = it.bytes, cut = it.cut } end
   if err.kind ~= "missing" then return nil, err end
   return { state = "absent", cut = false }
@@ -41,6 +42,7 @@ machine.effect("files.read", {
     end
   end,
   run = read,
+  as_root = true,
   command = function(call)
     return { call.keep == "tail" and "tail" or "head", "-c", ("%d"):format(call.max), "--", call.path }
   end,
@@ -54,8 +56,9 @@ machine.effect("files.read", {
 ---------------------------------------------------------------------- stat --
 
 local function stat(call)
-  local it, err = files.stat(call.path)
+  local it, err = (machine.is_away() and remote or files).stat(call.path)
   if not it then return nil, err end
+  it.pin = nil
   it.mode = it.mode and ("%04o"):format(it.mode)
   return it
 end
@@ -69,6 +72,7 @@ machine.effect("files.stat", {
              uid = "integer: whose it is", gid = "integer: whose group's" },
   check = check_path "files.stat",
   run = stat,
+  as_root = true,
   command = function(call) return { "stat", "--", call.path } end,
   specimen = { state = "file", bytes = 1024, modified = 1.7e9, mode = "0644", uid = 0, gid = 0 },
   sum_up = function(it)
@@ -101,6 +105,7 @@ machine.effect("files.find", {
   result = found_fields,
   check = function(call) search.check("files.find", call) end,
   run = search.find,
+  as_root = true,
   command = search.command,
   specimen = specimen,
   sum_up = search.sum_up,
@@ -112,6 +117,7 @@ machine.effect("files.list", {
   params = { path_param },
   result = found_fields,
   check = check_path "files.list",
+  as_root = true,
   run = function(call) return search.find { under = call.path, flat = true, timeout = call.timeout } end,
   command = function(call) return { "ls", "-la", "--", call.path } end,
   specimen = specimen,

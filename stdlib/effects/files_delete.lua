@@ -4,6 +4,7 @@ local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
 local outcome = require "outcome"
+local remote = require "effects.files_remote"
 local search = require "effects.files_search"
 local tasks = require "tasks"
 
@@ -31,7 +32,7 @@ end
 
 -- What deleting a file that somebody has open is worth: nothing until that process ends or opens it anew.
 local function held_text(list)
-  local held = files.held_open { files = list, timeout = PREVIEW_TIMEOUT }
+  local held = not machine.is_away() and files.held_open { files = list, timeout = PREVIEW_TIMEOUT }
   if not held then return "; whether any is held open could not be seen" end
   local unsure = held.hidden > 0 and (" (%d processes could not be looked into)"):format(held.hidden) or ""
   if held.count == 0 then return unsure ~= "" and "; none is known to be held open" .. unsure or "" end
@@ -45,6 +46,9 @@ local function preview(call)
   local found, err = search.walk(call, PREVIEW_TIMEOUT)
   if not found then
     return { text = "nothing can be listed: " .. err.message, size = 0, impossible = err.message }
+  end
+  if machine.is_away() and #found.files > remote.DELETED_MAX then
+    found.files, found.cut = table.move(found.files, 1, remote.DELETED_MAX, 1, {}), true
   end
   local measure = search.measure(found.files)
   local it = { files = found.files, size = measure.count, bytes = measure.bytes }
@@ -83,7 +87,7 @@ local function delete(call, plan)
   if #plan.files == 0 then
     return { deleted = 0, bytes = 0, left = 0, new = count_new(call, {}), left_files = {} }
   end
-  local done, err = files.delete { under = call.under, files = plan.files, timeout = call.timeout }
+  local done, err = (machine.is_away() and remote or files).delete { under = call.under, files = plan.files, timeout = call.timeout }
   if not done then
     if err.deleted then
       err.message = ("%s, after %d of %d files"):format(err.message, err.deleted, #plan.files)

@@ -4,6 +4,7 @@ local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
+local remote = require "effects.files_remote"
 local tasks = require "tasks"
 
 local search = {}
@@ -30,14 +31,19 @@ function search.check(effect, call)
   end
 end
 
+local function walk(call, timeout)
+  local asked = { under = call.under, name = call.name, older_than = call.older_than, newer_than = call.newer_than,
+                  min_bytes = call.larger_than, flat = call.flat, timeout = timeout or call.timeout }
+  if machine.is_away() then return remote.walk(asked) end
+  local now = tasks.wall()
+  asked.older_than = call.older_than and now - call.older_than
+  asked.newer_than = call.newer_than and now - call.newer_than
+  return files.walk(asked)
+end
+
 -- The files that match: as raw.files.walk, with files = {} and `absent` when the folder isn't there.
 function search.walk(call, timeout)
-  local now = tasks.wall()
-  local found, err = files.walk {
-    under = call.under, name = call.name, older_than = call.older_than and now - call.older_than,
-    newer_than = call.newer_than and now - call.newer_than, min_bytes = call.larger_than, flat = call.flat,
-    timeout = timeout or call.timeout,
-  }
+  local found, err = walk(call, timeout)
   if found then return found end
   if err.kind ~= "missing" then return nil, err end
   return { files = {}, absent = true, cut = false, errors = { count = 0 } }

@@ -4,19 +4,25 @@ local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
 local outcome = require "outcome"
+local remote = require "effects.files_remote"
 local values = require "values"
 
 -- Text that a runbook may write, in bytes: what is longer belongs into a file beside it.
 local WRITE_MAX = 1 << 20
+-- The longest that a look at what is there may take, in seconds.
+local LOOK_TIMEOUT = 10
+
+-- raw.files, or the same on another machine.
+local function there() return machine.is_away() and remote or files end
 
 local function same_text(path, text)
-  local now = files.read { path = path, max = WRITE_MAX + 1 }
+  local now = there().read { path = path, max = WRITE_MAX + 1, timeout = LOOK_TIMEOUT }
   return now and now.text == text
 end
 
 -- What is there now: pinned, so that a file somebody changed meanwhile isn't overwritten unseen.
 local function preview(call)
-  local now, err = files.stat(call.path)
+  local now, err = there().stat(call.path)
   if not now then return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
   local new = duration.size_text(#call.text)
   if now.state == "absent" then
@@ -36,15 +42,23 @@ local function unchanged(before, now)
 end
 
 local function write(call, plan)
-  if plan and plan.now then
-    local now, err = files.stat(call.path)
+  local before = plan and plan.now
+  if before then
+    local now, err = there().stat(call.path)
     if not now then return nil, err end
-    if not unchanged(plan.now, now) then
+    if not unchanged(before, now) then
       return outcome.failed("io", "%s was changed since the plan was made: it was left as it is", call.path)
     end
   end
-  return files.write { path = call.path, text = call.text, mode = call.mode and tonumber(call.mode, 8),
-                       timeout = call.timeout }
+  local asked = { path = call.path, text = call.text, mode = call.mode and tonumber(call.mode, 8), timeout = call.timeout }
+  if not machine.is_away() then return files.write(asked) end
+  if not before then
+    local err
+    before, err = remote.stat(call.path)
+    if not before then return nil, err end
+  end
+  asked.before = before
+  return remote.write(asked)
 end
 
 local function check(call)

@@ -279,3 +279,100 @@ def sudo(sshd, tmp_path):
             path.write_text(file.read() + f"  SetEnv LAB_SUDO={folder}\n")
         return {"db": {"ssh": sshd.name, "config": str(path), "sudo": True}}
     return make
+
+
+# files
+
+def test_files_with_odd_names(perform, tmp_path):
+    names = [name for name in ODD if name not in ("", " ", "*")] + ["a.log", " blank "]
+    folder = tmp_path / "with 'quotes' and\nnewline"
+    (folder / "below").mkdir(parents=True)
+    for i, name in enumerate(names):
+        (folder / name).write_bytes(b"x" * i)
+    (folder / "below" / "deep.log").write_text("deep")
+    (folder / "link").symlink_to("a.log")
+    found, flat, log = perform(("files.find", on(under=str(folder))), ("files.list", str(folder), on()),
+                               ("files.find", on(under=str(folder), name="*.log", larger_than=1)))
+    assert found["line"].endswith("@db")
+    assert {os.path.basename(file["path"]) for file in found["fields"]["files"]} == {*names, "deep.log"}
+    assert {os.path.basename(file["path"]) for file in flat["fields"]["files"]} == set(names)
+    assert log["fields"]["count"] == 2 and not log["fields"]["cut"]
+    perform(("files.delete", on(under=str(folder), name="*")))
+    assert [name for _, _, files in os.walk(folder) for name in files] == ["link"]
+
+
+def test_reading_and_looking(perform, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"first\0\xff\nlast")
+    os.mkfifo(tmp_path / "pipe")
+    steps = [("files.read", str(path), on(max=5)), ("files.read", str(path), on(max=4, keep="tail")),
+             ("files.read", str(tmp_path / "none"), on()), ("files.read", str(tmp_path / "pipe"), on()),
+             ("files.stat", str(path), on()), ("files.stat", str(path / "x"), on()), ("files.stat", str(tmp_path), on()),
+             ("files.find", on(under=str(tmp_path / "none"))), ("files.find", on(under=str(path)))]
+    head, tail, none, pipe, stat, below, folder, nowhere, no_folder = perform(*steps)
+    assert head["fields"] == {"state": "file", "text": "first", "bytes": 12, "cut": True}
+    assert tail["fields"]["text"] == "last"
+    assert none["fields"]["state"] == "absent"
+    assert pipe["error"]["kind"] == "usage"
+    assert stat["fields"]["state"] == "file" and stat["fields"]["bytes"] == 12 and stat["fields"]["mode"] == "0644"
+    assert abs(stat["fields"]["modified"] - os.stat(path).st_mtime) < 1e-3
+    assert below["fields"]["state"] == "absent" and folder["fields"]["state"] == "directory"
+    assert nowhere["fields"]["state"] == "absent"
+    assert no_folder["error"]["kind"] == "usage"
+
+
+def test_writing_there(perform, tmp_path):
+    path = tmp_path / "it's new"
+    made, same = perform(("files.write", str(path), "one\n", on(mode="0600")), ("files.write", str(path), "one\n", on()))
+    assert path.read_text() == "one\n" and path.stat().st_mode & 0o777 == 0o600
+    assert made["verified"] and made["preview"]["text"].startswith("makes ") and "holds this text" in same["preview"]["text"]
+    replaced, = perform(("files.write", str(path), "two", on()))
+    assert replaced["fields"]["bytes"] == 3 and path.read_text() == "two" and path.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "link").symlink_to(path)
+    assert "symlink" in perform(("files.write", str(tmp_path / "link"), "x", on()))[0]["preview"]["impossible"]
+    assert sorted(os.listdir(tmp_path))[-2:] == ["it's new", "link"]
+
+
+PINNED = """
+local catalogue, json = require "catalogue", require "raw.json"
+local settings, given = require "settings", json.decode((...))
+settings.machines, settings.environment = given.machines, given.environment
+catalogue.family "files"
+local entry = catalogue.effects[given.effect]
+local call = catalogue.call(entry, table.unpack(given.arguments))
+local plan = entry.preview(call)
+local changed = require("raw.process").run { argv = { "/bin/sh", "-c", given.meanwhile }, env = given.environment }
+assert(changed.code == 0, changed.stderr)
+local it, err = entry.run(call, plan)
+require("effects.ssh").close()
+print(json.encode { size = plan.size, fields = it, error = err })
+"""
+
+
+def test_only_what_was_listed_is_deleted(luahost, machines, tmp_path):
+    folder, outside = tmp_path / "logs", tmp_path / "outside"
+    for path in (folder / "sub", folder / "moved", outside):
+        path.mkdir(parents=True)
+    for path in (folder / "same", folder / "grown", folder / "sub" / "replaced", folder / "moved" / "victim", outside / "victim"):
+        path.write_text("text")
+    meanwhile = (f"cd {folder} && echo more >> grown && cp sub/replaced r && rm sub/replaced && mv r sub/replaced && touch new"
+                 f" && mv moved ../elsewhere && ln -s {outside} moved && rm -f gone")
+    (folder / "gone").write_text("x")
+    given = {"machines": machines, "environment": {"PATH": PATH}, "effect": "files.delete", "meanwhile": meanwhile,
+             "arguments": [{"under": str(folder), "name": "*", "on": "db"}]}
+    done = json.loads(luahost(PINNED, json.dumps(given)).stdout)
+    assert done["size"] == 5 and done["fields"]["deleted"] == 1 and done["fields"]["left"] == 4, done
+    whys = {os.path.basename(file["path"]): file["why"] for file in done["fields"]["left_files"]}
+    assert whys == {"gone": "is gone already", "grown": "changed since it was listed",
+                    "replaced": "changed since it was listed", "victim": "a folder on its way was replaced"}
+    assert (outside / "victim").exists() and not (folder / "same").exists() and (folder / "new").exists()
+
+
+def test_a_file_changed_after_the_plan_is_not_overwritten(luahost, machines, tmp_path):
+    path = tmp_path / "config"
+    path.write_text("old")
+    given = {"machines": machines, "environment": {"PATH": PATH}, "effect": "files.write", "meanwhile": f"echo other > {path}",
+             "arguments": [str(path), "new", {"on": "db"}]}
+    done = json.loads(luahost(PINNED, json.dumps(given)).stdout)
+    assert "was changed since the plan" in done["error"]["message"] and path.read_text() == "other\n"
+    assert os.listdir(tmp_path) and not [name for name in os.listdir(tmp_path) if name.startswith(".runbook")]
