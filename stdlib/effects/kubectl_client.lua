@@ -170,9 +170,10 @@ end
 local run = {}
 run.__index = run
 
--- One effect's talk with kubectl: all its calls share the effect's deadline.
-function client.open(call, writes)
-  return setmetatable({ call = call, ends = tasks.now() + call.timeout, writes = writes }, run)
+-- One effect's talk with kubectl: all its calls share the effect's deadline, or `seconds` when that is less.
+function client.open(call, writes, seconds)
+  local ends = tasks.now() + math.min(call.timeout, seconds or math.huge)
+  return setmetatable({ call = call, ends = ends, writes = writes }, run)
 end
 
 function run:left() return math.max(0.01, self.ends - tasks.now()) end

@@ -79,12 +79,12 @@ function rollout.look(it, call)
   return fields
 end
 
--- The option `wait`; the effect's deadline is never shorter than it.
+-- The option `wait`; the effect's deadline is always longer.
 rollout.wait_option = { "duration", "2m", "How long to wait for the rollout's end; \"0s\": not at all" }
 
 function rollout.check_wait(call)
   if type(call.wait) == "number" and type(call.timeout) == "number" then
-    call.timeout = math.max(call.timeout, call.wait + MARGIN_SECONDS)
+    if call.wait > 0 then call.timeout = math.max(call.timeout, call.wait + MARGIN_SECONDS) end
   end
 end
 

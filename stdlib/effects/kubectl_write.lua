@@ -8,6 +8,9 @@ local values = require "values"
 
 local write = {}
 
+-- The longest a preview may take, in seconds: a plan has 30 in all.
+local PREVIEW_SECONDS = 15
+
 local function object_name(call) return tostring(call.name or call.pod or call.node) end
 
 --------------------------------------------------------------------- Previews --
@@ -60,7 +63,7 @@ local function preview_of(entry)
         return { text = ("its %s, %s, is known only in the run"):format(name, tostring(value)), size = 1 }
       end
     end
-    local it = client.open(call)
+    local it = client.open(call, false, PREVIEW_SECONDS)
     local plan, err = entry.radius(it, call)
     if not plan then return not_seen(call, err) end
     if plan.impossible then return plan end

@@ -131,7 +131,8 @@ class Cluster(Site):
         it = PATH.match(path)
         if not it or it["kind"] not in KINDS or GROUPS[it["kind"]] != (it["group"] or ""):
             return self.failure(404, "NotFound", "the server could not find the requested resource")
-        verb = {"GET": "get" if it["name"] else "list", "PATCH": "patch", "DELETE": "delete", "POST": "create"}[request.method]
+        verb = {"GET": "get" if it["name"] else "list", "PATCH": "patch", "DELETE": "delete", "PUT": "update",
+                "POST": "create"}[request.method]
         what = it["kind"] + ("/" + it["sub"] if it["sub"] else "")
         if (verb, what) in self.forbidden or (verb, it["kind"]) in self.forbidden:
             return self.refuse(verb, what, it)
@@ -205,7 +206,7 @@ class Cluster(Site):
             if b"dryRun" not in request.body:
                 self.objects(kind).remove(found)
             return 201, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
-        if request.method == "PATCH":
+        if request.method in ("PATCH", "PUT"):
             return self.patch(request, it, query, found)
         if request.method == "DELETE":
             if "dryRun" not in query and b"dryRun" not in request.body:
@@ -242,7 +243,9 @@ class Cluster(Site):
 
     def patch(self, request, it, query, found):
         changed, patch = copy.deepcopy(found), request.json
-        if isinstance(patch, list):
+        if it["sub"] == "scale":
+            changed["spec"]["replicas"] = patch["spec"]["replicas"]
+        elif isinstance(patch, list):
             for step in patch:
                 *path, last = step["path"].strip("/").replace("~1", "/").split("/")
                 place = changed

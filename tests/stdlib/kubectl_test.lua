@@ -1,0 +1,110 @@
+-- kubectl over recorded words of kubectl 1.32: what its failures mean, and what a vector holds.
+local catalogue = require "catalogue"
+local process = require "raw.process"
+local settings = require "settings"
+local values = require "values"
+settings.environment = { PATH = "/usr/bin:/bin" }
+settings.kubectl = { context = "prod", namespace = "conduit", server = "https://k8s:6443", kubeconfig = "/k/config" }
+catalogue.family "kubectl"
+
+local function equal(got, wanted, what)
+  if got ~= wanted then
+    error(("%s: %q expected, got %q"):format(what, tostring(wanted), tostring(got)), 2)
+  end
+end
+
+-- answers[word of the vector] = { code, stdout, stderr }, or an error; one that is a list of these is used up.
+local answers, asked = {}, {}
+function process.run(spec)
+  local line = table.concat(spec.argv, " ")
+  asked[#asked + 1] = line
+  equal(spec.stdin, nil, "stdin is closed")
+  for words, answer in pairs(answers) do
+    if line:find(words, 1, true) then
+      if type(answer[1]) == "table" then answer = #answer > 1 and table.remove(answer, 1) or answer[1] end
+      if answer.kind then return nil, answer end
+      return { code = answer[1], stdout = answer[2] or "", stderr = answer[3] or "", cut = false, signal = answer.signal }
+    end
+  end
+  if line:find("config view", 1, true) then return { code = 1, stdout = "", stderr = "error: no context" } end
+  error("nobody answers " .. line)
+end
+
+local function entry(name) return catalogue.effects["kubectl." .. name] end
+local function run(name, ...) return entry(name).run(catalogue.call(entry(name), ...)) end
+
+-- The vector says where it goes.
+answers = { ["get pods"] = { 0, "" } }
+run("get", "pods")
+equal(asked[#asked], "kubectl --kubeconfig=/k/config --context=prod --server=https://k8s:6443 --namespace=conduit get pods "
+  .. '--output=jsonpath={range .items[*]}{@}{"\\n"}{end}', "the vector")
+run("get", "pods", { namespace = "*", selector = "app=x" })
+equal(asked[#asked]:find("--namespace", 1, true), nil, "no namespace")
+equal(asked[#asked]:match "%-%-all%-namespaces$", "--all-namespaces", "all of them")
+
+-- What failures mean: { words on stderr, kind of a read's error }.
+local said = {
+  { 'Error from server (Forbidden): pods is forbidden: User "oncall" cannot list resource "pods"', "permission" },
+  { 'error: failed to patch: deployments.apps "x" is forbidden: User "oncall" cannot patch', "permission" },
+  { "error: You must be logged in to the server (Unauthorized)", "login" },
+  { "error: EOF", "login" },
+  { "The connection to the server 127.0.0.1:16999 was refused - did you specify the right host or port?", "unreachable" },
+  { "E1123 17:59:01.1 1 memcache.go:265] x\nUnable to connect to the server: dial tcp: lookup kube.invalid: no such host", "dns" },
+  { "Unable to connect to the server: context deadline exceeded", "unreachable" },
+  { "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+    "unreachable" },
+  { "Error: unknown flag: --nosuchflag\nSee 'kubectl get --help' for usage.", "usage" },
+  { 'error: the server doesn\'t have a resource type "nosuchtype"', "usage" },
+  { "panic: something nobody has seen", "kubectl" },
+}
+for _, it in ipairs(said) do
+  answers = { ["get pods"] = { 1, "", it[1] } }
+  local fields, err = run("get", "pods")
+  equal(fields, nil, it[1])
+  equal(err.kind, it[2], it[1])
+  equal(err.message:find("memcache", 1, true), nil, "klog's lines are left out")
+end
+answers = { ["get pods"] = { kind = "timeout", message = "kubectl took longer than 15 s" } }
+equal(select(2, run("get", "pods")).kind, "unreachable", "a read in time is no finding")
+
+-- A write that may have reached the server: nobody knows.
+answers = { ["rollout restart"] = { 1, "", "Unable to connect to the server: context deadline exceeded" } }
+equal(select(2, run("rollout_restart", "deployment", "x")).kind, "timeout", "may have run")
+answers = { ["rollout restart"] = { 1, "", "The connection to the server x was refused - did you specify the right host or port?" } }
+equal(select(2, run("rollout_restart", "deployment", "x")).kind, "unreachable", "has not run")
+
+-- Twice within a second: once more, later.
+local complete = '{"kind":"Deployment","metadata":{"name":"x","generation":2},"spec":{"replicas":1,"selector":{}},"status":'
+  .. '{"observedGeneration":2,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":null}}'
+local twice = "error: failed to create patch for x: if restart has already been triggered within the past second, please wait"
+answers = { ["rollout restart"] = { { 1, "", twice }, { 0, "deployment.apps/x restarted\n" } }, ["get deployment x"] = { 0, complete } }
+equal(run("rollout_restart", "deployment", "x").state, "complete", "restarted the second time")
+
+-- A program in a container: its code, or kubectl's own failure.
+answers = { ["exec p -- id"] = { 3, "out", "err\ncommand terminated with exit code 3\n" } }
+local it = run("exec", "p", { "id" }, { reads = true })
+equal(it.code, 3, "its code")
+equal(it.ok, false, "not well")
+equal(it.stderr, "err\n", "kubectl's own line is left out")
+equal(run("exec", "p", { "id" }, { reads = true, expect = 3 }).ok, nil, "as expected")
+answers = { ["exec p"] = { 1, "", 'error: Internal error occurred: unable to upgrade connection: container not found ("api")' } }
+equal(select(2, run("exec", "p", { "id" })).message:find("container not found", 1, true) ~= nil, true, "kubectl's words")
+
+-- What a Secret holds goes nowhere.
+answers = { ["get secret s"] = { 0, '{"kind":"Secret","metadata":{"name":"s","annotations":'
+  .. '{"kubectl.kubernetes.io/last-applied-configuration":"aHVudGVy"}},"data":{"password":"aHVudGVy"}}' } }
+local secret = run("get", "secret", "s").object
+equal(secret.data.password, "***", "a Secret's value")
+equal(next(secret.metadata.annotations), nil, "nor in its annotations")
+
+-- top, in namespaces and for nodes.
+answers = { ["top pods"] = { 0, "a-1   12m   34Mi\nb-2   1      2Gi\n" }, ["top nodes"] = { 0, "vm   250m   12%   1024Mi   51%\n" } }
+equal(run("top", "pods").items[1].memory_bytes, 34 << 20, "memory")
+equal(run("top", "pods").items[2].cpu, 1, "CPU")
+equal(run("top", "nodes").items[1].memory_percent, 51, "of a node")
+
+-- Arguments known only in the run make no plan's vector.
+local call = catalogue.call(entry "delete", "pod", values.placeholder "name")
+equal(entry("delete").preview(call).text, "its name, ‹name›, is known only in the run", "a placeholder")
+
+print "kubectl: well"
