@@ -1,0 +1,165 @@
+-- Database Connection Pool Exhausted: PostgreSQL has hardly a session left for the conduit API.
+--
+--   runbook run db-connection-pool.lua --dry-run     who holds the sessions; what would be done about it
+--   runbook audit db-connection-pool.lua             would PostgreSQL have defended itself?
+
+runbook {
+  title     = "Database Connection Pool Exhausted",
+  alert     = "ConnectionPoolExhausted",
+  severity  = "critical",
+  condition = "sum(pg_stat_activity_count) / pg_settings_max_connections > 0.8 for 5m",
+  impact    = "Requests wait for a database session, then fail; soon all of them",
+  related   = { "api-down", "high-response-time" },
+}
+
+local p = params {
+  database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL, as a role that sees others' sessions (pg_monitor)" },
+  database_on = { "", "Machine PostgreSQL runs on, as the config names it; empty is this one" },
+  platform    = { "docker", "Where the API runs", one_of = { "docker", "kubernetes" } },
+  name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
+  most        = { 80, "So many percent of max_connections are too many" },
+  pool        = { 20, "Sessions that one instance of the API may hold: its Maximum Pool Size" },
+  idle_for    = { "5m", "Sessions idle for longer may go", type = "duration" },
+  long        = { "5m", "Transactions open for longer are too old", type = "duration" },
+}
+
+-- A run is resolved as soon as this holds: not for a moment, but while the API opens sessions again.
+recovered("sessions are left", { within = "1m", every = "5s", holds = "15s" }, function()
+  return sql.activity(p.database).used_percent < p.most
+end)
+
+escalation("15m", function(run)
+  escalate.page { summary = run.headline, severity = run.severity, details = run.findings }
+end)
+
+------------------------------------------------------------------ Diagnosis --
+
+-- The first rows of a query, each as a line of the report.
+local function note_rows(rows, format, ...)
+  for i = 1, math.min(#rows, 5) do
+    local words = {}
+    for k, column in ipairs { ... } do words[k] = rows[i][column] or "-" end
+    note(format:format(table.unpack(words)))
+  end
+end
+
+local sessions = probe("Who holds the sessions", function()
+  if not check("PostgreSQL accepts connections", sql.ready(p.database), { fault = "down" }) then
+    return note(service.status("postgresql", { on = p.database_on }))
+  end
+  local a = sql.activity(p.database)
+  check("sessions are left", a.used_percent < p.most,
+        { fault = "exhausted", detail = ("%d of %d"):format(a.total, a.max_connections) })
+  check("idle sessions are not what fills it", a.idle < 0.5 * a.max_connections,
+        { fault = "idle_held", detail = a.idle .. " idle" })
+  note_rows(a.rows, "%s × %s by %s as %s", "count", "state", "application", "user")
+end)
+
+-- Who blocks others and is blocked by nobody: the head of each queue.
+local locks = probe("Locks", function()
+  local heads = sql.rows(p.database, [[
+    SELECT head.pid, head.application_name AS application, head.state, count(*)::int AS blocked,
+           extract(epoch FROM now() - head.xact_start)::int AS seconds, left(head.query, 120) AS query
+      FROM pg_stat_activity waiting
+     CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS by(pid)
+      JOIN pg_stat_activity head ON head.pid = by.pid
+     WHERE cardinality(pg_blocking_pids(head.pid)) = 0
+     GROUP BY head.pid, head.application_name, head.state, head.xact_start, head.query
+     ORDER BY blocked DESC]]).rows
+  check("no session keeps others waiting", #heads == 0, { fault = "blocked", detail = #heads .. " do" })
+  note_rows(heads, "pid %s (%s, %s) blocks %s for %s s: %s", "pid", "application", "state", "blocked", "seconds", "query")
+  local pids = {}
+  for i, head in ipairs(heads) do pids[i] = head.pid end
+  return { heads = pids }
+end)
+
+local transactions = probe("Long transactions", function()
+  local old = sql.rows(p.database, [[
+    SELECT pid, application_name AS application, state, extract(epoch FROM now() - xact_start)::int AS seconds,
+           left(query, 120) AS query
+      FROM pg_stat_activity
+     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND now() - xact_start > $1::interval
+     ORDER BY xact_start]], { params = { p.long } }).rows
+  local abandoned = 0
+  for _, row in ipairs(old) do
+    if (row.state or ""):find "^idle in transaction" then abandoned = abandoned + 1 end
+  end
+  check("no old transaction was left open and idle", abandoned == 0, { fault = "abandoned", detail = abandoned .. " were" })
+  check("no statement runs for so long", #old == abandoned, { fault = "long_running", detail = #old - abandoned .. " do" })
+  note_rows(old, "pid %s (%s, %s) since %s s: %s", "pid", "application", "state", "seconds", "query")
+end)
+
+local pools = probe("Pool sizes", function()
+  local clients = sql.rows(p.database, [[
+    SELECT application_name AS application, coalesce(host(client_addr), 'local') AS address, count(*)::int AS held
+      FROM pg_stat_activity
+     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+     GROUP BY 1, 2 ORDER BY held DESC]]).rows
+  local most = clients[1]
+  check("no client holds more than its pool may", not most or most.held <= p.pool, { fault = "oversized",
+        detail = most and ("%s at %s holds %d of %d"):format(most.application, most.address, most.held, p.pool) })
+  note_rows(clients, "%s sessions of %s at %s", "held", "application", "address")
+end)
+
+----------------------------------------------------------------- Resolution --
+
+local end_heads = remedy("End the sessions that block others", { risk = "high", warning = "their transactions are rolled back" },
+  function(pids) sql.terminate(p.database, { pids = pids }) end)
+
+local end_abandoned = remedy("End abandoned transactions", { risk = "medium" }, function()
+  sql.terminate(p.database, { state = "idle in transaction", older_than = p.long })
+end)
+
+local end_idle = remedy("End idle sessions", { risk = "medium" }, function()
+  sql.terminate_idle(p.database, { older_than = p.idle_for })
+end)
+
+local restart_api = remedy("Restart the API service", { risk = "low", warning = "requests under way fail" }, function()
+  if p.platform == "docker" then docker.restart(p.name) else kubectl.rollout_restart("deployment", p.name) end
+end)
+
+-- For sessions that begin from now on; by hand: ALTER ROLE … RESET takes it back.
+local limit_abandoned = remedy("Let PostgreSQL end abandoned transactions", { risk = "medium", within = "0s",
+  undo = function() sql.execute(p.database, "ALTER ROLE CURRENT_USER RESET idle_in_transaction_session_timeout") end },
+  function() sql.execute(p.database, "ALTER ROLE CURRENT_USER SET idle_in_transaction_session_timeout = '5min'") end)
+
+----------------------------------------------------------------- Prevention --
+
+prevention("PostgreSQL defends itself", function()
+  check("transactions left idle are ended", sql.value(p.database, "SHOW idle_in_transaction_session_timeout").value ~= "0",
+        { mend = "ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';\nSELECT pg_reload_conf();\n" })
+  check("waiting for a lock is logged", sql.value(p.database, "SHOW log_lock_waits").value == "on",
+        { mend = "ALTER SYSTEM SET log_lock_waits = on;\nSELECT pg_reload_conf();\n" })
+end)
+
+prevention("Somebody is warned before", function()
+  local warned = false
+  for _, rule in ipairs(prometheus.rules().rules) do
+    warned = warned or rule.kind == "alerting" and re.find(rule.query, "pg_stat_activity_count|pg_stat_database_numbackends")
+  end
+  check("an alert fires at 80 % of the sessions", warned, { mend = [[
+groups:
+  - name: postgresql
+    rules:
+      - alert: ConnectionPoolExhausted
+        expr: 'sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections > 0.8'
+        for: 5m
+        labels: { severity: critical }
+]] })
+end)
+
+--------------------------------------------------------------- The decision --
+
+local held = sessions()
+if held.down then return unresolved "PostgreSQL accepts no connection at all: api-down.lua goes on from here" end
+if held.exhausted == false then return resolved "false alarm: sessions are left" end
+
+local queue, old, clients = together(locks, transactions, pools)
+
+if queue.blocked     then end_heads(queue.heads) end -- first: everybody behind them holds a session while waiting
+if old.abandoned     then end_abandoned()        end
+if held.idle_held    then end_idle()             end
+if clients.oversized then restart_api()          end -- a pool that leaks or is too large gives back what it holds
+if old.abandoned     then limit_abandoned()      end
+
+return unresolved "sessions are still short, and nothing in this runbook frees more"

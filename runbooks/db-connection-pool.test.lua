@@ -1,0 +1,62 @@
+-- Database Connection Pool Exhausted, rehearsed.
+
+local full = { total = 95, max_connections = 100, used_percent = 95.0, active = 20, idle = 10, idle_in_transaction = 5 }
+local roomy = { total = 30, max_connections = 100, used_percent = 30.0, active = 10, idle = 20 }
+
+world {
+  ["sql.activity *"] = full,
+}
+
+scenario "false alarm" {
+  given  = { ["sql.activity *"] = roomy },
+  expect = { outcome = "resolved", does = {}, pages = 0 },
+}
+
+scenario "PostgreSQL is down" {
+  given  = { ["sql.ready *"] = { why = "connection refused", state = "silent" } },
+  expect = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "one session blocks the others" {
+  given   = { ["sql.rows *pg_blocking_pids*"] = { rows = { { pid = 4711, application = "report", state = "idle in transaction",
+                                                             blocked = 60, seconds = 900, query = "LOCK TABLE orders" } } } },
+  answers = { ["End the sessions that block others"] = "yes", ["*"] = "no" },
+  after   = { ["sql.terminate * pids=4711"] = { ["sql.activity *"] = roomy } },
+  expect  = { outcome = "resolved", by = "End the sessions that block others", does = { "sql.terminate * pids=4711" } },
+}
+
+scenario "transactions were abandoned" {
+  given   = { ["sql.rows *xact_start >*"] = { rows = { { pid = 7, application = "worker", state = "idle in transaction",
+                                                         seconds = 4000, query = "UPDATE orders" } } } },
+  answers = { ["End abandoned transactions"] = "yes", ["*"] = "no" },
+  after   = { ["sql.terminate *"] = { ["sql.activity *"] = roomy } },
+  expect  = { outcome = "resolved", by = "End abandoned transactions",
+              does = { 'sql.terminate * older_than=5m state="idle in transaction"' } },
+}
+
+scenario "abandoned transactions come back" {
+  given   = { ["sql.rows *xact_start >*"] = { rows = { { pid = 7, application = "worker", state = "idle in transaction",
+                                                         seconds = 4000, query = "UPDATE orders" } } } },
+  answers = { ["End abandoned transactions"] = "yes", ["Let PostgreSQL end abandoned transactions"] = "yes", ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = { "sql.terminate *", "sql.execute * SET idle_in_transaction*" }, pages = 1 },
+}
+
+scenario "idle sessions fill it" {
+  given   = { ["sql.activity *"] = { total = 95, max_connections = 100, used_percent = 95.0, idle = 85, active = 5 } },
+  answers = { ["End idle sessions"] = "yes", ["*"] = "no" },
+  after   = { ["sql.terminate_idle *"] = { ["sql.activity *"] = roomy } },
+  expect  = { outcome = "resolved", by = "End idle sessions", does = { "sql.terminate_idle *" }, never = { "sql.terminate *" } },
+}
+
+scenario "a pool leaks" {
+  given   = { ["sql.rows * AS held *"] = { rows = { { application = "conduit-api", address = "10.0.0.7", held = 88 } } } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["docker.restart *"] = { ["sql.activity *"] = roomy } },
+  expect  = { outcome = "resolved", by = "Restart the API service", does = { "docker.restart conduit-api" } },
+}
+
+scenario "it can't be known who holds them" {
+  given   = { ["sql.activity *"] = { error = { kind = "permission", message = "permission denied" } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
