@@ -3,6 +3,7 @@ local blame = require "blame"
 local duration = require "duration"
 local machine = require "effects.machine"
 local outcome = require "outcome"
+local remote = require "effects.sysinfo_remote"
 local sys = require "raw.sys"
 
 -- A mount that hasn't answered after this many seconds is named as silent: a dead file server would hang the
@@ -27,6 +28,7 @@ machine.effect("sysinfo.memory", {
     swap_total = "integer: bytes", swap_used = "integer: bytes",
   },
   run = function() return sys.memory() end,
+  away = remote.memory,
   command = function() return { "free", "-b" } end,
   specimen = { used_percent = 40, available = 9 << 30, total = 15 << 30, used = 6 << 30, swap_total = 0,
                swap_used = 0 },
@@ -58,7 +60,13 @@ local function sum_up_disks(it)
 end
 
 local function disks(call)
-  local list, err = sys.disks { timeout = math.min(MOUNT_TIMEOUT, call.timeout) }
+  local timeout = math.min(MOUNT_TIMEOUT, call.timeout)
+  local list, err
+  if machine.is_away() then
+    list, err = remote.disks(call, timeout)
+  else
+    list, err = sys.disks { timeout = timeout }
+  end
   if not list then return nil, err end
   local it = { by_mount = {}, silent = {} }
   for _, disk in ipairs(list) do
@@ -119,6 +127,8 @@ machine.effect("sysinfo.du", {
   },
   check = function(call) call.path = machine.path("sysinfo.du", "argument 1 (path)", call.path) end,
   run = du,
+  away = remote.du,
+  as_root = true,
   command = function(call) return { "du", "-sxB1", "--", call.path } end,
   specimen = { state = "present", bytes = 1 << 30, entries = 1000, cut = false, unread = 0 },
   sum_up = function(it)
@@ -137,6 +147,7 @@ machine.effect("sysinfo.load", {
   result = { one = "number: over a minute", five = "number: over five", fifteen = "number: over fifteen",
              cpus = "integer: how many there are" },
   run = function() return sys.load() end,
+  away = remote.load,
   command = function() return { "uptime" } end,
   specimen = { one = 0.5, five = 0.5, fifteen = 0.5, cpus = 4 },
   sum_up = function(it)
@@ -158,6 +169,7 @@ machine.effect("sysinfo.cpu", {
     call.timeout = math.max(call.timeout, call.interval + 5)
   end,
   run = function(call) return sys.cpu { interval = call.interval } end,
+  away = remote.cpu,
   command = function(call) return { "vmstat", ("%d"):format(math.max(1, math.ceil(call.interval))), "2" } end,
   specimen = { used_percent = 20, iowait_percent = 1, steal_percent = 0 },
   sum_up = function(it)
@@ -171,6 +183,7 @@ machine.effect("sysinfo.uptime", {
   class = "read",
   result = { seconds = "number: since it was started", boot_id = "string: another after every start" },
   run = function() return sys.uptime() end,
+  away = remote.uptime,
   command = function() return { "uptime", "-s" } end,
   specimen = { seconds = 1e6, boot_id = "00000000-0000-0000-0000-000000000000" },
   sum_up = function(it) return "up for " .. machine.span(it.seconds) end,

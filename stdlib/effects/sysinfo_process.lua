@@ -4,6 +4,7 @@ local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
 local re = require "raw.re"
+local remote = require "effects.sysinfo_remote"
 local sys = require "raw.sys"
 local values = require "values"
 
@@ -27,6 +28,7 @@ end
 -- shell, sudo or script that started us. A server that we descend from (sshd, init) matches by its program,
 -- and stays.
 local function carriers(list, pattern)
+  if machine.is_away() then return {} end -- the pattern doesn't go there
   local us, by_pid, excluded, seen = ourselves(), {}, {}, {}
   for _, process in ipairs(list) do
     by_pid[process.pid] = process
@@ -57,8 +59,19 @@ local function matching(list, pattern)
   return matches
 end
 
+-- Elsewhere the use of the CPU was measured with the look itself.
+local function measured_away(matches)
+  local alive = {}
+  for _, process in ipairs(matches) do
+    process.cpu_percent = process.cpu_percent_now
+    if process.cpu_percent then alive[#alive + 1] = process end
+  end
+  return alive
+end
+
 -- Measures the matches' use of the CPU; those that ended meanwhile are left out.
 local function measured(matches)
+  if machine.is_away() then return measured_away(matches) end
   local pids, alive = {}, {}
   for i, process in ipairs(matches) do pids[i] = process.pid end
   if #pids == 0 then return alive end
@@ -78,7 +91,7 @@ local function row(process)
 end
 
 local function process(call)
-  local list, err = sys.process_table { timeout = call.timeout }
+  local list, err = (machine.is_away() and remote or sys).process_table { timeout = call.timeout }
   if not list then return nil, err end
   local matches
   matches, err = measured(matching(list, call.pattern))
@@ -151,6 +164,7 @@ machine.effect("sysinfo.processes", {
       blame.raise("sysinfo.processes: option 'top': 1 to %d expected", TOP_MAX)
     end
   end,
+  away = remote.processes,
   run = function(call) return sys.processes { top = call.top, timeout = call.timeout } end,
   command = function() return { "ps", "-eo", "pid,ppid,user,stat,rss,pcpu,args", "--sort=-pcpu" } end,
   specimen = { count = 100, by_cpu = {}, by_memory = {} },

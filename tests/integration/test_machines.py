@@ -376,3 +376,58 @@ def test_a_file_changed_after_the_plan_is_not_overwritten(luahost, machines, tmp
     done = json.loads(luahost(PINNED, json.dumps(given)).stdout)
     assert "was changed since the plan" in done["error"]["message"] and path.read_text() == "other\n"
     assert os.listdir(tmp_path) and not [name for name in os.listdir(tmp_path) if name.startswith(".runbook")]
+
+
+# sysinfo: the "other" machine is this one, so both must tell the same
+
+def both(perform, name, *arguments, **options):
+    here, there = perform((name, *arguments, {"on": "here", **options}), (name, *arguments, on(**options)))
+    assert there["line"] == here["line"].replace("@here", "@db") and "fields" in there, there
+    return here["fields"], there["fields"]
+
+
+def near(a, b, share=0.1):
+    return abs(a - b) <= share * max(abs(a), abs(b), 1)
+
+
+def test_memory_load_uptime_cpu(perform):
+    here, there = both(perform, "sysinfo.memory")
+    assert here["total"] == there["total"] and near(here["available"], there["available"]) and here.keys() == there.keys()
+    assert near(here["used_percent"], there["used_percent"], 0.5)
+    here, there = both(perform, "sysinfo.load")
+    assert here["cpus"] == there["cpus"] and abs(here["one"] - there["one"]) < 1
+    here, there = both(perform, "sysinfo.uptime")
+    assert here["boot_id"] == there["boot_id"] and abs(here["seconds"] - there["seconds"]) < 5
+    here, there = both(perform, "sysinfo.cpu", interval="200ms")
+    assert here.keys() == there.keys() and 0 <= there["used_percent"] <= 100
+
+
+def test_disks_and_du(perform, tmp_path):
+    here, there = both(perform, "sysinfo.disks")
+    assert here["by_mount"].keys() == there["by_mount"].keys() and not there["silent"]
+    assert here["fullest"]["mount"] == there["fullest"]["mount"]
+    for mount, disk in here["by_mount"].items():
+        other = there["by_mount"][mount]
+        assert disk.keys() == other.keys() and disk["total"] == other["total"], (disk, other)
+        assert abs(disk["used_percent"] - other["used_percent"]) <= 1 and disk["read_only"] == other["read_only"]
+    (tmp_path / "a file").write_bytes(b"x" * 100_000)
+    here, there = both(perform, "sysinfo.du", str(tmp_path))
+    assert here == there
+    assert both(perform, "sysinfo.du", str(tmp_path / "none"))[1]["state"] == "absent"
+
+
+def test_processes(perform):
+    mark = f"odd\n{os.getpid()} name"
+    with subprocess.Popen(["python3", "-c", "while True: pass", mark]) as busy:
+        time.sleep(0.3)
+        try:
+            fields, absent, most = [done["fields"] for done in perform(
+                ("sysinfo.process", f"odd\\s{os.getpid()}", on()), ("sysinfo.process", f"{mark}-none", on()),
+                ("sysinfo.processes", on(top=5)))]
+        finally:
+            busy.kill()
+    assert (fields["state"], fields["count"], fields["pid"]) == ("running", 1, busy.pid)
+    assert fields["cpu_percent"] > 20 and fields["memory_bytes"] > 1 << 20
+    assert fields["processes"][0]["command"].endswith(mark) and abs(fields["started_at"] - time.time()) < 30
+    assert absent["state"] == "absent"
+    assert most["count"] > 5 and len(most["by_cpu"]) == 5 and most["by_memory"][0]["user"]
