@@ -13,7 +13,6 @@
 #include "buffer.h"
 
 static const char *const folders[] = {"source", "blobs", "evidence", "outbox", "inbox", "escalation"};
-#define DRY_FOLDERS 3 /* the first of them: a dry run tells nobody and is told nothing */
 
 bool rundir_home(char *path, size_t size, struct error *error) {
   const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -75,7 +74,7 @@ static bool make_reserve(int folder, struct error *error) {
 }
 
 static bool fill(int folder, bool dry, struct error *error) {
-  for (size_t i = 0; i < (dry ? DRY_FOLDERS : sizeof folders / sizeof *folders); i++)
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
     if (mkdirat(folder, folders[i], 0700) != 0) return error_set_code(error, errno, folders[i]);
   if (dry) return true; /* it changes nothing, so its journal may fail */
   return make_reserve(folder, error);

@@ -68,14 +68,26 @@ function script.load(path, words)
   return function() return carry_out(chunk) end
 end
 
--- All words of the language.
+-- The words of the language, by the modules in stdlib/words/ that hold them.
+local holders = {
+  about = { "runbook" }, params = { "params", "secret" }, goal = { "recovered", "wait_until" },
+  escalation = { "escalation" }, probe = { "probe", "check" }, remedy = { "remedy" }, prevention = { "prevention" },
+  together = { "together" }, operator = { "confirm", "choose", "ask" }, handover = { "handover" },
+  ending = { "note", "resolved", "unresolved" },
+}
+
+-- A module is loaded when the script first says one of its words.
+local function word(holder, name)
+  return function(...)
+    local module = require("words." .. holder)
+    return (module.words or module)[name](...)
+  end
+end
+
 function script.words()
   local words = {}
-  for _, name in ipairs { "about", "params", "together", "operator" } do
-    for word, f in pairs(require("words." .. name)) do words[word] = f end
-  end
-  for _, name in ipairs { "goal", "escalation", "probe", "remedy", "prevention", "handover", "ending" } do
-    for word, f in pairs(require("words." .. name).words) do words[word] = f end
+  for holder, names in pairs(holders) do
+    for _, name in ipairs(names) do words[name] = word(holder, name) end
   end
   return words
 end

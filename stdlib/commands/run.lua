@@ -1,6 +1,5 @@
 -- runbook run FILE: the run itself, as a table of contents. runbook audit FILE: the same up to the script's first effect,
 -- then its preventions (stdlib/audit.lua), in the dry mode.
-local arming = require "arming"
 local config = require "config"
 local ending = require "ending"
 local gate = require "gate"
@@ -141,22 +140,22 @@ end
 
 -- Levels are armed when the script first acts: by then it has declared them all.
 local function arm_levels(options, host, mode)
-  local escalation = require "words.escalation"
   if options.scenario then
-    mode.arm(run.levels, escalation.carry_out)
+    mode.arm(run.levels, require("words.escalation").carry_out)
   elseif not options.dry_run then
     take_lock(options, host)
     keep_sources(options)
-    arming.arm()
+    require("arming").arm()
   end
 end
 
 local function execute(options, host)
-  if not options.scenario and not options.dry_run then arming.start(host) end
   local mode = gate.mode()
+  local arming = not options.scenario and not options.dry_run and require "arming"
+  if arming then arming.start(host) end
   run.on_first_act = function() arm_levels(options, host, mode) end
   local chunk = script.load(run.file, script.words()) -- while the watchdog starts
-  arming.ready()
+  if arming then arming.ready() end
   local value = chunk()
   if not run.acted then run.acting() end
   return ending.of_return(value)
@@ -219,7 +218,7 @@ return function(arguments, options, host, command)
     screen.say("runbook: " .. screen.inert(it.text, 1000))
   end
   offer_undo(it)
-  local says = gate.mode().settle and gate.mode().settle(it) or arming.settle(it)
+  local says = (gate.mode().settle or require("arming").settle)(it)
   if #run.preventions > 0 then require("audit").afterwards(it) end
   for _, line in ipairs(owed_lines()) do table.insert(says, 1, line) end
   if it.outcome == "suspended" then

@@ -12,4 +12,7 @@ function dry.read(act)
   return live.read(act)
 end
 
+-- Nothing was armed.
+function dry.settle() return {} end
+
 return dry
