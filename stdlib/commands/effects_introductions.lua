@@ -114,7 +114,8 @@ return unresolved "Redis is full"
 
 families.sysinfo = {
   text = [[
-This machine: memory, disks, load, CPUs, processes. Percentages are 0 to 100.]],
+This machine, or with `on` another one of the config: memory, disks, load, CPUs, processes. Percentages are 0 to
+100.]],
   example = [[
 runbook { title = "sysinfo" }
 local host = probe("Host", function()
@@ -128,8 +129,8 @@ return unresolved "something is short"
 
 families.service = {
   text = [[
-Units of systemd on this machine. A write is refused unless the environment says `here = true` or the
-command line `--here`.]],
+Units of systemd, on this machine or with `on` on another one of the config. A write to this machine is refused
+unless the environment says `here = true` or the command line `--here`.]],
   example = [[
 runbook { title = "service" }
 local unit = service.status("postgresql")
@@ -140,9 +141,9 @@ return unresolved(unit.summary)
 
 families.files = {
   text = [[
-Regular files of this machine, by absolute paths. A write is refused unless the environment says `here =
-true` or the command line `--here`. `delete` takes away what its plan listed, if it is still as it was; it
-follows no symbolic link and enters no other file system.]],
+Regular files of this machine, or with `on` of another one of the config, by absolute paths. A write to this
+machine is refused unless the environment says `here = true` or the command line `--here`. `delete` takes away what
+its plan listed, if it is still as it was; it follows no symbolic link and enters no other file system.]],
   example = [[
 runbook { title = "files" }
 local logs = files.find { under = "/var/log", name = "*.log", older_than = "7d" }
@@ -152,9 +153,10 @@ return resolved "looked"
 
 families.exec = {
   text = [[
-A program on this machine with a list of arguments; there is no shell in between. It gets PATH, HOME, LANG,
-TZ and what `env` names. An exit code that is not expected is *not well*; a program that is not there is
-*failed*. A write is refused unless the environment says `here = true` or the command line `--here`.]],
+A program with a list of arguments, on this machine or with `on` on another one of the config; there is no shell
+in between. It gets PATH, HOME, LANG, TZ and what `env` names. An exit code that is not expected is *not well*; a
+program that is not there is *failed*. A write to this machine is refused unless the environment says
+`here = true` or the command line `--here`.]],
   example = [[
 runbook { title = "exec" }
 local disks = exec { "df", "-P" }                               -- a program of the list: a read
