@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -239,14 +240,14 @@ def small_disk(sandbox):
 
 
 def test_12_a_full_disk_stops_no_diagnosis(sandbox, http_faults, small_disk):
-    """It says so, and keeps the run in memory. Broken by: rundir.c without the second of its places."""
+    """It says so, and keeps the run in memory. Broken by: rundir_create that gives up after its first place."""
     fill(small_disk)
-    memory = sandbox.folder + "/memory"
-    os.makedirs(memory)
-    sandbox.env["XDG_RUNTIME_DIR"] = memory
     http_faults.set("/fix")
     result = start(sandbox, http_faults.url, FIX, "--yes", "high", program="run")
-    assert result.code == 1 and http_faults.requests and "memory" in result.stdout + result.stderr, result
+    assert result.code == 1 and http_faults.requests, result
+    folder = re.search(r"kept in memory only, under (\S+):", result.stdout + result.stderr)[1]
+    assert os.path.exists(folder + "/journal.jsonl")
+    shutil.rmtree(folder)
 
 
 def test_12_space_is_reserved_for_what_must_be_written(sandbox, http_faults, small_disk):
