@@ -180,6 +180,13 @@ def test_named_files_and_tests_exist():
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_runbook_is_listed():
+    text = read("runbooks/README.md")
+    for path in glob.glob(os.path.join(ROOT, "runbooks", "*.lua")):
+        name = os.path.relpath(path, ROOT)
+        assert name.endswith(".test.lua") or f"| `{name}` |" in text, f"runbooks/README.md lists no {name}"
+
+
 def test_limits_are_those_of_the_code():
     """A row of a table of limits ends with `FILE`: `the text there`, white space aside."""
     row = re.compile(r"^\|.*\| `([\w./]+)`: `([^`]+)` \|$", re.M)
