@@ -85,3 +85,51 @@ def test_the_head_of_a_queue_is_found_and_ended(runbook, postgres, crowd, answer
 def test_the_audit_of_the_pool(runbook, postgres):
     result = runbook("audit", runbook_file("db-connection-pool"), "-p", f"database={postgres.admin_dsn}")
     assert result.code == 1 and "ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';" in result.stdout, result
+
+
+# ---- Redis Memory Usage ----
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def full_redis(redis_server):
+    """11 MB in one key and many small ones, of 16 MB; nothing is evicted."""
+    redis_server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    redis_server.cli("EVAL", "for i = 1, 500 do redis.call('SET', 'session:' .. i, ('x'):rep(100)) end", 0)
+    redis_server.cli("EVAL", f"redis.call('SET', 'export', ('x'):rep({11 * MEGABYTE}))", 0)
+    redis_server.cli("CONFIG", "SET", "maxmemory", 16 * MEGABYTE)
+    yield redis_server
+    redis_server.cli("CONFIG", "SET", "maxmemory", "0")
+    redis_server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def redis_memory(runbook, server, *arguments):
+    return runbook("run", runbook_file("redis-memory"), "-p", f"redis={server.url}", "-p", "most=60", *arguments)
+
+
+def test_a_redis_with_room_is_a_false_alarm(runbook, redis_server):
+    redis_server.cli("CONFIG", "SET", "maxmemory", 64 * MEGABYTE)
+    result = redis_memory(runbook, redis_server)
+    redis_server.cli("CONFIG", "SET", "maxmemory", 0)
+    assert result.code == 0 and "false alarm" in result.stdout and not unknown(result), result
+
+
+def test_the_biggest_key_is_found_and_dropped(runbook, full_redis, answers):
+    result = redis_memory(runbook, full_redis, "-p", "big=5MB", "-p", "measured=1000", *answers("Drop the biggest keys"))
+    assert result.code == 0 and done(result) == ["redis.command"] and not unknown(result), result
+    assert {"full", "never_evicts", "big_keys", "lasting"} <= findings(result)
+    assert full_redis.cli("DBSIZE") == "500" and full_redis.cli("EXISTS", "export") == "0"
+
+
+def test_eviction_is_turned_on_and_owed(runbook, full_redis, answers):
+    result = redis_memory(runbook, full_redis, *answers("Let Redis evict what was used least"))
+    assert result.code == 0 and "owed 1" in result.stdout, result
+    assert full_redis.cli("CONFIG", "GET", "maxmemory-policy").split()[1] == "allkeys-lru"
+
+
+def test_dry_nothing_is_changed(runbook, full_redis):
+    before = full_redis.cli("DBSIZE"), full_redis.cli("CONFIG", "GET", "maxmemory*")
+    result = redis_memory(runbook, full_redis, "--dry-run")
+    assert result.code == 0 and "would redis.command" in result.stdout, result
+    assert (full_redis.cli("DBSIZE"), full_redis.cli("CONFIG", "GET", "maxmemory*")) == before

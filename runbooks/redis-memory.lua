@@ -1,0 +1,189 @@
+-- Redis Memory Usage: the conduit API's Redis is nearly full.
+--
+--   runbook run redis-memory.lua --dry-run     what fills it; what would be done about it
+--   runbook audit redis-memory.lua             would Redis have made room by itself?
+
+runbook {
+  title     = "Redis Memory Usage",
+  alert     = "RedisMemory",
+  severity  = "error",
+  condition = "redis_memory_used_bytes / redis_memory_max_bytes > 0.8 for 5m",
+  impact    = "Soon Redis refuses writes (OOM command not allowed), or drops what is still needed",
+  related   = { "api-down", "high-response-time" },
+}
+
+local p = params {
+  redis    = { "redis://localhost:6379", "The server, and the database that the cache is in" },
+  redis_on = { "", "Machine Redis runs on, as the config names it; empty is this one" },
+  most     = { 80, "So many percent of maxmemory are too many" },
+  pages    = { 20, "Pages of about 100 keys that are walked in search of big ones" },
+  measured = { 200, "So many of these keys are measured" },
+  big      = { "10MB", "A key that takes more is too big", type = "size" },
+}
+
+local function memory() return redis.info(p.redis, "memory") end
+
+local function evicts(info) return info.maxmemory_policy ~= "noeviction" and info.maxmemory > 0 end
+
+-- A cache that evicts is full on purpose.
+recovered("Redis has room, or makes it", { within = "30s", every = "2s" }, function()
+  local m = memory()
+  return m.used_percent < p.most or evicts(m) and m.maxmemory_policy:find "^allkeys" ~= nil
+end)
+
+escalation("15m", function(run)
+  escalate.page { summary = run.headline, severity = run.severity, details = run.findings }
+end)
+
+------------------------------------------------------------------ Diagnosis --
+
+local function megabytes(bytes) return ("%.1f MB"):format(bytes / 2 ^ 20) end
+
+local usage = probe("Memory", function()
+  if not check("Redis answers PING", redis.ping(p.redis), { fault = "down" }) then
+    return note(service.status("redis", { on = p.redis_on }))
+  end
+  local m = memory()
+  check("memory is left", m.used_percent < p.most,
+        { fault = "full", detail = ("%.0f %%, %s"):format(m.used_percent, megabytes(m.used_memory)) })
+  check("it has a limit", m.maxmemory > 0, { fault = "unlimited" })
+  check("it makes room by itself", evicts(m), { fault = "never_evicts", detail = m.maxmemory_policy })
+  check("little is lost to fragments", m.mem_fragmentation_ratio < 1.5 or m.used_memory < 2 ^ 26,
+        { fault = "fragmented", detail = "fragmentation " .. m.mem_fragmentation_ratio })
+  check("clients' buffers are small", m.mem_clients_normal < 0.1 * m.used_memory or m.mem_clients_normal < 2 ^ 24,
+        { fault = "buffers_large", detail = megabytes(m.mem_clients_normal) })
+  return { policy = m.maxmemory_policy, limit = m.maxmemory }
+end)
+
+-- At most `pages` pages of SCAN; it never holds the others up.
+local function some_keys()
+  local keys, cursor = {}, "0"
+  for _ = 1, p.pages do
+    local page = redis.command(p.redis, "SCAN", cursor, "COUNT", "100").value
+    cursor = tostring(page[1])
+    table.move(page[2], 1, #page[2], #keys + 1, keys)
+    if cursor == "0" then break end
+  end
+  return keys
+end
+
+-- Evenly out of `keys`: { key, bytes, expires }, the biggest first.
+local function measure(keys)
+  local list, step = {}, math.max(1, #keys // p.measured)
+  for i = 1, #keys, step do
+    local bytes = redis.command(p.redis, "MEMORY", "USAGE", keys[i]).value
+    local ttl = bytes and redis.command(p.redis, "TTL", keys[i]).value
+    if bytes then list[#list + 1] = { key = keys[i], bytes = bytes, expires = ttl ~= -1 } end -- else it went meanwhile
+  end
+  table.sort(list, function(a, b) return a.bytes > b.bytes end)
+  return list
+end
+
+local contents = probe("Keys", function()
+  local before = redis.info(p.redis, "stats")
+  local list, lasting, big = measure(some_keys()), 0, {}
+  for _, it in ipairs(list) do
+    if not it.expires then lasting = lasting + 1 end
+    if it.bytes > p.big then big[#big + 1] = it.key end
+  end
+  for i = 1, math.min(#list, 5) do note(("%s: %s"):format(list[i].key, megabytes(list[i].bytes))) end
+  check("no key is too big", #big == 0, { fault = "big_keys", detail = #big .. " of those measured" })
+  check("most keys expire", lasting <= 0.5 * #list, { fault = "lasting", detail = ("%d of %d don't"):format(lasting, #list) })
+  local after = redis.info(p.redis, "stats")
+  check("nothing needed is evicted while we look", after.evicted_keys == before.evicted_keys,
+        { fault = "evicting", detail = after.evicted_keys - before.evicted_keys .. " keys" })
+  note(("%d hits, %d misses, %d evicted since the start"):format(after.keyspace_hits, after.keyspace_misses, after.evicted_keys))
+  return { biggest = big }
+end)
+
+-- The client for which the most output is held back: it reads too slowly, or not at all.
+local clients = probe("Clients", function()
+  local slowest, held
+  for _, line in ipairs(text.lines(redis.command(p.redis, "CLIENT", "LIST").value or "")) do
+    local it = re.match(line, [[^id=(?<id>\d+) addr=(?<addr>\S+).* omem=(?<omem>\d+)]])
+    local bytes = it and tonumber(it.omem)
+    if bytes and bytes > (held or 0) then slowest, held = it, bytes end
+  end
+  check("every client reads what it is sent", (held or 0) < 2 ^ 24, { fault = "slow_reader",
+        detail = slowest and ("%s at %s"):format(megabytes(held), slowest.addr) })
+  return { reader = slowest and slowest.id }
+end)
+
+local machine = probe("Machine", function()
+  local m = sysinfo.memory { on = p.redis_on }
+  check("the machine has memory left", m.used_percent < 90, { fault = "memory_short" })
+  return { available = m.available }
+end)
+
+----------------------------------------------------------------- Resolution --
+
+local function set(name, value) redis.command(p.redis, "CONFIG", "SET", name, value) end
+
+local disconnect = remedy("Disconnect the client that doesn't read", { risk = "medium" }, function(id)
+  redis.command(p.redis, "CLIENT", "KILL", "ID", id)
+end)
+
+local purge = remedy("Give fragments back", { risk = "low", within = "0s" }, function()
+  redis.command(p.redis, "MEMORY", "PURGE")
+end)
+
+-- Until Redis is started again; a limit that shall stay stands in redis.conf.
+local raise_limit = remedy("Raise maxmemory by a quarter", { risk = "low",
+  undo = function(limit) set("maxmemory", limit) end },
+  function(limit) set("maxmemory", limit + limit // 4) end)
+
+local drop_big = remedy("Drop the biggest keys", { risk = "high", warning = "what they hold is lost" }, function(keys)
+  redis.command(p.redis, "UNLINK", table.unpack(keys, 1, math.min(#keys, 10)))
+end)
+
+local evict = remedy("Let Redis evict what was used least", { risk = "medium",
+  warning = "keys that don't expire can go too: for a cache alone",
+  undo = function(policy) set("maxmemory-policy", policy) end },
+  function() set("maxmemory-policy", "allkeys-lru") end)
+
+local clear = remedy("Clear the Redis cache", { risk = "high", warning = "all cached data is lost" }, function()
+  redis.command(p.redis, "FLUSHDB")
+end)
+
+----------------------------------------------------------------- Prevention --
+
+prevention("Redis makes room by itself", function()
+  local m = memory()
+  check("it has a limit and evicts", evicts(m), { detail = ("maxmemory %d, %s"):format(m.maxmemory, m.maxmemory_policy),
+        mend = "# redis.conf\nmaxmemory 1gb\nmaxmemory-policy allkeys-lru\n" })
+end)
+
+prevention("Somebody is warned before", function()
+  local warned = false
+  for _, rule in ipairs(prometheus.rules().rules) do
+    warned = warned or rule.kind == "alerting" and re.find(rule.query, "redis_memory_used_bytes")
+  end
+  check("an alert fires at 80 % of maxmemory", warned, { mend = [[
+groups:
+  - name: redis
+    rules:
+      - alert: RedisMemory
+        expr: 'redis_memory_used_bytes / (redis_memory_max_bytes > 0) > 0.8'
+        for: 5m
+        labels: { severity: warning }
+]] })
+end)
+
+--------------------------------------------------------------- The decision --
+
+local now = usage()
+if now.down then return unresolved "Redis does not answer: api-down.lua restarts it" end
+if now.full == false then return resolved "false alarm: Redis has room" end
+
+local keys, readers, host = together(contents, clients, machine)
+
+if readers.slow_reader                  then disconnect(readers.reader) end
+if now.fragmented                       then purge()                    end
+if keys.big_keys                        then drop_big(keys.biggest)     end
+if now.unlimited == false and host.memory_short == false and host.available > now.limit then
+  raise_limit(now.limit)
+end
+if now.never_evicts                     then evict(now.policy)          end
+clear()
+
+return unresolved "Redis is full, and nothing in this runbook makes room"
