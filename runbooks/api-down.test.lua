@@ -108,3 +108,40 @@ scenario "a probe hangs" {
   after   = { ["service.restart postgresql"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", by = "Restart PostgreSQL", does = { "service.restart postgresql" } },
 }
+
+-- The same on Kubernetes.
+
+scenario "a pod crashes over and over" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get pods selector=app=conduit-api"] = {
+                ready = 0, total = 1, summary = "0 of 1 ready: conduit-api-7c9f (CrashLoopBackOff, 4 restarts)",
+                not_ready = { { name = "conduit-api-7c9f", ready = false, phase = "Running", restarts = 4,
+                                reason = "CrashLoopBackOff" } } },
+              ["kubectl.logs conduit-api-7c9f previous=true"] = { text = "FATAL DATABASE_URL is not set\n" } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.rollout_restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Restart the API service",
+              does = { "kubectl.rollout_restart deployment conduit-api" }, never = { "docker.*" }, pages = 0 },
+}
+
+scenario "the pods are overloaded" {
+  params  = { platform = "kubernetes" },
+  given   = { ["sysinfo.process *"] = { state = "running", cpu_percent = 98 } },
+  answers = { ["Scale horizontally"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.scale *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Scale horizontally", does = { "kubectl.scale deployment conduit-api 3" } },
+}
+
+scenario "the rollout of a restart gets stuck" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.rollout_restart *"] = { error = { kind = "rollout", message = "restarted, but the rollout is stuck" } } },
+  answers = { ["Restart the API service"] = "yes", ["Enable debug logging"] = "yes", ["*"] = "no" },
+  expect  = { outcome = "unresolved", pages = 1, never = { "kubectl.scale *" }, does = { "…", "kubectl.set_env *" } },
+}
+
+scenario "the cluster can't be reached" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get *"] = { error = { kind = "unreachable", message = "the connection was refused" } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}

@@ -12,8 +12,8 @@ local text = require "raw.text"
 
 -- Of a list, whole objects are kept when they come to this many bytes together; of longer lists only the fields.
 local OBJECTS_MAX = 4 << 20
--- A list of fields alone, in bytes: some 20,000 pods.
-local FIELDS_MAX = 64 << 20
+-- What is read of a list, in bytes: some 10,000 whole pods. Of longer ones only the fields' sources are fetched.
+local LIST_MAX = 64 << 20
 -- One object, in bytes; a server takes 1.5 MB.
 local OBJECT_MAX = 8 << 20
 -- Lines of a log asked for unless the script says otherwise, and at most.
@@ -110,15 +110,19 @@ local function items_of(output, decode, whole)
 end
 
 local function get_many(it, call)
-  local done, err = it:carry_out(get_words(call, "jsonpath=" .. WHOLE), { max = OBJECTS_MAX })
-  local long = done and done.cut
-  if long then done, err = it:carry_out(get_words(call, "jsonpath=" .. PARTS), { max = FIELDS_MAX }) end
+  local decode = json.decode
+  local done, err = it:carry_out(get_words(call, "jsonpath=" .. WHOLE), { max = LIST_MAX })
+  if done and done.cut then
+    decode = from_parts
+    done, err = it:carry_out(get_words(call, "jsonpath=" .. PARTS), { max = LIST_MAX })
+  end
   if not done then return client.failed(err) end
-  if done.cut then return outcome.failed("io", "the list is longer than %d MB: use selector", FIELDS_MAX >> 20) end
-  local items = items_of(done.stdout, long and from_parts or json.decode, not long)
+  if done.cut then return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20) end
+  local whole = decode == json.decode and #done.stdout <= OBJECTS_MAX
+  local items = items_of(done.stdout, decode, whole)
   if not items then return outcome.failed("io", "kubectl's list can't be read") end
   local fields = state.count(items, call.kind)
-  fields.cut = long
+  fields.cut = not whole
   return fields
 end
 

@@ -23,7 +23,7 @@ function process.run(spec)
     if line:find(words, 1, true) then
       if type(answer[1]) == "table" then answer = #answer > 1 and table.remove(answer, 1) or answer[1] end
       if answer.kind then return nil, answer end
-      return { code = answer[1], stdout = answer[2] or "", stderr = answer[3] or "", cut = false, signal = answer.signal }
+      return { code = answer[1], stdout = answer[2] or "", stderr = answer[3] or "", cut = answer.cut or false, signal = answer.signal }
     end
   end
   if line:find("config view", 1, true) then return { code = 1, stdout = "", stderr = "error: no context" } end
@@ -41,6 +41,18 @@ equal(asked[#asked], "kubectl --kubeconfig=/k/config --context=prod --server=htt
 run("get", "pods", { namespace = "*", selector = "app=x" })
 equal(asked[#asked]:find("--namespace", 1, true), nil, "no namespace")
 equal(asked[#asked]:match "%-%-all%-namespaces$", "--all-namespaces", "all of them")
+
+-- A list too long to be read as a whole is read again without its objects.
+local parts = "Pod\tp\tn\t2026-11-23T18:00:00Z\t\t1\tvm\t\t\t\t"
+  .. '{"phase":"Running","conditions":[{"type":"Ready","status":"True"}],"containerStatuses":[{"restartCount":2}]}\n'
+  .. "Deployment\td\tn\t2026-11-23T18:00:00Z\t\t3\t\t2\t\t\t" .. '{"observedGeneration":3,"replicas":2,"readyReplicas":1}\n'
+answers = { ["{@}"] = { 0, '{"kind":"Pod"', cut = true }, ["{.status}"] = { 0, parts } }
+local long = run("get", "pods")
+equal(long.cut, true, "told")
+equal(long.total, 2, "all of them")
+equal(long.items[1].ready and long.items[1].restarts, 2, "a pod's fields")
+equal(long.items[1].object, nil, "but its object")
+equal(long.items[2].desired, 2, "a deployment's fields")
 
 -- What failures mean: { words on stderr, kind of a read's error }.
 local said = {
