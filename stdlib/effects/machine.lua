@@ -1,7 +1,7 @@
 -- Which machine an effect acts on: this one, or with `on = "NAME"` one of the config, over ssh (effects/ssh.lua).
 -- Families that act on machines (sysinfo, service, files, exec) register through machine.effect, so that place,
 -- refusals and by-hand commands are settled here once. While such an effect runs, machine.run is on its machine;
--- what looks at this machine without it (raw.sys, raw.files) has a second way in `away`, for the others.
+-- what looks at this machine without it (raw.sys, raw.files) has a second way for the others.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local process = require "raw.process"
@@ -50,8 +50,7 @@ local changes = { write = true, destructive = true }
 -- The same by hand: the words as they are here, over ssh elsewhere.
 local function by_hand(on, words, sudo)
   if machine.is_here(on) then return words end
-  local line, there = text.shell_quote(words), ssh.words(on)
-  local _, destination = ssh.words(on)
+  local line, there, destination = text.shell_quote(words), ssh.words(on)
   there[#there + 1], there[#there + 2] = destination, sudo and "sudo -n " .. line or line
   return there
 end
@@ -74,11 +73,13 @@ local function needs_sudo(entry, call)
   return there and there.sudo and (entry.as_root or changes[class_of(entry, call)]) or false
 end
 
--- `f` here, `away` elsewhere, with the machine for machine.run.
-local function placed(entry, f, away)
+-- `f` here, `away` elsewhere, with the machine for machine.run. `acts`: it is the effect itself, not a look
+-- before or after.
+local function placed(entry, f, away, acts)
   return function(call, plan)
     if machine.is_here(call.on) then return f(call, plan) end
-    return tasks.within({ machine = { name = call.on, sudo = needs_sudo(entry, call) } }, away or f, call, plan)
+    local there = { name = call.on, sudo = needs_sudo(entry, call), changes = acts and changes[class_of(entry, call)] }
+    return tasks.within({ machine = there }, away or f, call, plan)
   end
 end
 
@@ -95,8 +96,8 @@ local function known_only(preview)
 end
 
 -- catalogue.effect for an effect on a machine: adds the option `on` and all that follows from it. Further
--- fields: `away`, `preview_away`, `verify_away` stand in for run, preview and verify on other machines; without
--- them those go through machine.run alone. `as_root`: a read that sudo goes in front of too.
+-- fields: `away` stands in for run on other machines; without it run reaches the world by machine.run alone.
+-- `as_root`: a read that sudo goes in front of too.
 function machine.effect(name, entry)
   local check, command = entry.check, entry.command
   entry.options = entry.options or {}
@@ -108,11 +109,9 @@ function machine.effect(name, entry)
     if check then check(call) end
   end
   entry.command = function(call) return by_hand(call.on, command(call), needs_sudo(entry, call)) end
-  entry.run = placed(entry, entry.run, entry.away)
-  if entry.preview then
-    entry.preview = known_only(placed(entry, entry.preview, entry.preview_away))
-  end
-  if entry.verify then entry.verify = placed(entry, entry.verify, entry.verify_away) end
+  entry.run = placed(entry, entry.run, entry.away, true)
+  if entry.preview then entry.preview = known_only(placed(entry, entry.preview)) end
+  if entry.verify then entry.verify = placed(entry, entry.verify) end
   return catalogue.effect(name, entry)
 end
 
@@ -128,7 +127,8 @@ function machine.run(spec)
   if there then
     return ssh.run(there.name, { argv = spec.argv, env = spec.env, reading = spec.reading, cwd = spec.cwd,
                                  stdin = spec.stdin, timeout = spec.timeout, keep = spec.keep,
-                                 max_output = max_output, sudo = there.sudo and spec.sudo ~= false })
+                                 max_output = max_output, changes = there.changes,
+                                 sudo = there.sudo and spec.sudo ~= false })
   end
   local env = values.copy_shallow(settings.environment)
   for name, value in pairs(spec.reading or {}) do env[name] = value end

@@ -270,6 +270,9 @@ local function not_begun(name, spec, word)
   return outcome.failed("permission", "machine %s: there is no sudo, and its config says sudo = true", name)
 end
 
+-- The kind of a connection that broke after the command was sent: a look has failed, a change may have been made.
+local function lost(spec) return spec.changes and "reset" or "unreachable" end
+
 local function explain(name, spec, mark, ended)
   local said, word, began, code = read_marks(ended.stderr, mark)
   ended.stderr = said
@@ -283,17 +286,21 @@ local function explain(name, spec, mark, ended)
   elseif ended.cut and not ended.signal and ended.code ~= 255 then
     return ended -- so much on stderr that the last marker is lost
   elseif began then
-    return outcome.failed("reset", "machine %s: the connection was lost while %s ran%s", name, spec.argv[1],
+    return outcome.failed(lost(spec), "machine %s: the connection was lost while %s ran%s", name, spec.argv[1],
       said ~= "" and ": " .. last_line(said) or "")
   end
-  return nil, complaint(name, said)
+  local err = complaint(name, said)
+  if err.kind == "unreachable" then err.kind = lost(spec) end
+  return nil, err
 end
 
--- A deadline that passes before the program began says nothing about it.
+-- A deadline that passes before the program is known to have begun says nothing about it.
 local function late(name, spec, mark, err)
   if err.kind ~= "timeout" then return nil, err end
   local said, _, began = read_marks(err.stderr or "", mark)
-  if not began then return outcome.failed("unreachable", "machine %s: it did not answer in time", name) end
+  if not began then
+    return outcome.failed(spec.changes and "timeout" or "unreachable", "machine %s: it did not answer in time", name)
+  end
   return nil, { kind = "timeout", stdout = err.stdout, stderr = said, cut = err.cut,
                 message = ("%s on machine %s took longer than %g s; it was ended there"):format(spec.argv[1], name,
                   spec.timeout) }
@@ -323,7 +330,8 @@ local function carry_out(it, name, spec, due)
 end
 
 -- Runs spec.argv on machine `name`: as raw.process.run, which see; `spec.reading` are variables that aren't
--- secret and that sudo lets through (LC_ALL, TZ), `spec.sudo` runs it by sudo -n. A program's end by a signal
+-- secret and that sudo lets through (LC_ALL, TZ), `spec.sudo` runs it by sudo -n, `spec.changes` says that it
+-- is no mere look: what is in doubt is then of kind reset or timeout. A program's end by a signal
 -- is its shell's code, 128 and the signal's number.
 function ssh.run(name, spec)
   settings.close_machines = ssh.close

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from lab import sshd as ssh
+from lab import sshd as ssh, systemd
 from lab.effects import LUA, PATH
+from lab.program import ROOT
 
 ODD = ["new\nline", "it's", 'say "x"', "$(touch pwned)", "-n", "`id`", "*", "back\\slash", " ", "", "höhe"]
 
@@ -253,32 +254,179 @@ def test_fifty_at_once_over_one_connection(luahost, machines, sshd):
         assert file.read().count("Accepted publickey") == 1
 
 
-# sudo
-
-SUDO = """#!/bin/sh
-[ "$1" = -n ] && shift
-[ "$1" = -- ] && shift
-case $0 in *refusing*) echo "sudo: a password is required" >&2; exit 1;; esac
-exec env -i PATH="$PATH" TZ="$TZ" LC_ALL="$LC_ALL" SUDO_USER=lab "$@"
+LOST = """
+local catalogue, json, tasks = require "catalogue", require "raw.json", require "tasks"
+local settings, given = require "settings", json.decode((...))
+settings.machines, settings.environment = given.machines, given.environment
+catalogue.family "exec"
+local entry = catalogue.effects.exec
+local function run(argv, options) return entry.run(catalogue.call(entry, argv, options)) end
+local sshd = run({ "sh", "-c", "ps -o ppid= -p $(ps -o ppid= -p $PPID)" }, { on = "db", reads = true }).stdout:match "%d+"
+local later = tasks.spawn(function()
+  tasks.sleep(0.5)
+  require("raw.process").run { argv = { "kill", given.signal, sshd }, env = given.environment }
+end)
+local it, err = run({ "sleep", "20" }, { on = "db", reads = given.reads, timeout = given.timeout })
+tasks.join(later)
+local again = run({ "echo", "again" }, { on = "db", reads = true, timeout = "15s" })
+require("raw.process").run { argv = { "kill", "-CONT", sshd }, env = given.environment }
+require("effects.ssh").close()
+print(json.encode { it = it, error = err, again = again })
 """
 
 
-@pytest.fixture
-def sudo(sshd, tmp_path):
-    """sudo(refuses) -> machines whose server finds an imitation of sudo, or one that wants a password."""
+@pytest.mark.parametrize("reads, kind", [(True, "unreachable"), (False, "reset")])
+def test_a_connection_that_is_lost(luahost, machines, reads, kind):
+    given = {"machines": machines, "environment": {"PATH": PATH}, "signal": "-KILL", "reads": reads, "timeout": "15s"}
+    done = json.loads(luahost(LOST, json.dumps(given)).stdout)
+    assert done["error"]["kind"] == kind and "the connection was lost while sleep ran" in done["error"]["message"], done
+    assert done["again"]["stdout"] == "again\n"
+
+
+# sudo and service: servers whose commands find an imitation of sudo, and the systemctl of a systemd of the tests' own
+
+SUDO = """#!/bin/sh
+shift
+[ "$1" = -- ] && shift
+exec env -i PATH="$PATH" TZ="$TZ" LC_ALL="$LC_ALL" SUDO_USER=lab "$@"
+"""
+REFUSING_SUDO = "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n"
+
+
+class SudoSshd(ssh.Sshd):
+    sudo, more = SUDO, ""
+
+    def _write(self, name, template):
+        if name == "sshd_config":
+            path = os.path.join(self.folder, "sudo")
+            with open(path, "w") as file:
+                file.write(self.sudo)
+            os.chmod(path, 0o755)
+            template += f"SetEnv PATH={self.more}{self.folder}:{PATH}\n"
+        super()._write(name, template)
+
+
+class RefusingSshd(SudoSshd):
+    sudo = REFUSING_SUDO
+
+
+@pytest.fixture(scope="session")
+def sudo_session(server_of):
+    return server_of(SudoSshd)
+
+
+def with_sudo(server):
+    return {"db": {"ssh": server.name, "config": server.config, "sudo": True}}
+
+
+def test_writes_go_through_sudo_and_reads_do_not(perform, sudo_session, tmp_path):
+    script = 'printf "%s|%s|" "$SUDO_USER" "$A"; cat'
+    steps = [("exec", ["sh", "-c", script], on(stdin="in", env={"A": "x\ny"})), ("exec", ["sh", "-c", script], on(reads=True)),
+             ("files.write", str(tmp_path / "made"), "text", on()), ("exec", ["sh", "-c", "exit 255"], on(expect=255))]
+    write, read, made, odd = perform(*steps, machines=with_sudo(sudo_session))
+    assert write["fields"]["stdout"] == "lab|x\ny|in" and write["command"][-1].startswith("sudo -n env ")
+    assert read["fields"]["stdout"] == "||"
+    assert made["fields"]["bytes"] == 4 and odd["fields"]["code"] == 255
+
+
+def test_no_sudo(perform, machines):
     if os.path.exists("/usr/bin/sudo"):
         pytest.skip("there is a sudo here")
+    machines["db"]["sudo"] = True
+    write, read = perform(("exec", ["touch", "/nowhere/x"], on()), ("exec", ["true"], on(reads=True)))
+    assert write["error"] == {"kind": "permission", "message": "machine db: there is no sudo, and its config says sudo = true"}
+    assert read["fields"]["code"] == 0
 
-    def make(kind):
-        folder = tmp_path / kind
-        folder.mkdir()
-        (folder / "sudo").write_text(SUDO)
-        (folder / "sudo").chmod(0o755)
-        path = tmp_path / f"{kind}-config"
-        with open(sshd.config) as file:
-            path.write_text(file.read() + f"  SetEnv LAB_SUDO={folder}\n")
-        return {"db": {"ssh": sshd.name, "config": str(path), "sudo": True}}
-    return make
+
+def test_a_sudo_that_wants_a_password(perform, server_of):
+    machines = with_sudo(server_of(RefusingSshd))
+    write, = perform(("exec", ["touch", "/nowhere/x"], on()), machines=machines)
+    assert write["error"]["kind"] == "permission" and "it wants a password" in write["error"]["message"]
+
+
+@pytest.fixture(scope="session")
+def service_machine(server_of):
+    if not systemd.possible():
+        pytest.skip("a systemd of the tests' own needs root and the control group hierarchy name=systemd")
+    units = server_of(systemd.Systemd)
+    return server_of(type("ServiceSshd", (SudoSshd,), {"more": units.bin + ":"}))
+
+
+def test_a_service_there(perform, service_machine):
+    steps = [("service.restart", "db", on()), ("service.status", "db", on()), ("service.logs", "db", on()),
+             ("service.status", "nosuch", on()), ("service.restart", "nosuch", on()), ("service.stop", "db", on())]
+    restarted, status, logs, absent, impossible, stopped = perform(*steps, machines=with_sudo(service_machine))
+    assert restarted["line"] == "service.restart db @db" and restarted["preview"]["text"].startswith("restarts db.service, now ")
+    assert restarted["fields"]["state"] == "active" and restarted["verified"], restarted
+    assert restarted["command"][-1] == "sudo -n systemctl restart -- db"
+    assert status["fields"]["pid"] > 1 and status["fields"]["since"] > 1e9 and "ready" in logs["fields"]["text"]
+    assert absent["fields"]["state"] == "absent" and impossible["preview"]["impossible"] == "there is no such unit"
+    assert stopped["fields"]["state"] == "inactive"
+
+
+# Whole runs
+
+SCRIPT = """
+runbook { title = "Other machines" }
+local look = probe("Look", function()
+  check("there", exec({ "sleep", "%s" }, { on = "db", reads = true, timeout = "60s" }), { fault = "slow" })
+end)
+look()
+return unresolved "done"
+"""
+
+
+def write_config(sandbox, machines):
+    entries = ", ".join(f"{key} = {json.dumps(value)}" for key, value in machines["db"].items())
+    sandbox.write("runbook.config.lua", "return { machines = { db = { %s } } }" % entries)
+
+
+def masters():
+    return set(alive(b"-N")) & set(alive(b"ControlMaster=yes")) | set(name for name in os.listdir("/tmp") if name.startswith("runbook-") and
+                                                                     not name.startswith("runbook-lab-"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_runs_there_ends_with_the_run(sandbox, machines, number):
+    mark = f"5{os.getpid()}{int(number)}"
+    write_config(sandbox, machines)
+    file = sandbox.write("x.lua", SCRIPT % mark)
+    program = os.path.join(os.environ.get("RUNBOOK_BUILD", os.path.join(ROOT, "build/dev")), "runbook")
+    run = subprocess.Popen([program, "run", file, "--dry-run"], env=sandbox.env, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    for _ in range(100):
+        if any(command_line(pid)[:1] == [b"sleep"] for pid in alive(mark.encode())):
+            break
+        time.sleep(0.1)
+    assert any(command_line(pid)[:1] == [b"sleep"] for pid in alive(mark.encode()))
+    run.send_signal(number)
+    out, _ = run.communicate(timeout=20)
+    assert run.returncode in (4, -9), out
+    assert gone(mark.encode())
+
+
+def test_a_runs_connection_is_closed_at_its_end(sandbox, machines, runbook):
+    before = masters()
+    write_config(sandbox, machines)
+    done = runbook("run", sandbox.write("x.lua", SCRIPT % "0"), "--dry-run")
+    assert done.code == 0 and "@db" in str(done.journal), done
+    assert masters() <= before
+
+
+@pytest.mark.parametrize("entry, why", [("{ ssh = '-oProxyCommand=id' }", "where ssh goes to"), ("{ host = 'x' }", "unknown key"),
+                                        ("'x'", "{ ssh = ")])
+def test_a_wrong_machine_in_the_config(sandbox, runbook, entry, why):
+    sandbox.write("runbook.config.lua", "return { machines = { db = %s } }" % entry)
+    done = runbook("run", sandbox.write("x.lua", SCRIPT % "0"), "--dry-run")
+    assert done.code == 2 and why in done.stderr + done.stdout, done
+
+
+def test_any_machine_in_a_scenario(sandbox, runbook):
+    file = sandbox.write("x.lua", SCRIPT % "0")
+    scenario = sandbox.write("x.test.lua", """scenario "slow" {
+  given = { ["exec sleep 0 @db"] = { ok = false, why = "exit code 1" } }, expect = { outcome = "unresolved", does = {} } }""")
+    done = runbook("run", file, "--scenario", scenario)
+    assert done.code == 1 and "differs" not in done.stdout + done.stderr and "slow" in done.stdout, done
 
 
 # files
