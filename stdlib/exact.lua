@@ -70,8 +70,12 @@ function exact.pairs(t)
 end
 
 function exact.next(t, key)
-  expect("next", "table", t)
   if key ~= nil then blame.raise("next takes one argument here; use pairs to visit a table in order") end
+  if values.is_host(t) then
+    local visit, state, start = exact.pairs(t)
+    return visit(state, start)
+  end
+  expect("next", "table", t)
   local first = ordered_keys("next", t)[1]
   if first ~= nil then return first, rawget(t, first) end
 end

@@ -22,7 +22,7 @@ local function encodable(value, above)
   if type(value) ~= "table" then return value, false end
   if above[value] then blame.raise("json.encode: a table that contains itself has no form in JSON") end
   above[value] = true
-  local copy, unknown = setmetatable({}, debug.getmetatable(value)), false
+  local copy, unknown = getmetatable(value) == "list" and raw_json.list {} or {}, false
   for key, item in next, value do
     local part, placeholder = encodable(item, above)
     copy[key], unknown = part, unknown or placeholder
@@ -50,7 +50,10 @@ helpers.json = {
 
 helpers.text = {
   lines = function(text) return raw_text.lines(plain_text("text.lines", text)) end,
-  tail = function(text, count) return raw_text.tail(plain_text("text.tail", text), count) end,
+  tail = function(text, count)
+    if math.type(count) ~= "integer" then blame.raise("text.tail: a number of lines expected, got %s", values.describe(count)) end
+    return raw_text.tail(plain_text("text.tail", text), count)
+  end,
   table = function(text) return raw_text.table(plain_text("text.table", text)) end,
 }
 
@@ -60,20 +63,22 @@ local function parse_time(text)
   return seconds, err and err.message
 end
 
+-- A time as seconds, or as text → seconds since 1970.
+local function moment(word, at)
+  if type(at) == "number" then return at end
+  if type(at) ~= "string" then blame.raise("%s: a time expected, got %s", word, values.describe(at)) end
+  local seconds, why = parse_time(at)
+  if not seconds then blame.raise("%s: %s", word, why) end
+  return seconds
+end
+
 helpers.time = {
   now = function() return tasks.wall() end,
   parse = parse_time,
-  -- seconds → "5m ago"
-  ago = function(at) return duration.text(math.max(0, tasks.wall() - at)) .. " ago" end,
+  -- a time → "5m ago"
+  ago = function(at) return duration.text(math.max(0, tasks.wall() - moment("time.ago", at))) .. " ago" end,
   -- a time → seconds since then
-  since = function(at)
-    if type(at) == "string" then
-      local why
-      at, why = parse_time(at)
-      if not at then blame.raise("time.since: %s", why) end
-    end
-    return tasks.wall() - at
-  end,
+  since = function(at) return tasks.wall() - moment("time.since", at) end,
 }
 
 return helpers

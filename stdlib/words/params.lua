@@ -167,6 +167,7 @@ function words.params(specs)
       end
       return values.copy(value)
     end,
+    __len = function() blame.raise("parameters have no length; read them by name") end,
     __newindex = function(_, name) blame.raise("parameter '%s' can't be changed by the script", tostring(name)) end,
     __pairs = function() return exact.pairs(values.copy(run.params)) end,
   })

@@ -27,6 +27,7 @@ function findings_type.__index(self, name)
   if value == nil and it.unknown then run.decided_without(("%s.%s: %s"):format(it.title, tostring(name), it.unknown)) end
   return value
 end
+function findings_type.__len() blame.raise("findings have no length; read them by name") end
 function findings_type.__newindex() blame.raise("findings can't be changed") end
 function findings_type.__tostring(self) return "findings of " .. hidden[self].title end
 function findings_type.__pairs(self) return exact.pairs(values.copy_shallow(hidden[self].found)) end

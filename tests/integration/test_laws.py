@@ -341,6 +341,18 @@ def test_6_what_was_planned_is_applied_once(law, http_faults):
     assert writes(http_faults) == ["POST /again"] * 3 and result.code == 5, result
 
 
+def test_6_an_undo_is_owed_when_the_run_ends_inside_its_remedy(law, http_faults):
+    """Broken by: apply that raises the interrupt before it calls owe."""
+    result = law("""
+      remedy("Drain", { undo = function() http.post(base .. "/right") end }, function()
+        http.post(base .. "/fix")
+        confirm "Go on?"
+      end)()
+      return unresolved "never"
+    """, "--yes", "low")
+    assert result.code == 5 and "owed 1" in result.stdout and writes(http_faults) == ["POST /fix"], result
+
+
 # ---- 7. The journal is written before the world is changed ----
 
 class Witness(Site):
