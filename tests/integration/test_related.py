@@ -133,3 +133,43 @@ def test_dry_nothing_is_changed(runbook, full_redis):
     result = redis_memory(runbook, full_redis, "--dry-run")
     assert result.code == 0 and "would redis.command" in result.stdout, result
     assert (full_redis.cli("DBSIZE"), full_redis.cli("CONFIG", "GET", "maxmemory*")) == before
+
+
+# ---- High Response Time ----
+
+@pytest.fixture
+def slow_world(sandbox, docker_engine, postgres, redis_server):
+    """The arguments that point the runbook at the lab, and the API there."""
+    api = docker_engine.run_api()
+    sandbox.env["DOCKER_HOST"] = docker_engine.host
+    return api, ["-p", f"url={api.url}/health", "-p", f"name={api.name}", "-p", f"database={postgres.admin_dsn}",
+                 "-p", f"redis={redis_server.url}", "-p", "samples=6", "-p", "slow=250"]
+
+
+def test_a_fast_api_is_a_false_alarm(runbook, slow_world):
+    result = runbook("run", runbook_file("high-response-time"), *slow_world[1])
+    assert result.code == 0 and "false alarm" in result.stdout and not unknown(result), result
+
+
+def test_where_the_time_goes(runbook, slow_world, postgres):
+    """The API waits half a second; its first byte is what is late, and every probe knows."""
+    api, arguments = slow_world
+    api.slow_down(0.5)
+    postgres.psql("DROP TABLE IF EXISTS grown; CREATE TABLE grown AS SELECT generate_series(1, 5000) AS id; "
+                  "SELECT pg_stat_force_next_flush()")
+    result = runbook("run", runbook_file("high-response-time"), *arguments, "--dry-run")
+    postgres.psql("DROP TABLE grown")
+    assert result.code == 0 and not unknown(result), result
+    assert {"slow", "slow_api"} <= findings(result) and not {"slow_dns", "slow_network"} & findings(result), result
+    told = [event["line"] for event in result.events("effect.outcome") if event["status"] == "would"]
+    assert f"docker.restart {api.name}" in told
+
+
+def test_the_pools_runbook_goes_on(runbook, slow_world, crowd, answers):
+    """High Response Time finds the pool short, and the idle sessions are ended by the other runbook."""
+    api, arguments = slow_world
+    api.slow_down(0.5)
+    crowd(34)
+    result = runbook("run", runbook_file("high-response-time"), *arguments, "--dry-run")
+    assert [event["runbook"] for event in result.events("handover.started")] == ["db-connection-pool"], result
+    assert "34 × idle by crowd" in result.stdout and result.code == 0

@@ -1,0 +1,205 @@
+-- High Response Time: the conduit API answers, but too late.
+--
+--   runbook run high-response-time.lua --dry-run     where the time goes; what would be done about it
+--   runbook audit high-response-time.lua             would it be known next time?
+
+runbook {
+  title     = "High Response Time",
+  alert     = "HighResponseTime",
+  severity  = "error",
+  condition = "histogram_quantile(0.95, rate(http_request_duration_seconds_bucket[5m])) > 0.5 for 5m",
+  impact    = "Requests are slow; callers time out and try again, which makes it worse",
+  related   = { "api-down", "db-connection-pool", "redis-memory" },
+}
+
+local p = params {
+  url         = { "https://api.conduit.im/health/ready", "A request that does what most do, and changes nothing" },
+  slow        = { 500, "Milliseconds within which 95 of 100 answers come" },
+  samples     = { 20, "Requests of one measurement" },
+  platform    = { "docker", "Where the API runs", one_of = { "docker", "kubernetes" } },
+  name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
+  compose     = { "docker-compose.yml", "Compose file that starts the API" },
+  machine     = { "", "Machine the API runs on, as the config names it; empty is this one" },
+  database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL of the API, as a role that sees others' sessions" },
+  redis       = { "redis://localhost:6379", "Redis of the API" },
+  stuck       = { "1m", "A statement that runs for longer is stuck", type = "duration" },
+}
+local on_docker = p.platform == "docker"
+
+-------------------------------------------------------------- Measuring --
+
+local phases = { "dns", "connect", "tls", "first_byte", "total" }
+
+local function percentile(list, percent)
+  table.sort(list)
+  return list[math.max(1, math.ceil(#list * percent / 100))]
+end
+
+-- Requests one after another: { dns = { … ms }, …, failed = how many were not answered well, last = why }.
+local function measure(count)
+  local it = { failed = 0 }
+  for _, phase in ipairs(phases) do it[phase] = {} end
+  for _ = 1, count do
+    local answer = http.get(p.url, { timeout = "10s" })
+    if not answer.ok then it.failed, it.last = it.failed + 1, answer.why end
+    for _, phase in ipairs(answer.ms and phases or {}) do table.insert(it[phase], answer.ms[phase]) end
+  end
+  return it
+end
+
+local function is_fast(it) return it.failed == 0 and #it.total > 0 and percentile(it.total, 95) < p.slow end
+
+recovered(("95 of 100 answers come within %d ms"):format(p.slow), { within = "2m", every = "5s" }, function()
+  return is_fast(measure(p.samples // 2))
+end)
+
+escalation("15m", function(run)
+  escalate.page { summary = run.headline, severity = run.severity, details = run.findings }
+end)
+
+------------------------------------------------------------------ Diagnosis --
+
+local latency = probe("Where the time goes", function()
+  local it = measure(p.samples)
+  check("every request is answered well", it.failed == 0, { fault = "errors", detail = it.last })
+  if #it.total == 0 then error(it.last, 0) end
+  local p95 = {}
+  for _, phase in ipairs(phases) do
+    p95[phase] = percentile(it[phase], 95)
+    note(("%-10s half within %.0f ms, 95 of 100 within %.0f ms"):format(phase, percentile(it[phase], 50), p95[phase]))
+  end
+  check("95 of 100 answers come in time", p95.total < p.slow, { fault = "slow", detail = ("%.0f ms"):format(p95.total) })
+  check("names resolve at once", p95.dns < 100, { fault = "slow_dns", detail = ("%.0f ms"):format(p95.dns) })
+  check("connections are made at once", p95.connect + p95.tls < 200,
+        { fault = "slow_network", detail = ("%.0f ms"):format(p95.connect + p95.tls) })
+  check("the API itself is fast", p95.first_byte < 0.8 * p.slow, { fault = "slow_api", detail = ("%.0f ms"):format(p95.first_byte) })
+end)
+
+-- nr_periods and nr_throttled of the container's control group, of either version; 0 without a limit.
+local function throttled()
+  local files = { "cat", "/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat" }
+  local stat = docker.exec(p.name, files, { reads = true }).stdout
+  local function count(name) return tonumber((re.match(stat, name .. [[ (\d+)]]) or {})[1] or 0) end
+  return count "nr_periods", count "nr_throttled"
+end
+
+local cpu = probe("CPU", function()
+  local load = sysinfo.load { on = p.machine }
+  check("no process waits for a CPU", load.one < 1.5 * load.cpus,
+        { fault = "machine_loaded", detail = ("load %.1f on %d CPUs"):format(load.one, load.cpus) })
+  if not on_docker then return end
+  check("the API uses less than 80 % of a CPU", docker.stats(p.name).cpu_percent < 80, { fault = "busy" })
+  local periods, held = throttled()
+  measure(3)                                               -- while it works for us
+  local later, held_later = throttled()
+  check("its limit doesn't hold it up", held_later - held <= 0.1 * (later - periods), { fault = "throttled",
+        detail = ("in %d of %d periods"):format(held_later - held, later - periods) })
+end)
+
+local statements = probe("Statements under way", function()
+  local a = sql.activity(p.database)
+  check("sessions are left", a.used_percent < 80,
+        { fault = "pool_short", detail = ("%d of %d"):format(a.total, a.max_connections) })
+  check("nobody waits for a lock", a.waiting == 0, { fault = "waiting", detail = a.waiting .. " do" })
+  local stuck = sql.rows(p.database, [[
+    SELECT pid, application_name AS application, extract(epoch FROM now() - query_start)::int AS seconds,
+           coalesce(wait_event_type, 'CPU') AS waits_for, left(query, 120) AS query
+      FROM pg_stat_activity
+     WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid()
+       AND now() - query_start > $1::interval
+     ORDER BY query_start]], { params = { p.stuck } }).rows
+  local pids = {}
+  for i, row in ipairs(stuck) do
+    pids[i] = row.pid
+    note(("pid %d (%s) since %d s, on %s: %s"):format(row.pid, row.application, row.seconds, row.waits_for, row.query))
+  end
+  check("no statement is stuck", #stuck == 0, { fault = "stuck", detail = #stuck .. " are" })
+  return { pids = pids }
+end)
+
+local tables = probe("Slow queries and stale tables", function()
+  local stale = sql.rows(p.database, [[
+    SELECT relname AS name, n_live_tup AS rows, n_mod_since_analyze AS changed, seq_scan AS scans
+      FROM pg_stat_user_tables
+     WHERE n_live_tup > 1000 AND n_mod_since_analyze > 0.2 * n_live_tup
+     ORDER BY n_mod_since_analyze DESC]]).rows
+  for i = 1, math.min(#stale, 5) do
+    note(("%s: %d of %d rows changed since ANALYZE, %d full scans"):format(stale[i].name, stale[i].changed, stale[i].rows, stale[i].scans))
+  end
+  check("the planner knows the tables", #stale == 0, { fault = "stale", detail = #stale .. " tables" })
+  if not sql.value(p.database, "SELECT to_regclass('pg_stat_statements') IS NOT NULL").value then
+    return note "pg_stat_statements is not installed: which queries are slow stays unknown"
+  end
+  local slow = sql.rows(p.database, [[
+    SELECT calls, mean_exec_time AS ms, left(query, 120) AS query FROM pg_stat_statements
+     WHERE calls > 10 AND mean_exec_time > $1::float8 ORDER BY total_exec_time DESC LIMIT 5]], { params = { p.slow } }).rows
+  for _, row in ipairs(slow) do note(("%d × %.0f ms: %s"):format(row.calls, row.ms, row.query)) end
+  check("no query is slow on the average", #slow == 0, { fault = "slow_queries", detail = #slow .. " are" })
+end)
+
+local cache = probe("Redis", function()
+  local answer = redis.ping(p.redis)
+  if not check("Redis answers PING", answer, { fault = "down" }) then return end
+  check("it answers at once", answer.ms < 50, { fault = "slow", detail = ("%.0f ms"):format(answer.ms) })
+  check("memory is left", redis.info(p.redis, "memory").used_percent < 90, { fault = "full" })
+end)
+
+----------------------------------------------------------------- Resolution --
+
+local end_stuck = remedy("End the stuck statements", { risk = "high", warning = "their transactions are rolled back" },
+  function(pids) sql.terminate(p.database, { pids = pids }) end)
+
+local analyze = remedy("Tell the planner about the tables", { risk = "low" }, function()
+  sql.execute(p.database, "ANALYZE", { timeout = "5m" })
+end)
+
+local scale_out = remedy("Scale horizontally", { risk = "low" }, function()
+  if on_docker then compose.scale(p.compose, { api = 3 }) else kubectl.scale("deployment", p.name, 3) end
+end)
+
+local restart_api = remedy("Restart the API service", { risk = "low", warning = "requests under way fail" }, function()
+  if on_docker then docker.restart(p.name) else kubectl.rollout_restart("deployment", p.name) end
+end)
+
+----------------------------------------------------------------- Prevention --
+
+prevention("It would be known", function()
+  local warned = false
+  for _, rule in ipairs(prometheus.rules().rules) do
+    warned = warned or rule.kind == "alerting" and re.find(rule.query, "histogram_quantile")
+  end
+  check("an alert fires when answers are slow", warned, { mend = [[
+groups:
+  - name: conduit-api-latency
+    rules:
+      - alert: HighResponseTime
+        expr: 'histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{job="conduit-api"}[5m]))) > 0.5'
+        for: 5m
+        labels: { severity: warning }
+]] })
+  check("PostgreSQL says which queries are slow", sql.value(p.database, "SELECT to_regclass('pg_stat_statements') IS NOT NULL").value,
+        { mend = "-- postgresql.conf: shared_preload_libraries = 'pg_stat_statements', then restart\nCREATE EXTENSION pg_stat_statements;\n" })
+end)
+
+prevention("A statement can't run for ever", function()
+  check("it is ended at some time", sql.value(p.database, "SHOW statement_timeout").value ~= "0",
+        { mend = "ALTER ROLE conduit SET statement_timeout = '30s';\n" })
+end)
+
+--------------------------------------------------------------- The decision --
+
+local found = latency()
+if found.slow == false and found.errors == false then return resolved "false alarm: the API answers in time" end
+
+local load, running, planner, store = together(cpu, statements, tables, cache)
+
+if running.stuck                    then end_stuck(running.pids) end -- first: the others wait behind them
+if running.pool_short               then handover("db-connection-pool", { database = p.database, name = p.name, platform = p.platform }) end
+if store.full                       then handover("redis-memory", { redis = p.redis }) end
+if planner.stale                    then analyze()               end
+if load.busy or load.throttled      then scale_out()             end
+if found.slow_api                   then restart_api()           end
+
+if found.slow_dns     then note "names resolve slowly: look at the resolver of this machine" end
+if found.slow_network then note "connections are made slowly: look at the network and the load balancer" end
+return unresolved "the API is still slow"
