@@ -39,8 +39,8 @@ catalogue.LINE_ARGUMENT = 120
 local classes = { read = true, declared = true, notify = true, write = true, destructive = true }
 
 -- The families, loaded when a script first names one.
-catalogue.families = { "http", "docker", "compose", "sql", "redis", "sysinfo", "service", "files", "exec", "kubectl", "prometheus",
-                       "escalate" }
+catalogue.families = { "http", "docker", "compose", "sql", "redis", "sysinfo", "service", "files", "exec", "kubectl",
+                       "prometheus", "escalate" }
 
 -- The names of the options that stand in a line, in order.
 local function in_line(options)

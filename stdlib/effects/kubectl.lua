@@ -1,5 +1,5 @@
--- kubectl: objects of a Kubernetes cluster, by the kubectl program. Reads are here; what changes a cluster is in
--- effects/kubectl_change.lua.
+-- kubectl: objects of a Kubernetes cluster, by the kubectl program. Reads are here; what changes a cluster is
+-- in effects/kubectl_change.lua.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local client = require "effects.kubectl_client"
@@ -10,9 +10,11 @@ local state = require "effects.kubectl_state"
 local tasks = require "tasks"
 local text = require "raw.text"
 
--- Of a list, whole objects are kept when they come to this many bytes together; of longer lists only the fields.
+-- Of a list, whole objects are kept when they come to this many bytes together; of longer lists only the
+-- fields.
 local OBJECTS_MAX = 4 << 20
--- What is read of a list, in bytes: some 10,000 whole pods. Of longer ones only the fields' sources are fetched.
+-- What is read of a list, in bytes: some 10,000 whole pods. Of longer ones only the fields' sources are
+-- fetched.
 local LIST_MAX = 64 << 20
 -- One object, in bytes; a server takes 1.5 MB.
 local OBJECT_MAX = 8 << 20
@@ -33,8 +35,8 @@ local function options(more, all)
   return more
 end
 
--- catalogue.effect of a read: `words(call)` is the vector after kubectl's own flags, `all` that namespace "*" is
--- understood.
+-- catalogue.effect of a read: `words(call)` is the vector after kubectl's own flags, `all` that namespace "*"
+-- is understood.
 local function read(name, entry)
   local words, check = entry.words, entry.check
   entry.class = entry.class or "read"
@@ -61,7 +63,8 @@ end
 
 local function absent(call)
   local why = ("there is no %s %s"):format(call.kind, call.name)
-  return { state = "absent", items = {}, not_ready = {}, ready = 0, total = 0, completed = 0, cut = false, summary = why }
+  return { state = "absent", items = {}, not_ready = {}, ready = 0, total = 0, completed = 0, cut = false,
+           summary = why }
 end
 
 local function get_one(it, call)
@@ -82,7 +85,8 @@ local WHOLE = '{range .items[*]}{@}{"\\n"}{end}'
 -- The parts that an item is made of.
 local PARTS = '{range .items[*]}{.kind}{"\\t"}{.metadata.name}{"\\t"}{.metadata.namespace}{"\\t"}'
   .. '{.metadata.creationTimestamp}{"\\t"}{.metadata.deletionTimestamp}{"\\t"}{.metadata.generation}{"\\t"}'
-  .. '{.spec.nodeName}{"\\t"}{.spec.replicas}{"\\t"}{.spec.paused}{"\\t"}{.spec.unschedulable}{"\\t"}{.status}{"\\n"}{end}'
+  .. '{.spec.nodeName}{"\\t"}{.spec.replicas}{"\\t"}{.spec.paused}{"\\t"}{.spec.unschedulable}'
+  .. '{"\\t"}{.status}{"\\n"}{end}'
 
 local function filled(value) return value ~= "" and value or nil end
 
@@ -117,7 +121,9 @@ local function get_many(it, call)
     done, err = it:carry_out(get_words(call, "jsonpath=" .. PARTS), { max = LIST_MAX })
   end
   if not done then return client.failed(err) end
-  if done.cut then return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20) end
+  if done.cut then
+    return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20)
+  end
   local whole = decode == json.decode and #done.stdout <= OBJECTS_MAX
   local items = items_of(done.stdout, decode, whole)
   if not items then return outcome.failed("io", "kubectl's list can't be read") end
@@ -127,7 +133,8 @@ local function get_many(it, call)
 end
 
 local item_help = "each kind name namespace ready phase restarts reason message node age object; a pod also "
-  .. "last_reason last_exit_code, a workload desired ready_replicas updated available complete paused, a node cordoned"
+  .. "last_reason last_exit_code, a workload desired ready_replicas updated available complete paused, "
+  .. "a node cordoned"
 
 read("kubectl.get", {
   summary = "Reads objects of a kind: one by its name, or all, or those with labels",
@@ -158,7 +165,8 @@ read("kubectl.get", {
   end,
   specimen = function(call)
     local name = call and call.name
-    local item = { kind = "Pod", name = name or "name", namespace = "default", ready = true, phase = "Running",
+    local item = { kind = "Pod", name = name or "name", namespace = "default", ready = true,
+                   phase = "Running",
                    restarts = 0, node = "node", age = 3600 }
     return { items = { item }, ready = 1, total = 1, completed = 0, not_ready = {}, state = "present",
              object = name and { metadata = { name = name } } or nil, summary = "1 of 1 ready", cut = false }
@@ -197,7 +205,9 @@ end
 local function no_log(err)
   if err.kind == "absent" then return { state = "absent", summary = err.message, cut = false } end
   local waiting = err.message:match "is waiting to start: .*" or err.message:match "is terminated$"
-  if waiting then return { state = "present", text = "", summary = "no log: the container " .. waiting, cut = false } end
+  if waiting then
+    return { state = "present", text = "", summary = "no log: the container " .. waiting, cut = false }
+  end
   if err.message:find "^Error from server %(BadRequest%): previous terminated container" then
     return { state = "absent", summary = "no earlier container's log is kept", cut = false }
   end
@@ -270,7 +280,8 @@ local function top(call)
   if not done then
     if err.kind == "absent" then return { items = {}, state = "absent", cut = false } end
     if err.kind == "missing" then
-      return outcome.failed("missing", "this cluster measures nothing: %s (is the metrics server there?)", err.message)
+      return outcome.failed("missing", "this cluster measures nothing: %s (is the metrics server there?)",
+                            err.message)
     end
     return client.failed(err)
   end
@@ -287,7 +298,8 @@ read("kubectl.top", {
              { "name", "string", "Name of one; without it all of them", optional = true } },
   options = { selector = { "string", nil, "Labels", what = true } },
   all = true,
-  result = { items = "list: each name namespace cpu (cores) memory_bytes; of nodes also cpu_percent memory_percent",
+  result = { items = "list: each name namespace cpu (cores) memory_bytes; of nodes also cpu_percent "
+               .. "memory_percent",
              state = "string: present absent", cut = "boolean: the end is missing" },
   words = top_words,
   run = top,
@@ -298,7 +310,7 @@ read("kubectl.top", {
 --------------------------------------------------------------------- Rollouts --
 
 read("kubectl.rollout_status", {
-  summary = "How far the last change of a deployment, stateful set or daemon set has come, and why it is stuck",
+  summary = "How far the last change of a workload has come, and why it is stuck",
   params = { kind_param, name_param },
   result = rollout.fields,
   words = function(call) return { "rollout", "status", call.kind .. "/" .. call.name, "--watch=false" } end,
@@ -311,7 +323,8 @@ read("kubectl.rollout_status", {
     end
     return client.failed(err)
   end,
-  specimen = { state = "complete", complete = true, desired = 1, ready = 1, updated = 1, available = 1, pods = {},
+  specimen = { state = "complete", complete = true, desired = 1, ready = 1, updated = 1, available = 1,
+               pods = {},
                summary = "1 of 1 ready" },
 })
 
@@ -332,9 +345,11 @@ read("kubectl.rollout_history", {
     local revisions = {}
     for number, cause in done.stdout:gmatch "\n(%d+)[ \t]+([^\n]*)" do
       cause = cause:gsub("%s+$", "")
-      revisions[#revisions + 1] = { revision = math.tointeger(tonumber(number)), cause = cause ~= "<none>" and cause or nil }
+      revisions[#revisions + 1] = { revision = math.tointeger(tonumber(number)),
+                                    cause = cause ~= "<none>" and cause or nil }
     end
-    return { state = "present", revisions = revisions, current = #revisions > 0 and revisions[#revisions].revision or nil }
+    local newest = revisions[#revisions]
+    return { state = "present", revisions = revisions, current = newest and newest.revision }
   end,
   specimen = { state = "present", revisions = { { revision = 1 } }, current = 1 },
   sum_up = function(it) return ("%d revisions"):format(#it.revisions) end,
@@ -382,7 +397,7 @@ read("kubectl.events", {
     timeout = { "duration", "30s", "The longest it may take" },
   },
   all = true,
-  result = { events = ("list: each at type reason message kind name namespace count; the newest %d"):format(EVENTS_MAX),
+  result = { events = "list: each at type reason message kind name namespace count; the newest " .. EVENTS_MAX,
              total = "integer: how many there are", cut = "boolean: the oldest are missing" },
   words = events_words,
   run = events,

@@ -1,5 +1,5 @@
--- kubectl's changes of workloads and objects; those of nodes and inside containers are in kubectl_node.lua and
--- kubectl_exec.lua.
+-- kubectl's changes of workloads and objects; those of nodes and inside containers are in kubectl_node.lua
+-- and kubectl_exec.lua.
 local blame = require "blame"
 local client = require "effects.kubectl_client"
 local json = require "raw.json"
@@ -58,11 +58,11 @@ local function roll(verb, entry)
 end
 
 local function not_paused(item)
-  return item.paused and "it is paused: a paused deployment can't be restarted (kubectl rollout resume first)" or nil
+  return item.paused and "it is paused, and can't be rolled before `kubectl rollout resume`" or nil
 end
 
 roll("rollout_restart", {
-  summary = "Renews the pods of a deployment, stateful set or daemon set, a few at a time, and waits until they are ready",
+  summary = "Renews the pods of a workload, a few at a time, and waits until they are ready",
   words = function(call) return { "rollout", "restart", slash(call) } end,
   may = function(call) return { "patch", slash(call) } end,
   radius = write.workload_radius(function(call, _, pods)
@@ -90,12 +90,14 @@ roll("rollout_undo", {
     return words
   end,
   check = function(call)
-    if type(call.to) == "number" and call.to < 1 then blame.raise "kubectl.rollout_undo: option 'to': a revision expected" end
+    if type(call.to) == "number" and call.to < 1 then
+      blame.raise "kubectl.rollout_undo: option 'to': a revision expected"
+    end
   end,
   radius = write.workload_radius(function(call, _, pods)
     local back = call.to and ("to revision %d"):format(call.to) or "to the revision before"
     return ("takes %s %s back %s, renewing %s"):format(call.kind, call.name, back, pods)
-  end, function(item) return item.paused and "it is paused: a paused deployment can't be rolled back" or nil end),
+  end, not_paused),
   after = rolled_out(function() return "rolled back" end),
 })
 
@@ -112,21 +114,24 @@ roll("scale", {
   words = scale_words,
   check = function(call)
     if type(call.replicas) == "number" and (call.replicas < 0 or call.replicas > REPLICAS_MAX) then
-      blame.raise("kubectl.scale: argument 3 (replicas): 0 to %d expected, got %d", REPLICAS_MAX, call.replicas)
+      blame.raise("kubectl.scale: argument 3 (replicas): 0 to %d expected, got %d", REPLICAS_MAX,
+                  call.replicas)
     end
   end,
   radius = function(it, call)
     local item, err, object = rollout.read(it, call)
     if not item then return nil, err end
     local same = item.desired == call.replicas
-    local text = ("%s %s in %s from %d to %d pods, %d ready"):format(call.kind, call.name, client.in_words(call),
+    local text = ("%s %s in %s from %d to %d pods, %d ready"):format(call.kind, call.name,
+                                                                     client.in_words(call),
       item.desired, call.replicas, item.ready_replicas)
-    return { text = same and text or "scales " .. text, size = math.abs(call.replicas - item.desired), same = same or nil,
+    return { text = same and text or "scales " .. text, size = math.abs(call.replicas - item.desired),
+             same = same or nil,
              replicas = item.desired, uid = object.metadata.uid }
   end,
   would = function(call, plan)
     local fields = would_roll(call, plan)
-    fields.desired, fields.ready, fields.updated, fields.available = call.replicas, call.replicas, call.replicas, call.replicas
+    for _, name in ipairs { "desired", "ready", "updated", "available" } do fields[name] = call.replicas end
     return fields
   end,
   after = function(it, call, plan)
@@ -159,7 +164,8 @@ local function check_env(call)
     end
     if type(value) == "number" then call.env[name] = tostring(value) end
     if not values.is_placeholder(value) and type(call.env[name]) ~= "string" and value ~= false then
-      blame.raise("kubectl.set_env: argument 3 (env): %s: a string, or false to remove it, expected, got %s", name,
+      blame.raise("kubectl.set_env: argument 3 (env): %s: a string, or false to remove it, expected, got %s",
+                  name,
         values.describe(value))
     end
   end
@@ -173,7 +179,7 @@ local function set_env_words(call)
 end
 
 roll("set_env", {
-  summary = "Sets variables of a workload's containers, which renews its pods, and waits until they are ready",
+  summary = "Sets variables of a workload's containers, renews its pods, and waits until they are ready",
   params = { { "env", "map", "Variable → value; false removes it" } },
   options = { container = { "string", nil, "Only this container; all of them", what = true } },
   check = check_env,
@@ -187,7 +193,9 @@ roll("set_env", {
   after = function(it, call, _, done)
     local fields, err = rollout.wait(it, call, "set")
     if fields then fields.changed = done.stdout ~= "" end
-    if fields and not fields.changed then fields.summary = "nothing changed: the values are so already; " .. fields.summary end
+    if fields and not fields.changed then
+      fields.summary = "nothing changed: the values are so already; " .. fields.summary
+    end
     return fields, err
   end,
 })
@@ -204,7 +212,9 @@ write.effect("patch", {
   words = function(call)
     return { "patch", call.kind, call.name, "--type=" .. call.type, "--patch=" .. json.encode(call.patch) }
   end,
-  radius = write.object_radius(function(call, item) return ("patches %s %s"):format(item.kind, call.name) end),
+  radius = write.object_radius(function(call, item)
+    return ("patches %s %s"):format(item.kind, call.name)
+  end),
   after = write.told,
   specimen = { changed = true, summary = "patched" },
 })
@@ -223,9 +233,11 @@ local function check_pairs(verb)
     if not next(call.values) then blame.raise("kubectl.%s: argument 3 (values): none given", verb) end
     for name, value in pairs(call.values) do
       if type(value) == "number" then call.values[name] = tostring(value) end
-      if type(name) ~= "string" or not name:find "^%w[%w._/%-]*$" or type(call.values[name]) ~= "string" and value ~= false
+      if type(name) ~= "string" or not name:find "^%w[%w._/%-]*$" or type(call.values[name]) ~= "string"
+        and value ~= false
         and not values.is_placeholder(value) then
-        blame.raise("kubectl.%s: argument 3 (values): names with strings, or false to remove one, expected", verb)
+        blame.raise("kubectl.%s: argument 3 (values): names with strings, or false to remove one, expected",
+                    verb)
       end
     end
   end
@@ -239,7 +251,8 @@ for verb, what in pairs { label = "labels", annotate = "annotates" } do
     check = check_pairs(verb),
     words = pairs_words(verb),
     radius = write.object_radius(function(call, item)
-      return ("%s %s %s with %s"):format(what, item.kind, call.name, table.concat(assignments(call.values), " "))
+      return ("%s %s %s with %s"):format(what, item.kind, call.name,
+                                         table.concat(assignments(call.values), " "))
     end),
     after = write.told,
     specimen = { changed = true, summary = what },
@@ -273,7 +286,8 @@ write.effect("delete", {
     local object, err = it:json { "get", call.kind, call.name, "--output=json" }
     if not object then return nil, err end
     local item = state.item(object)
-    local text = ("deletes %s %s in %s (%s)"):format(item.kind, call.name, client.in_words(call), state.brief(item))
+    local text = ("deletes %s %s in %s (%s)"):format(item.kind, call.name, client.in_words(call),
+                                                     state.brief(item))
     local size = 1
     if item.desired then
       local pods = item.replicas or item.desired

@@ -1,6 +1,6 @@
--- How kubectl is run: against which context, namespace and server (settled once, and said in every vector), by
--- when it must end, and what it means when it ends badly. kubectl's exit code is 1 for nearly all failures:
--- only its words tell them apart.
+-- How kubectl is run: against which context, namespace and server (settled once, and said in every vector),
+-- by when it must end, and what it means when it ends badly. kubectl's exit code is 1 for nearly all
+-- failures: only its words tell them apart.
 local blame = require "blame"
 local json = require "raw.json"
 local machine = require "effects.machine"
@@ -44,7 +44,9 @@ local function view(given)
   if given.context then argv[#argv + 1] = "--context=" .. given.context end
   table.move({ "config", "view", "--minify", "-o", "json" }, 1, 5, #argv + 1, argv)
   local done, err = process.run { argv = argv, env = environment(), timeout = CONFIG_SECONDS }
-  if not done then return nil, { kind = err.kind == "missing" and "missing" or "io", message = err.message } end
+  if not done then
+    return nil, { kind = err.kind == "missing" and "missing" or "io", message = err.message }
+  end
   local config = done.code == 0 and json.decode(done.stdout)
   if type(config) == "table" then return config end
   return nil, { kind = "usage", message = "the kubeconfig names no cluster: " .. client.said(done.stderr) }
@@ -53,8 +55,8 @@ end
 local function first(list) return type(list) == "table" and list[1] or {} end
 local function text_of(value) return type(value) == "string" and value ~= "" and value or nil end
 
--- Where all goes; read from the kubeconfig at the first call, so that a `kubectl config use-context` in another
--- window changes nothing under a run. nil and an error when it can't be known.
+-- Where all goes; read from the kubeconfig at the first call, so that a `kubectl config use-context` in
+-- another window changes nothing under a run. nil and an error when it can't be known.
 function client.place()
   if here then return here end
   local given = settings.kubectl
@@ -105,7 +107,8 @@ local function vector(place, call, words)
   return table.move(after, 1, #after, #argv + 1, argv)
 end
 
--- The same by hand. Before the first call, or in a scenario, the settings are all that is known: nothing is read.
+-- The same by hand. Before the first call, or in a scenario, the settings are all that is known: nothing is
+-- read.
 function client.command(call, words)
   local given = settings.kubectl
   local place = here or { context = given.context, server = given.server, namespace = given.namespace }
@@ -130,14 +133,15 @@ function client.said(stderr)
   return text.truncate(said ~= "" and said or "it says nothing", client.SAID_MAX)
 end
 
--- In this order; a pattern → the kind of error. `lost` ones may have reached the server: after a write, nobody
--- knows.
+-- In this order; a pattern → the kind of error. `lost` ones may have reached the server: after a write,
+-- nobody knows.
 local kinds = {
   { "%(Forbidden%)", "permission" }, { " is forbidden: ", "permission" },
   { "%(Unauthorized%)", "login" }, { "must be logged in", "login" }, { "^error: EOF", "login" },
   { "getting credentials:", "login" }, { "Please enter Username", "login" },
   { "%(NotFound%)", "absent" }, { '^[Ee]rror: .*"[^"]*" not found', "absent" },
-  { "%(Conflict%)", "conflict" }, { "object has been modified", "conflict" }, { "Expected replicas", "conflict" },
+  { "%(Conflict%)", "conflict" }, { "object has been modified", "conflict" },
+  { "Expected replicas", "conflict" },
   { "was refused %- did you specify", "unreachable" }, { "connection refused", "unreachable" },
   { "no such host", "dns" }, { "x509: ", "unreachable" }, { "no route to host", "unreachable" },
   { "network is unreachable", "unreachable" },
@@ -158,7 +162,9 @@ local kinds = {
 -- A bad end as an error: kind, message, and `lost` when the server may have taken it nevertheless.
 local function understand(done)
   local said = client.said(done.stderr)
-  if done.signal then return { kind = "unreachable", message = "kubectl was ended by " .. done.signal, lost = true } end
+  if done.signal then
+    return { kind = "unreachable", message = "kubectl was ended by " .. done.signal, lost = true }
+  end
   for _, it in ipairs(kinds) do
     if done.stderr:find(it[1]) then return { kind = it[2], message = said, lost = it.lost } end
   end
@@ -178,8 +184,8 @@ end
 
 function run:left() return math.max(0.01, self.ends - tasks.now()) end
 
--- A call that ended: { code, stdout, stderr, cut }, whatever its code, or nil and an error. Options: max (bytes
--- of output), keep ("tail"), everywhere (in all namespaces), seconds, stdin (else closed).
+-- A call that ended: { code, stdout, stderr, cut }, whatever its code, or nil and an error. Options: max
+-- (bytes of output), keep ("tail"), everywhere (in all namespaces), seconds, stdin (else closed).
 function run:start(words, options)
   options = options or {}
   local place, err = client.place()
@@ -193,7 +199,8 @@ function run:start(words, options)
   if done then return done end
   if err.kind ~= "timeout" then return nil, { kind = err.kind, message = err.message } end
   return nil, { kind = "unreachable", lost = true,
-                message = ("kubectl had not ended after %.3g s (server %s)"):format(seconds, place.server or "?") }
+                message = ("kubectl had not ended after %.3g s (server %s)"):format(seconds,
+                  place.server or "?") }
 end
 
 -- The same when only 0 is good. Options: also writes = true: what may have reached the server has an outcome

@@ -29,12 +29,14 @@ local function run(call)
   local fields = { code = code, stdout = done.stdout, stderr = stderr or done.stderr, cut = done.cut }
   if code == call.expect then return fields end
   local said = client.first_line(fields.stderr)
-  return outcome.not_well(said ~= "" and ("exit code %d: %s"):format(code, said) or ("exit code %d"):format(code), fields)
+  return outcome.not_well(("exit code %d%s"):format(code, said ~= "" and ": " .. said or ""), fields)
 end
 
 write.effect("exec", {
   summary = "Runs a program in a pod's container; `reads = true` says that it changes nothing",
-  class = function(call) return call.destructive and "destructive" or call.reads and "declared" or "write" end,
+  class = function(call)
+    return call.destructive and "destructive" or call.reads and "declared" or "write"
+  end,
   params = { { "pod", "string", "Name of the pod" }, { "argv", "strings", "The program and its arguments" } },
   options = {
     reads = { "boolean", false, "On your word it changes nothing: a declared read" },
@@ -44,16 +46,23 @@ write.effect("exec", {
     stdin = { "string", nil, "Its standard input", secret = true },
     timeout = { "duration", "10s", "The longest it may take; the program may go on after it" },
   },
-  result = { code = "integer: exit code", stdout = "string: the first 1 MB", stderr = "string: the first 1 MB",
+  result = { code = "integer: exit code", stdout = "string: the first 1 MB",
+             stderr = "string: the first 1 MB",
              cut = "boolean: an end is missing", json = "any: stdout as JSON, nil when it is none" },
   lazy = { json = function(it) return it.stdout and (json.decode(it.stdout)) or nil end },
   check = function(call)
-    if #call.argv == 0 or call.argv[1] == "" then blame.raise "kubectl.exec: argument 2 (argv): a program is needed" end
-    if call.reads and call.destructive then blame.raise "kubectl.exec: 'reads' and 'destructive' contradict each other" end
+    if #call.argv == 0 or call.argv[1] == "" then
+      blame.raise "kubectl.exec: argument 2 (argv): a program is needed"
+    end
+    if call.reads and call.destructive then
+      blame.raise "kubectl.exec: 'reads' and 'destructive' contradict each other"
+    end
   end,
   words = words,
   may = function() return { "create", "pods", "--subresource=exec" } end,
-  radius = write.object_radius(function(call) return ("runs %s in pod %s"):format(call.argv[1], call.pod) end),
+  radius = write.object_radius(function(call)
+    return ("runs %s in pod %s"):format(call.argv[1], call.pod)
+  end),
   run = run,
   would = function() return { code = 0, cut = false } end,
   specimen = { code = 0, stdout = "", stderr = "", cut = false },

@@ -48,7 +48,8 @@ local function done(pod)
   return phase == "Succeeded" or phase == "Failed"
 end
 
--- What kubectl does with each pod of the node: evicts it, leaves it (daemon sets, the node's own), or refuses.
+-- What kubectl does with each pod of the node: evicts it, leaves it (daemon sets, the node's own), or
+-- refuses.
 local function sort_out(list, call)
   local sorted = { evicted = {}, stay = 0, with_data = {}, bare = {} }
   for _, pod in ipairs(list.items or {}) do
@@ -82,13 +83,14 @@ local function radius(it, call)
   local text = ("evicts %s from node %s in %s (%s)"):format(write.pods_text(#sorted.evicted), call.node,
     client.in_words(call), state.brief(item))
   if #sorted.evicted > 0 then text = ("%s: %s"):format(text, named(sorted.evicted)) end
-  if sorted.stay > 0 then text = ("%s; %d of daemon sets or of the node itself stay"):format(text, sorted.stay) end
+  if sorted.stay > 0 then text = ("%s; %d of daemon sets or the node's own stay"):format(text, sorted.stay) end
   if #sorted.with_data > 0 then text = ("%s; %d lose local data"):format(text, #sorted.with_data) end
   local plan = { text = text, size = #sorted.evicted, pods = #sorted.evicted }
   if sorted.refused then
     local which = sorted.refused == "with local data" and sorted.with_data or sorted.bare
     local option = sorted.refused == "with local data" and "delete_local_data" or "force"
-    plan.impossible = ("%s %s on the node: %s (option '%s' allows it)"):format(write.pods_text(#which), sorted.refused,
+    plan.impossible = ("%s %s on the node: %s (option '%s' allows it)"):format(write.pods_text(#which),
+                                                                               sorted.refused,
       named(which), option)
   end
   return plan
@@ -109,7 +111,8 @@ write.effect("drain", {
   params = { node_param },
   everywhere = true,
   options = {
-    delete_local_data = { "boolean", false, "Also pods with emptyDir volumes, whose data is lost", what = true },
+    delete_local_data = { "boolean", false, "Also pods with emptyDir volumes, whose data is lost",
+                          what = true },
     force = { "boolean", false, "Also pods that nothing makes anew", what = true },
     grace = { "duration", nil, "How long a pod may take to stop; else its own" },
     timeout = { "duration", "5m", "The longest it may take" },

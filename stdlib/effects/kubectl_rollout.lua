@@ -17,8 +17,10 @@ local PODS_MAX = 32 << 20
 
 rollout.fields = {
   state = "string: complete progressing stuck paused absent", complete = "boolean: state is complete",
-  desired = "integer: replicas wanted", ready = "integer: replicas ready", updated = "integer: of the newest revision",
-  available = "integer: ready for long enough", reason = "string: why it is stuck, as ProgressDeadlineExceeded",
+  desired = "integer: replicas wanted", ready = "integer: replicas ready",
+  updated = "integer: of the newest revision",
+  available = "integer: ready for long enough",
+  reason = "string: why it is stuck, as ProgressDeadlineExceeded",
   message = "string: the same in words", pods = "list: its pods that are not ready, as kubectl.get's items",
   summary = 'string: "2 of 3 ready, 1 updated; api-7c9f (CrashLoopBackOff)"',
 }
@@ -44,15 +46,18 @@ end
 
 local function held_up_by(pods)
   local parts = {}
-  for i = 1, math.min(#pods, PODS_NAMED) do parts[i] = ("%s (%s)"):format(pods[i].name, state.brief(pods[i])) end
+  for i = 1, math.min(#pods, PODS_NAMED) do
+    parts[i] = ("%s (%s)"):format(pods[i].name, state.brief(pods[i]))
+  end
   if #pods > PODS_NAMED then parts[#parts + 1] = ("%d more"):format(#pods - PODS_NAMED) end
   return table.concat(parts, ", ")
 end
 
 local function fields_of(item)
-  return { state = item.phase, complete = item.complete or false, desired = item.desired, ready = item.ready_replicas,
-           updated = item.updated, available = item.available, reason = item.reason, message = item.message, pods = {},
-           summary = state.brief(item) }
+  return { state = item.phase, complete = item.complete or false, desired = item.desired,
+           ready = item.ready_replicas,
+           updated = item.updated, available = item.available, reason = item.reason, message = item.message,
+           pods = {}, summary = state.brief(item) }
 end
 
 -- The object and its item; nil and an error, also for a kind that has no rollouts.
@@ -88,14 +93,15 @@ function rollout.check_wait(call)
   end
 end
 
--- Waits until the change is rolled out, and returns rollout_status's fields. One that got stuck, or didn't end
--- within the wait, has failed: what follows would be built on it. `done` says in words what was done.
+-- Waits until the change is rolled out, and returns rollout_status's fields. One that got stuck, or didn't
+-- end within the wait, has failed: what follows would be built on it. `done` says in words what was done.
 function rollout.wait(it, call, done)
   local ends = tasks.now() + call.wait
   while true do
     local item, err = rollout.read(it, call)
     if not item and not err.lost and err.kind ~= "unreachable" then
-      return nil, { kind = err.kind, message = ("%s; how it went can't be seen: %s"):format(done, err.message) }
+      local message = ("%s; how it went can't be seen: %s"):format(done, err.message)
+      return nil, { kind = err.kind, message = message }
     end
     if item and (item.complete or item.paused or call.wait == 0) then return fields_of(item) end
     if item and item.phase == "stuck" or tasks.now() >= ends then break end
@@ -105,7 +111,8 @@ function rollout.wait(it, call, done)
   if fields and fields.complete then return fields end
   local why = fields and fields.state == "stuck" and "the rollout is stuck"
     or ("the rollout had not ended after %s"):format(duration.text(call.wait))
-  return nil, { kind = "rollout", message = ("%s, but %s: %s"):format(done, why, fields and fields.summary or err.message) }
+  local message = ("%s, but %s: %s"):format(done, why, fields and fields.summary or err.message)
+  return nil, { kind = "rollout", message = message }
 end
 
 return rollout

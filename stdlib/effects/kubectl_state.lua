@@ -127,7 +127,8 @@ end
 local function job(object, item)
   local failed = condition(object, "Failed")
   item.ready = not is_true(failed)
-  item.phase = is_true(failed) and "Failed" or is_true(condition(object, "Complete")) and "Complete" or "Active"
+  item.phase = is_true(failed) and "Failed" or is_true(condition(object, "Complete")) and "Complete"
+    or "Active"
   if is_true(failed) then item.reason, item.message = failed.reason, failed.message end
 end
 
@@ -167,7 +168,8 @@ end
 function state.item(object, keep_object)
   without_null(object).metadata = object.metadata or {}
   local created = object.metadata.creationTimestamp
-  local item = { kind = object.kind, name = object.metadata.name, namespace = object.metadata.namespace, ready = true,
+  local item = { kind = object.kind, name = object.metadata.name, namespace = object.metadata.namespace,
+                 ready = true,
                  age = created and math.max(0, tasks.wall() - (text.time(created) or 0)) or nil }
   local read = kinds[object.kind]
   if read then read(object, item) end
@@ -180,7 +182,8 @@ end
 
 --------------------------------------------------------------------- Summary --
 
--- "1 of 3 ready, 1 updated, ProgressDeadlineExceeded", or a pod's "CrashLoopBackOff, 4 restarts, last Error (1)".
+-- "1 of 3 ready, 1 updated, ProgressDeadlineExceeded", or a pod's "CrashLoopBackOff, 4 restarts, last Error
+-- (1)".
 function state.brief(item)
   local parts = {}
   if item.desired then
@@ -216,7 +219,11 @@ function state.count(items, what)
       fields.completed = fields.completed + 1
     else
       fields.total = fields.total + 1
-      if item.ready then fields.ready = fields.ready + 1 else fields.not_ready[#fields.not_ready + 1] = item end
+      if item.ready then
+        fields.ready = fields.ready + 1
+      else
+        fields.not_ready[#fields.not_ready + 1] = item
+      end
     end
   end
   if fields.total == 0 then
@@ -226,7 +233,9 @@ function state.count(items, what)
     fields.summary = ("%d of %d ready"):format(fields.ready, fields.total)
     if #fields.not_ready > 0 then fields.summary = fields.summary .. ": " .. named(fields.not_ready) end
   end
-  if fields.completed > 0 then fields.summary = ("%s; %d completed"):format(fields.summary, fields.completed) end
+  if fields.completed > 0 then
+    fields.summary = ("%s; %d completed"):format(fields.summary, fields.completed)
+  end
   return fields
 end
 

@@ -1,5 +1,5 @@
--- How kubectl's changes are made: each is previewed from the objects as they are, and tried on the server where
--- the verb has --dry-run=server; where it has not, the server is asked whether we may.
+-- How kubectl's changes are made: each is previewed from the objects as they are, and tried on the server
+-- where the verb has --dry-run=server; where it has not, the server is asked whether we may.
 local catalogue = require "catalogue"
 local client = require "effects.kubectl_client"
 local rollout = require "effects.kubectl_rollout"
@@ -20,7 +20,8 @@ local function impossible(why) return { text = why, size = 0, impossible = why }
 -- What can't be seen beforehand is unknown; what the server refuses, or hasn't got, can't be done.
 local function not_seen(call, err)
   if err.kind == "absent" then
-    return impossible(("there is no %s %s in %s"):format(call.kind or call.pod and "pod" or "node", object_name(call),
+    return impossible(("there is no %s %s in %s"):format(call.kind or call.pod and "pod" or "node",
+                                                         object_name(call),
       client.in_words(call)))
   end
   if err.kind == "usage" or err.kind == "missing" then return impossible(err.message) end
@@ -81,7 +82,8 @@ function write.workload_radius(what, why_not)
     local why = why_not and why_not(item)
     if why then return impossible(why) end
     local pods = item.replicas or item.desired
-    local text = ("%s in %s, %d ready"):format(what(call, item, write.pods_text(pods)), client.in_words(call), item.ready_replicas)
+    local text = ("%s in %s, %d ready"):format(what(call, item, write.pods_text(pods)), client.in_words(call),
+                                               item.ready_replicas)
     if item.phase == "stuck" then text = ("%s; its last rollout is stuck (%s)"):format(text, item.reason) end
     return { text = text, size = pods, replicas = item.desired, uid = object.metadata.uid }
   end
@@ -90,7 +92,8 @@ end
 -- Radius of a change of one object: text(call) names it.
 function write.object_radius(what)
   return function(it, call)
-    local object, err = it:json { "get", call.kind or call.pod and "pod" or "node", object_name(call), "--output=json" }
+    local object, err = it:json { "get", call.kind or call.pod and "pod" or "node", object_name(call),
+                                  "--output=json" }
     if not object then return nil, err end
     local item = state.item(object)
     local text = ("%s in %s (%s)"):format(what(call, item), client.in_words(call), state.brief(item))
@@ -116,7 +119,9 @@ function write.effect(verb, entry)
     if check then check(call) end
   end
   entry.command = function(call)
-    for _, value in pairs(call) do if values.is_placeholder(value) then return { "kubectl", verb, tostring(value) } end end
+    for _, value in pairs(call) do
+      if values.is_placeholder(value) then return { "kubectl", verb, tostring(value) } end
+    end
     return client.command(call, entry.words(call))
   end
   entry.target, entry.where, entry.preview = object_name, client.where, preview_of(entry)
@@ -133,7 +138,8 @@ write.fields = { changed = "boolean: false when it was so already", summary = "s
 
 function write.told(_, _, _, done)
   local said = client.first_line(done.stdout)
-  return { changed = said ~= "" and not said:find "not labeled" and not said:find "no change" and not said:find "already "
+  return { changed = said ~= "" and not said:find "not labeled" and not said:find "no change"
+           and not said:find "already "
              or false,
            summary = said ~= "" and said or "nothing changed: it is so already" }
 end

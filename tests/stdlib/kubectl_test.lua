@@ -4,7 +4,8 @@ local process = require "raw.process"
 local settings = require "settings"
 local values = require "values"
 settings.environment = { PATH = "/usr/bin:/bin" }
-settings.kubectl = { context = "prod", namespace = "conduit", server = "https://k8s:6443", kubeconfig = "/k/config" }
+settings.kubectl = { context = "prod", namespace = "conduit", server = "https://k8s:6443",
+                     kubeconfig = "/k/config" }
 catalogue.family "kubectl"
 
 local function equal(got, wanted, what)
@@ -13,7 +14,8 @@ local function equal(got, wanted, what)
   end
 end
 
--- answers[word of the vector] = { code, stdout, stderr }, or an error; one that is a list of these is used up.
+-- answers[word of the vector] = { code, stdout, stderr }, or an error; one that is a list of these is used
+-- up.
 local answers, asked = {}, {}
 function process.run(spec)
   local line = table.concat(spec.argv, " ")
@@ -23,7 +25,8 @@ function process.run(spec)
     if line:find(words, 1, true) then
       if type(answer[1]) == "table" then answer = #answer > 1 and table.remove(answer, 1) or answer[1] end
       if answer.kind then return nil, answer end
-      return { code = answer[1], stdout = answer[2] or "", stderr = answer[3] or "", cut = answer.cut or false, signal = answer.signal }
+      return { code = answer[1], stdout = answer[2] or "", stderr = answer[3] or "", cut = answer.cut
+               or false, signal = answer.signal }
     end
   end
   if line:find("config view", 1, true) then return { code = 1, stdout = "", stderr = "error: no context" } end
@@ -56,11 +59,13 @@ equal(long.items[2].desired, 2, "a deployment's fields")
 
 -- What failures mean: { words on stderr, kind of a read's error }.
 local said = {
-  { 'Error from server (Forbidden): pods is forbidden: User "oncall" cannot list resource "pods"', "permission" },
+  { 'Error from server (Forbidden): pods is forbidden: User "oncall" cannot list resource "pods"',
+    "permission" },
   { 'error: failed to patch: deployments.apps "x" is forbidden: User "oncall" cannot patch', "permission" },
   { "error: You must be logged in to the server (Unauthorized)", "login" },
   { "error: EOF", "login" },
-  { "The connection to the server 127.0.0.1:16999 was refused - did you specify the right host or port?", "unreachable" },
+  { "The connection to the server 127.0.0.1:16999 was refused - did you specify the right host or port?",
+    "unreachable" },
   { "E1123 17:59:01.1 1 memcache.go:265] x\nUnable to connect to the server: dial tcp: lookup kube.invalid: no such host", "dns" },
   { "Unable to connect to the server: context deadline exceeded", "unreachable" },
   { "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",
@@ -82,14 +87,16 @@ equal(select(2, run("get", "pods")).kind, "unreachable", "a read in time is no f
 -- A write that may have reached the server: nobody knows.
 answers = { ["rollout restart"] = { 1, "", "Unable to connect to the server: context deadline exceeded" } }
 equal(select(2, run("rollout_restart", "deployment", "x")).kind, "timeout", "may have run")
-answers = { ["rollout restart"] = { 1, "", "The connection to the server x was refused - did you specify the right host or port?" } }
+answers = { ["rollout restart"] = { 1, "",
+                                    "The connection to the server x was refused - did you specify the right host or port?" } }
 equal(select(2, run("rollout_restart", "deployment", "x")).kind, "unreachable", "has not run")
 
 -- Twice within a second: once more, later.
 local complete = '{"kind":"Deployment","metadata":{"name":"x","generation":2},"spec":{"replicas":1,"selector":{}},"status":'
   .. '{"observedGeneration":2,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":null}}'
 local twice = "error: failed to create patch for x: if restart has already been triggered within the past second, please wait"
-answers = { ["rollout restart"] = { { 1, "", twice }, { 0, "deployment.apps/x restarted\n" } }, ["get deployment x"] = { 0, complete } }
+answers = { ["rollout restart"] = { { 1, "", twice }, { 0, "deployment.apps/x restarted\n" } },
+            ["get deployment x"] = { 0, complete } }
 equal(run("rollout_restart", "deployment", "x").state, "complete", "restarted the second time")
 
 -- A program in a container: its code, or kubectl's own failure.
@@ -99,8 +106,10 @@ equal(it.code, 3, "its code")
 equal(it.ok, false, "not well")
 equal(it.stderr, "err\n", "kubectl's own line is left out")
 equal(run("exec", "p", { "id" }, { reads = true, expect = 3 }).ok, nil, "as expected")
-answers = { ["exec p"] = { 1, "", 'error: Internal error occurred: unable to upgrade connection: container not found ("api")' } }
-equal(select(2, run("exec", "p", { "id" })).message:find("container not found", 1, true) ~= nil, true, "kubectl's words")
+answers = { ["exec p"] = { 1, "",
+                           'error: Internal error occurred: unable to upgrade connection: container not found ("api")' } }
+equal(select(2, run("exec", "p", { "id" })).message:find("container not found", 1, true) ~= nil, true,
+      "kubectl's words")
 
 -- What a Secret holds goes nowhere.
 answers = { ["get secret s"] = { 0, '{"kind":"Secret","metadata":{"name":"s","annotations":'
@@ -110,7 +119,8 @@ equal(secret.data.password, "***", "a Secret's value")
 equal(next(secret.metadata.annotations), nil, "nor in its annotations")
 
 -- top, in namespaces and for nodes.
-answers = { ["top pods"] = { 0, "a-1   12m   34Mi\nb-2   1      2Gi\n" }, ["top nodes"] = { 0, "vm   250m   12%   1024Mi   51%\n" } }
+answers = { ["top pods"] = { 0, "a-1   12m   34Mi\nb-2   1      2Gi\n" },
+            ["top nodes"] = { 0, "vm   250m   12%   1024Mi   51%\n" } }
 equal(run("top", "pods").items[1].memory_bytes, 34 << 20, "memory")
 equal(run("top", "pods").items[2].cpu, 1, "CPU")
 equal(run("top", "nodes").items[1].memory_percent, 51, "of a node")
