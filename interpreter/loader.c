@@ -25,7 +25,10 @@ const char *loader_libdir(void) {
   folder[len > 0 ? len : 0] = '\0';
   char *slash = strrchr(folder, '/');
   if (slash) *slash = '\0';
-  if (!readable(folder, "lib_http.so")) snprintf(folder, sizeof folder, "%s", RUNBOOK_LIBDIR);
+  if (!readable(folder, "lib_http.so")) {
+    size_t used = strlen(folder); /* installed: PREFIX/bin beside PREFIX/lib/…/runbook, wherever PREFIX is */
+    snprintf(folder + used, sizeof folder - used, "/../%s", RUNBOOK_LIBDIR);
+  }
   return folder;
 }
 

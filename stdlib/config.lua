@@ -129,7 +129,9 @@ function config.apply(given, environment, options, getenv)
   end
   settings.machines, settings.readers = given.machines or {}, given.readers or {}
   settings.reader = environment.reader
-  settings.here = options.here or options.scenario ~= nil or environment.here or given.here or false
+  local here = environment.here -- what the environment says counts, a no too
+  if here == nil then here = given.here end
+  settings.here = options.here or options.scenario ~= nil or here or false
   settings.ssh_agent = getenv "SSH_AUTH_SOCK"
   settings.docker.host = settings.docker.host or getenv "DOCKER_HOST"
   settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"

@@ -1,5 +1,7 @@
 -- Scenario: the world is a file's. Reads come from it, else from the catalogue's specimens; writes are recorded and change
 -- that world; time is virtual.
+local blame = require "blame"
+local escalation = require "words.escalation"
 local journal = require "journal"
 local patterns = require "patterns"
 local run = require "run"
@@ -62,14 +64,16 @@ local function laid_over(fields, reply)
   return fields
 end
 
+local function error_of(reply)
+  local err = reply.error
+  if type(err) ~= "table" then err = { kind = "failed", message = tostring(err) } end
+  return { kind = err.kind or "failed", message = err.message or err.kind }
+end
+
 local function answer(act, plan)
   local reply = reply_for(act.match) or {}
   linger(reply)
-  if reply.error then
-    local err = reply.error
-    if type(err) ~= "table" then err = { kind = "failed", message = tostring(err) } end
-    return nil, { kind = err.kind or "failed", message = err.message or err.kind }
-  end
+  if reply.error then return nil, error_of(reply) end
   return laid_over(specimen(act, plan), reply)
 end
 
@@ -92,6 +96,7 @@ function scenario.write(act, plan)
   if not fields then return nil, err end
   if reply then
     linger(reply)
+    if reply.error then return nil, error_of(reply) end
     fields = laid_over(fields, reply)
   end
   return fields
@@ -128,17 +133,25 @@ function scenario.ask(question)
 end
 
 -- The escalation's clock, virtual here: each level at its time, unless the run has ended.
-local fired, carry_out = {}, nil
+local fired, armed = {}, false
 
+-- A level that fails is told by the built-in page, as it is for real.
 local function fire(index, why)
   fired[#fired + 1] = index
   journal.event("escalation.fired", { level = index, why = why })
-  carry_out(index)
+  local ok, problem = pcall(escalation.carry_out, index)
+  if ok then return end
+  if tasks.is_interrupt(problem) then error(problem, 0) end
+  scenario.pages = scenario.pages + 1
+  journal.event("note", { text = ("escalation level %d failed, the built-in page goes out: %s"):format(index,
+    blame.text(problem)) })
 end
 
-function scenario.arm(levels, carry_out_level)
-  carry_out = carry_out_level
-  for index, level in ipairs(levels) do
+function scenario.arm()
+  armed = true
+  escalation.add_default()
+  for index, level in ipairs(run.levels) do
+    escalation.rehearse(index)
     tasks.spawn(function()
       tasks.sleep(math.max(0, level.after - run.elapsed()))
       fire(index)
@@ -149,7 +162,7 @@ end
 -- An unresolved or failed end fires the first level at once, as it would for real.
 function scenario.settle(it)
   local bad = it.outcome == "unresolved" or it.outcome == "failed"
-  if bad and #fired == 0 and carry_out and #run.levels > 0 then fire(1, it.outcome) end
+  if bad and #fired == 0 and armed then fire(1, it.outcome) end
   return {}
 end
 
