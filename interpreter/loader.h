@@ -19,8 +19,8 @@ extern const char stdlib_lua[];
 
 /* Installs the global `require` for host Lua. `folder` NULL: the embedded stdlib. [-0, +0, e] */
 void loader_open(lua_State *L, const char *folder);
-/* The folder of the modules and helper programs: RUNBOOK_LIBDIR's compiled-in value or beside the running
- * binary. */
+/* The folder of the modules and helper programs: beside the running binary, or where the install puts them
+ * relative to it. */
 const char *loader_libdir(void);
 
 #endif
