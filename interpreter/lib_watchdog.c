@@ -21,6 +21,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,11 @@
 #include "watchdog_protocol.h"
 
 #define HANDLE_TYPE "watchdog"
-#define EXEC_FAILED "error missing the program can't be started"
 
 struct handle {
   int fd; /* -1: let go */
   int pid;
-  pid_t starter; /* forked the watchdog and is to be reaped; 0: it was */
+  pid_t child; /* 0: reaped */
   bool alive, armed;
   bool fired[WATCHDOG_LEVELS + 1], delivered[WATCHDOG_LEVELS + 1], failed[WATCHDOG_LEVELS + 1];
   char stopped[WATCHDOG_WORD_BYTES];
@@ -50,34 +50,23 @@ struct handle {
 
 /* ---- Starting the process ---- */
 
-/* Between fork and exec: async-signal-safe calls only. The second fork gives the watchdog to init, so that it
- * is no child of ours and leaves no zombie. */
-static _Noreturn void become_watchdog(char *const argv[], int socket) {
-  char *env[] = {NULL};
-  if (fork() != 0) _exit(0);
-  if (socket == WATCHDOG_FD)
-    fcntl(socket, F_SETFD, 0);
-  else
-    dup2(socket, WATCHDOG_FD);
-  execve(argv[0], argv, env);
-  (void)!write(WATCHDOG_FD, EXEC_FAILED, sizeof EXEC_FAILED - 1);
-  _exit(1);
+/* Not by fork(), which would copy the tables of all our memory. The watchdog makes a session of its own; it is our child only as
+ * long as we live. */
+static bool spawn(struct handle *handle, const char *program, const char *rundir, int socket,
+                  struct error *error) {
+  char *const argv[] = {(char *)program, (char *)rundir, NULL}, *env[] = {NULL};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, socket, WATCHDOG_FD);
+  int code = posix_spawn(&handle->child, program, &actions, NULL, argv, env);
+  posix_spawn_file_actions_destroy(&actions);
+  handle->alive = code == 0;
+  return code == 0 || error_set_code(error, code, program);
 }
 
-static pid_t spawn(const char *program, const char *rundir, int socket) {
-  char *const argv[] = {(char *)program, (char *)rundir, NULL};
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of ours runs in the child */
-  pid_t pid = fork();
-  if (pid == 0) become_watchdog(argv, socket);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return pid;
-}
-
-static void reap_starter(struct handle *handle) {
-  while (handle->starter > 0 && waitpid(handle->starter, NULL, 0) < 0 && errno == EINTR) continue;
-  handle->starter = 0;
+/* One that ended leaves no zombie. */
+static void reap(struct handle *handle) {
+  if (handle->child > 0 && waitpid(handle->child, NULL, WNOHANG) > 0) handle->child = 0;
 }
 
 static bool start_process(struct handle *handle, const char *rundir, struct error *error) {
@@ -87,10 +76,9 @@ static bool start_process(struct handle *handle, const char *rundir, struct erro
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
     return error_set_code(error, errno, "the watchdog's socket");
   handle->fd = ends[0];
-  handle->starter = spawn(program, rundir, ends[1]);
-  handle->alive = handle->starter > 0;
+  bool ok = spawn(handle, program, rundir, ends[1], error);
   close(ends[1]);
-  return handle->alive || error_set_code(error, errno, program);
+  return ok;
 }
 
 /* ---- Talking ---- */
@@ -148,6 +136,7 @@ static bool hear(struct handle *handle) {
   if (len < 0 && errno == EAGAIN) return false;
   if (len <= 0) {
     handle->alive = false;
+    reap(handle);
     return false;
   }
   text[len] = '\0';
@@ -164,7 +153,6 @@ static double monotonic(void) {
 /* Until the watchdog says that it is armed, or why not. */
 static bool wait_armed(struct handle *handle, struct error *error) {
   double end = monotonic() + WATCHDOG_ARM_SECONDS;
-  reap_starter(handle);
   handle->armed = false;
   while (!handle->armed && !handle->error.kind[0] && handle->alive && monotonic() < end) {
     struct pollfd source = {handle->fd, POLLIN, 0};
@@ -251,7 +239,7 @@ static struct handle *check_handle(lua_State *L) {
 }
 
 static void detach(struct handle *handle) {
-  reap_starter(handle);
+  reap(handle);
   if (handle->fd >= 0) close(handle->fd);
   handle->fd = -1;
   handle->alive = false;

@@ -30,10 +30,14 @@ local function levels_from_now()
 end
 
 -- The page that goes out when the script's own level fails: prepared now, sent without Lua.
+local prepared = {}
 local function prepare_pages(levels)
   for _, level in ipairs(levels) do
-    raw_run.replace(("escalation/page-%d.json"):format(level.index), json.encode({
-      requests = json.list(backends.built_in_requests(level.index)) }))
+    local page = json.encode { requests = json.list(backends.built_in_requests(level.index)) }
+    if prepared[level.index] ~= page then
+      local kept = raw_run.replace(("escalation/page-%d.json"):format(level.index), page)
+      prepared[level.index] = kept and page
+    end
   end
 end
 

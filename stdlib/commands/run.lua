@@ -154,7 +154,8 @@ local function execute(options, host)
   local arming = not options.scenario and not options.dry_run and require "arming"
   if arming then arming.start(host) end
   run.on_first_act = function() arm_levels(options, host, mode) end
-  local chunk = script.load(run.file, script.words()) -- while the watchdog starts
+  require("sandbox").seal() -- this and the next while the watchdog starts
+  local chunk = script.load(run.file, script.words())
   if arming then arming.ready() end
   local value = chunk()
   if not run.acted then run.acting() end
@@ -177,7 +178,6 @@ local function prepare(options, host)
   screen.open(options)
   open_mode(options)
   open_journal(options, host)
-  require("sandbox").seal()
 end
 
 -- What is owed at the end is offered where somebody can be asked, and listed in any case.
