@@ -22,6 +22,8 @@ local CONNECT_TIMEOUT = 8
 local SESSIONS = 8
 -- Seconds that an idle connection lives on when this process died without closing it.
 local PERSIST = 60
+-- Seconds after its deadline that a command has to end in an orderly way.
+local GRACE = 0.1
 -- Seconds for the connection's goodbye.
 local CLOSE_TIMEOUT = 2
 -- Bytes of a command's line: Linux takes 128 KiB in one argument.
@@ -75,6 +77,11 @@ exit "$rb_code"
 -- Variables must reach the program itself: sudo drops those that came to it.
 local UNDER_SUDO = "rb_nl='\n'\nIFS= read -r rb_env || exit 1\neval \"$rb_env\"\nexec \"$@\""
 
+-- Asks nothing, forwards nothing, runs nothing but what we say, whatever the user's configuration adds; how
+-- host keys are checked stays the user's.
+local CAREFUL = { "-o", "BatchMode=yes", "-o", "ConnectTimeout=" .. CONNECT_TIMEOUT, "-o", "RemoteCommand=none",
+                  "-o", "ClearAllForwardings=yes", "-x", "-a", "-T" }
+
 local machines = {} -- name → what we know of it
 local folder        -- of the sockets
 
@@ -87,7 +94,11 @@ local function local_run(spec)
   return process.run(spec)
 end
 
--- ssh's own words up to the destination.
+local function append(words, ...)
+  for _, list in ipairs { ... } do table.move(list, 1, #list, #words + 1, words) end
+end
+
+-- ssh's own words up to the destination, and the destination.
 function ssh.words(name)
   local there = settings.machines[name] or {}
   local words = { "ssh" }
@@ -97,8 +108,8 @@ end
 
 -- What ssh says → kind, words. Never a kind that is an answer of what was asked about: we could not look.
 local complaints = {
-  { "HOST IDENTIFICATION HAS CHANGED", "login", "its host key is not the one that is known: somebody may listen in, "
-    .. "or it was installed anew; see for yourself with ssh" },
+  { "HOST IDENTIFICATION HAS CHANGED", "login", "its host key is not the one that is known: somebody may listen "
+    .. "in, or it was installed anew; see for yourself with ssh" },
   { "Host key verification failed", "login", "its host key is not known here: connect once by hand and check it" },
   { "Permission denied", "login", "it refused the login, and no password is asked for in a run" },
   { "Too many authentication failures", "login", "it refused the login" },
@@ -153,12 +164,9 @@ local function open(it, name)
   it.opened = it.opened + 1
   local socket = ("%s/%s"):format(place, raw_run.sha256(name .. it.opened):sub(1, 8))
   local words, destination = ssh.words(name)
-  for _, word in ipairs { "-o", "BatchMode=yes", "-o", "ConnectTimeout=" .. CONNECT_TIMEOUT, "-o", "ControlMaster=yes",
-                          "-o", "ControlPath=" .. socket, "-o", "ControlPersist=" .. PERSIST,
-                          "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "RemoteCommand=none",
-                          "-x", "-a", "-T", "-N", "-f", "--", destination } do
-    words[#words + 1] = word
-  end
+  append(words, CAREFUL, { "-o", "ControlMaster=yes", "-o", "ControlPath=" .. socket,
+                           "-o", "ControlPersist=" .. PERSIST, "-o", "ServerAliveInterval=5",
+                           "-o", "ServerAliveCountMax=3", "-N", "-f", "--", destination })
   local done
   done, err = local_run { argv = words, timeout = CONNECT_TIMEOUT + 1 }
   if done and done.code == 0 then
@@ -195,9 +203,7 @@ function ssh.close()
   for name, it in pairs(machines) do
     if it.socket then
       local words, destination = ssh.words(name)
-      for _, word in ipairs { "-o", "ControlPath=" .. it.socket, "-O", "exit", "--", destination } do
-        words[#words + 1] = word
-      end
+      append(words, { "-o", "ControlPath=" .. it.socket, "-O", "exit", "--", destination })
       local_run { argv = words, timeout = CLOSE_TIMEOUT }
     end
   end
@@ -227,7 +233,8 @@ local function compose(spec, mark)
   else
     for name, value in pairs(spec.env or {}) do outer[name] = value end
   end
-  local words = { "/bin/sh", "-c", WRAPPER, "sh", mark, ("%d"):format(#input), spec.cwd or "", spec.sudo and "sudo" or "" }
+  local words = { "/bin/sh", "-c", WRAPPER, "sh", mark, ("%d"):format(#input), spec.cwd or "",
+                  spec.sudo and "sudo" or "" }
   table.move(argv, 1, #argv, #words + 1, words)
   return "exec " .. text.shell_quote(words), env_line(outer) .. input
 end
@@ -256,21 +263,27 @@ local function sudo_complaint(name, spec, ended)
   if not spec.sudo or ended.code ~= 1 then return nil end
   for _, it in ipairs(sudo_says) do
     if ended.stderr:find(it[1], 1, true) then
-      return { kind = "permission", message = ("machine %s: sudo: %s (%s)"):format(name, it[2], last_line(ended.stderr)) }
+      return { kind = "permission",
+               message = ("machine %s: sudo: %s (%s)"):format(name, it[2], last_line(ended.stderr)) }
     end
   end
   local program = ended.stderr:match "^sudo: ([^\n]+): command not found\n"
-  if program then return { kind = "missing", message = ("machine %s: %s: no such program"):format(name, program) } end
+  if not program then return nil end
+  return { kind = "missing", message = ("machine %s: %s: no such program"):format(name, program) }
 end
 
 -- What the wrapper found before it began the program.
 local function not_begun(name, spec, word)
-  if word == "missing" then return outcome.failed("missing", "machine %s: %s: no such program", name, spec.argv[1]) end
-  if word == "folder" then return outcome.failed("missing", "machine %s: the folder %s is not there", name, spec.cwd) end
+  if word == "missing" then
+    return outcome.failed("missing", "machine %s: %s: no such program", name, spec.argv[1])
+  elseif word == "folder" then
+    return outcome.failed("missing", "machine %s: the folder %s is not there", name, spec.cwd)
+  end
   return outcome.failed("permission", "machine %s: there is no sudo, and its config says sudo = true", name)
 end
 
--- The kind of a connection that broke after the command was sent: a look has failed, a change may have been made.
+-- The kind of a connection that broke after the command was sent: a look has failed, a change may have been
+-- made.
 local function lost(spec) return spec.changes and "reset" or "unreachable" end
 
 local function explain(name, spec, mark, ended)
@@ -306,7 +319,7 @@ local function late(name, spec, mark, err)
                   spec.timeout) }
 end
 
-local function carry_out(it, name, spec, due)
+local function carry_out(it, name, spec, due, progress)
   local ok, err = connect(it, name)
   if not ok then return nil, err end
   local left = due - tasks.now()
@@ -317,12 +330,9 @@ local function carry_out(it, name, spec, due)
     return outcome.failed("limit", "machine %s: the command is longer than %d bytes", name, LINE_MAX)
   end
   local words, destination = ssh.words(name)
-  for _, word in ipairs { "-o", "BatchMode=yes", "-o", "ConnectTimeout=" .. CONNECT_TIMEOUT, "-o", "ControlMaster=no",
-                          "-o", "ControlPath=" .. it.socket, "-o", "RemoteCommand=none", "-x", "-a", "-T", "--",
-                          destination, line } do
-    words[#words + 1] = word
-  end
+  append(words, CAREFUL, { "-o", "ControlMaster=no", "-o", "ControlPath=" .. it.socket, "--", destination, line })
   local ended
+  progress.sent = true
   ended, err = local_run { argv = words, stdin = input, hold_input = true, timeout = left, keep = spec.keep,
                            max_output = spec.max_output }
   if not ended then return late(name, spec, mark, err) end
@@ -336,8 +346,14 @@ end
 function ssh.run(name, spec)
   settings.close_machines = ssh.close
   machines[name] = machines[name] or { opening = tasks.slots(1), sessions = tasks.slots(SESSIONS), opened = 0 }
-  local it, due = machines[name], tasks.now() + spec.timeout
-  return it.sessions(carry_out, it, name, spec, due)
+  local it, due, progress = machines[name], tasks.now() + spec.timeout, {}
+  local in_time, ended, err =
+    tasks.deadline(spec.timeout + GRACE, it.sessions, carry_out, it, name, spec, due, progress)
+  if in_time then return ended, err end
+  if not progress.sent then
+    return outcome.failed("unreachable", "machine %s: there was no connection in time", name)
+  end
+  return outcome.failed("timeout", "%s on machine %s took longer than %g s", spec.argv[1], name, spec.timeout)
 end
 
 return ssh

@@ -178,6 +178,16 @@ def test_a_server_that_hangs(one, sshd, machines):
         os.kill(sshd.pid, signal.SIGCONT)
 
 
+def test_a_server_that_hangs_longer_than_the_deadline(one, sshd, machines):
+    os.kill(sshd.pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        error = one("exec", ["true"], on(timeout="500ms"))["error"]
+        assert error["kind"] == "unreachable" and time.monotonic() - begun < 15, error
+    finally:
+        os.kill(sshd.pid, signal.SIGCONT)
+
+
 def test_no_ssh_here(one):
     error = one("exec", ["true"], on(reads=True), environment={"PATH": "/nonexistent"})["error"]
     assert error["kind"] in ("missing", "io")
