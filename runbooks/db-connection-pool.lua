@@ -13,7 +13,8 @@ runbook {
 }
 
 local p = params {
-  database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL, as a role that sees others' sessions (pg_monitor)" },
+  database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL, as a role of pg_monitor" },
+  role        = { "conduit", "Role that the API logs in as", pattern = "[a-z_][a-z0-9_]*" },
   database_on = { "", "Machine PostgreSQL runs on, as the config names it; empty is this one" },
   platform    = { "docker", "Where the API runs", one_of = { "docker", "kubernetes" } },
   name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
@@ -84,8 +85,10 @@ local transactions = probe("Long transactions", function()
   for _, row in ipairs(old) do
     if (row.state or ""):find "^idle in transaction" then abandoned = abandoned + 1 end
   end
-  check("no old transaction was left open and idle", abandoned == 0, { fault = "abandoned", detail = abandoned .. " were" })
-  check("no statement runs for so long", #old == abandoned, { fault = "long_running", detail = #old - abandoned .. " do" })
+  check("no old transaction was left open and idle", abandoned == 0,
+        { fault = "abandoned", detail = abandoned .. " were" })
+  check("no statement runs for so long", #old == abandoned,
+        { fault = "long_running", detail = #old - abandoned .. " do" })
   note_rows(old, "pid %s (%s, %s) since %s s: %s", "pid", "application", "state", "seconds", "query")
 end)
 
@@ -103,8 +106,8 @@ end)
 
 ----------------------------------------------------------------- Resolution --
 
-local end_heads = remedy("End the sessions that block others", { risk = "high", warning = "their transactions are rolled back" },
-  function(pids) sql.terminate(p.database, { pids = pids }) end)
+local end_heads = remedy("End the sessions that block others", { risk = "high",
+  warning = "their transactions are rolled back" }, function(pids) sql.terminate(p.database, { pids = pids }) end)
 
 local end_abandoned = remedy("End abandoned transactions", { risk = "medium" }, function()
   sql.terminate(p.database, { state = "idle in transaction", older_than = p.long })
@@ -118,24 +121,27 @@ local restart_api = remedy("Restart the API service", { risk = "low", warning = 
   if p.platform == "docker" then docker.restart(p.name) else kubectl.rollout_restart("deployment", p.name) end
 end)
 
--- For sessions that begin from now on; by hand: ALTER ROLE … RESET takes it back.
+local function alter_role(what) sql.execute(p.database, ('ALTER ROLE "%s" %s'):format(p.role, what)) end
+
+-- For sessions that begin from now on.
 local limit_abandoned = remedy("Let PostgreSQL end abandoned transactions", { risk = "medium", within = "0s",
-  undo = function() sql.execute(p.database, "ALTER ROLE CURRENT_USER RESET idle_in_transaction_session_timeout") end },
-  function() sql.execute(p.database, "ALTER ROLE CURRENT_USER SET idle_in_transaction_session_timeout = '5min'") end)
+  undo = function() alter_role "RESET idle_in_transaction_session_timeout" end },
+  function() alter_role "SET idle_in_transaction_session_timeout = '5min'" end)
 
 ----------------------------------------------------------------- Prevention --
 
 prevention("PostgreSQL defends itself", function()
-  check("transactions left idle are ended", sql.value(p.database, "SHOW idle_in_transaction_session_timeout").value ~= "0",
+  local function setting(name) return sql.value(p.database, "SHOW " .. name).value end
+  check("transactions left idle are ended", setting "idle_in_transaction_session_timeout" ~= "0",
         { mend = "ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';\nSELECT pg_reload_conf();\n" })
-  check("waiting for a lock is logged", sql.value(p.database, "SHOW log_lock_waits").value == "on",
+  check("waiting for a lock is logged", setting "log_lock_waits" == "on",
         { mend = "ALTER SYSTEM SET log_lock_waits = on;\nSELECT pg_reload_conf();\n" })
 end)
 
 prevention("Somebody is warned before", function()
-  local warned = false
+  local warned, metric = false, "pg_stat_activity_count|pg_stat_database_numbackends"
   for _, rule in ipairs(prometheus.rules().rules) do
-    warned = warned or rule.kind == "alerting" and re.find(rule.query, "pg_stat_activity_count|pg_stat_database_numbackends")
+    warned = warned or rule.kind == "alerting" and re.find(rule.query, metric)
   end
   check("an alert fires at 80 % of the sessions", warned, { mend = [[
 groups:

@@ -38,7 +38,7 @@ scenario "abandoned transactions come back" {
   given   = { ["sql.rows *xact_start >*"] = { rows = { { pid = 7, application = "worker", state = "idle in transaction",
                                                          seconds = 4000, query = "UPDATE orders" } } } },
   answers = { ["End abandoned transactions"] = "yes", ["Let PostgreSQL end abandoned transactions"] = "yes", ["*"] = "no" },
-  expect  = { outcome = "unresolved", does = { "sql.terminate *", "sql.execute * SET idle_in_transaction*" }, pages = 1 },
+  expect  = { outcome = "unresolved", does = { "sql.terminate *", "sql.execute * SET idle_in*" }, pages = 1 },
 }
 
 scenario "idle sessions fill it" {

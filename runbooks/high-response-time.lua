@@ -20,7 +20,8 @@ local p = params {
   name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
   compose     = { "docker-compose.yml", "Compose file that starts the API" },
   machine     = { "", "Machine the API runs on, as the config names it; empty is this one" },
-  database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL of the API, as a role that sees others' sessions" },
+  database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL of the API, as a role of pg_monitor" },
+  role        = { "conduit", "Role that the API logs in as", pattern = "[a-z_][a-z0-9_]*" },
   redis       = { "redis://localhost:6379", "Redis of the API" },
   stuck       = { "1m", "A statement that runs for longer is stuck", type = "duration" },
 }
@@ -72,7 +73,8 @@ local latency = probe("Where the time goes", function()
   check("names resolve at once", p95.dns < 100, { fault = "slow_dns", detail = ("%.0f ms"):format(p95.dns) })
   check("connections are made at once", p95.connect + p95.tls < 200,
         { fault = "slow_network", detail = ("%.0f ms"):format(p95.connect + p95.tls) })
-  check("the API itself is fast", p95.first_byte < 0.8 * p.slow, { fault = "slow_api", detail = ("%.0f ms"):format(p95.first_byte) })
+  check("the API itself is fast", p95.first_byte < 0.8 * p.slow,
+        { fault = "slow_api", detail = ("%.0f ms"):format(p95.first_byte) })
 end)
 
 -- nr_periods and nr_throttled of the container's control group, of either version; 0 without a limit.
@@ -117,6 +119,10 @@ local statements = probe("Statements under way", function()
   return { pids = pids }
 end)
 
+local function keeps_statistics()
+  return sql.value(p.database, "SELECT to_regclass('pg_stat_statements') IS NOT NULL").value
+end
+
 local tables = probe("Slow queries and stale tables", function()
   local stale = sql.rows(p.database, [[
     SELECT relname AS name, n_live_tup AS rows, n_mod_since_analyze AS changed, seq_scan AS scans
@@ -124,15 +130,17 @@ local tables = probe("Slow queries and stale tables", function()
      WHERE n_live_tup > 1000 AND n_mod_since_analyze > 0.2 * n_live_tup
      ORDER BY n_mod_since_analyze DESC]]).rows
   for i = 1, math.min(#stale, 5) do
-    note(("%s: %d of %d rows changed since ANALYZE, %d full scans"):format(stale[i].name, stale[i].changed, stale[i].rows, stale[i].scans))
+    local it = stale[i]
+    note(("%s: %d of %d rows changed since ANALYZE, %d full scans"):format(it.name, it.changed, it.rows, it.scans))
   end
   check("the planner knows the tables", #stale == 0, { fault = "stale", detail = #stale .. " tables" })
-  if not sql.value(p.database, "SELECT to_regclass('pg_stat_statements') IS NOT NULL").value then
+  if not keeps_statistics() then
     return note "pg_stat_statements is not installed: which queries are slow stays unknown"
   end
   local slow = sql.rows(p.database, [[
     SELECT calls, mean_exec_time AS ms, left(query, 120) AS query FROM pg_stat_statements
-     WHERE calls > 10 AND mean_exec_time > $1::float8 ORDER BY total_exec_time DESC LIMIT 5]], { params = { p.slow } }).rows
+     WHERE calls > 10 AND mean_exec_time > $1::float8
+     ORDER BY total_exec_time DESC LIMIT 5]], { params = { p.slow } }).rows
   for _, row in ipairs(slow) do note(("%d × %.0f ms: %s"):format(row.calls, row.ms, row.query)) end
   check("no query is slow on the average", #slow == 0, { fault = "slow_queries", detail = #slow .. " are" })
 end)
@@ -173,17 +181,23 @@ groups:
   - name: conduit-api-latency
     rules:
       - alert: HighResponseTime
-        expr: 'histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{job="conduit-api"}[5m]))) > 0.5'
+        expr: 'histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 0.5'
         for: 5m
         labels: { severity: warning }
 ]] })
-  check("PostgreSQL says which queries are slow", sql.value(p.database, "SELECT to_regclass('pg_stat_statements') IS NOT NULL").value,
-        { mend = "-- postgresql.conf: shared_preload_libraries = 'pg_stat_statements', then restart\nCREATE EXTENSION pg_stat_statements;\n" })
+  check("PostgreSQL says which queries are slow", keeps_statistics(), { mend = [[
+-- postgresql.conf: shared_preload_libraries = 'pg_stat_statements'; restart; then
+CREATE EXTENSION pg_stat_statements;
+]] })
 end)
 
 prevention("A statement can't run for ever", function()
-  check("it is ended at some time", sql.value(p.database, "SHOW statement_timeout").value ~= "0",
-        { mend = "ALTER ROLE conduit SET statement_timeout = '30s';\n" })
+  local limits = sql.value(p.database, [[
+    SELECT count(*) FROM pg_db_role_setting CROSS JOIN LATERAL unnest(setconfig) AS setting
+     WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = $1)
+       AND setting LIKE 'statement_timeout=%' AND setting <> 'statement_timeout=0']], { params = { p.role } }).value
+  check("the API's statements are ended at some time", limits > 0,
+        { mend = ('ALTER ROLE "%s" SET statement_timeout = \'30s\';\n'):format(p.role) })
 end)
 
 --------------------------------------------------------------- The decision --
@@ -193,12 +207,14 @@ if found.slow == false and found.errors == false then return resolved "false ala
 
 local load, running, planner, store = together(cpu, statements, tables, cache)
 
-if running.stuck                    then end_stuck(running.pids) end -- first: the others wait behind them
-if running.pool_short               then handover("db-connection-pool", { database = p.database, name = p.name, platform = p.platform }) end
-if store.full                       then handover("redis-memory", { redis = p.redis }) end
-if planner.stale                    then analyze()               end
-if load.busy or load.throttled      then scale_out()             end
-if found.slow_api                   then restart_api()           end
+if running.stuck then end_stuck(running.pids) end          -- first: the others wait behind them
+if running.pool_short then
+  handover("db-connection-pool", { database = p.database, name = p.name, platform = p.platform })
+end
+if store.full    then handover("redis-memory", { redis = p.redis }) end
+if planner.stale then analyze() end
+if load.busy or load.throttled then scale_out() end
+if found.slow_api then restart_api() end
 
 if found.slow_dns     then note "names resolve slowly: look at the resolver of this machine" end
 if found.slow_network then note "connections are made slowly: look at the network and the load balancer" end

@@ -88,11 +88,13 @@ local contents = probe("Keys", function()
   end
   for i = 1, math.min(#list, 5) do note(("%s: %s"):format(list[i].key, megabytes(list[i].bytes))) end
   check("no key is too big", #big == 0, { fault = "big_keys", detail = #big .. " of those measured" })
-  check("most keys expire", lasting <= 0.5 * #list, { fault = "lasting", detail = ("%d of %d don't"):format(lasting, #list) })
+  check("most keys expire", lasting <= 0.5 * #list,
+        { fault = "lasting", detail = ("%d of %d don't"):format(lasting, #list) })
   local after = redis.info(p.redis, "stats")
   check("nothing needed is evicted while we look", after.evicted_keys == before.evicted_keys,
         { fault = "evicting", detail = after.evicted_keys - before.evicted_keys .. " keys" })
-  note(("%d hits, %d misses, %d evicted since the start"):format(after.keyspace_hits, after.keyspace_misses, after.evicted_keys))
+  note(("%d hits, %d misses, %d evicted since the start"):format(after.keyspace_hits, after.keyspace_misses,
+       after.evicted_keys))
   return { biggest = big }
 end)
 

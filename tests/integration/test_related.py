@@ -1,6 +1,7 @@
 """The runbooks that API Down names, on the real thing: what they find is really there, what they do really helps."""
 
 import os
+import subprocess
 import time
 
 import pytest
@@ -173,3 +174,27 @@ def test_the_pools_runbook_goes_on(runbook, slow_world, crowd, answers):
     result = runbook("run", runbook_file("high-response-time"), *arguments, "--dry-run")
     assert [event["runbook"] for event in result.events("handover.started")] == ["db-connection-pool"], result
     assert "34 × idle by crowd" in result.stdout and result.code == 0
+
+
+# ---- What mends their gaps ----
+
+@pytest.mark.parametrize("name, arguments", [
+    ("db-connection-pool", lambda postgres, redis: ["-p", f"database={postgres.admin_dsn}"]),
+    ("redis-memory", lambda postgres, redis: ["-p", f"redis={redis.url}"]),
+    ("high-response-time", lambda postgres, redis: ["-p", f"database={postgres.admin_dsn}"]),
+])
+def test_what_mends_a_gap_is_accepted(runbook, sandbox, postgres, redis_server, prometheus_server, name, arguments):
+    """Rules by promtool, SQL by PostgreSQL: in a transaction that is rolled back, where it can be."""
+    sandbox.write(".config/runbook/config.lua", 'return { prometheus = { url = "%s" } }' % prometheus_server.url)
+    result = runbook("audit", runbook_file(name), *arguments(postgres, redis_server))
+    states = {event["state"] for event in result.events("prevention.ended")}
+    assert result.code == 1 and states == {"missing"}, result
+    mends = [event["mend"] for event in result.events("check") if event.get("mend")]
+    rules = [text for text in mends if text.startswith("groups:")]
+    assert len(rules) == 1
+    done = subprocess.run(["/usr/bin/promtool", "check", "rules", sandbox.write("rules.yml", rules[0])],
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "SUCCESS: 1 rules found" in done.stdout, done
+    for text in mends:
+        if text.startswith("ALTER ROLE"):
+            postgres.psql(f"BEGIN; {text} ROLLBACK")
