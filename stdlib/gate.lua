@@ -138,6 +138,12 @@ local function notify(act, here)
   return result.new(act.entry, act.line, "failed", { ok = false, error = { kind = err.kind, message = err.message } })
 end
 
+-- A callback of a C function (string.gsub, a metamethod) can't wait, so nothing may begin there.
+local function check_can_wait(what)
+  if coroutine.isyieldable() then return end
+  blame.raise("%s: not inside a callback of string.gsub or a metamethod: nothing can wait there", what)
+end
+
 --------------------------------------------------------------- Questions --
 
 -- The operator's word. `question`: { kind="confirm"|"choose"|"ask"|"approve", text=, label=, options=, default=, within= };
@@ -145,6 +151,7 @@ end
 function gate.ask(question)
   local here = tasks.context()
   if here.level then blame.raise("an escalation asks nobody: it may only notify") end
+  check_can_wait(question.text)
   run.acting()
   if here.pass == "plan" or not mode.ask then return question.planned end
   journal.event("question", { text = question.text, kind = question.kind, options = question.options,
@@ -165,18 +172,11 @@ function gate.act(entry, ...)
   return act
 end
 
--- A callback of a C function (string.gsub, a metamethod) can't wait, so nothing may begin there.
-local function check_can_wait(what)
-  if coroutine.isyieldable() then return end
-  blame.raise("%s: not inside a callback of string.gsub or a metamethod: nothing can wait there", what)
-end
-
 -- The one door: carries out, tells or refuses what a script asked for, as its place and the mode allow.
 function gate.perform(entry, ...)
-  local here = tasks.context()
-  if not here.level then run.acting() end
-  local act = gate.act(entry, ...)
+  local here, act = tasks.context(), gate.act(entry, ...)
   check_can_wait(act.line)
+  if not here.level then run.acting() end
   if here.plan and here.pass ~= "apply" then here.plan:count() end
   act.key, act.probe = journal.key(here), here.probe or nil
   if entry.command then act.command = entry.command(act.call) end

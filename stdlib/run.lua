@@ -42,13 +42,23 @@ function run.declared(word)
   if not run.about.title then blame.raise("%s: a runbook begins with runbook { title = … }", word) end
 end
 
+-- What is refused before the first act ends the run: no pcall of the script's goes on without an armed escalation.
+local function begin()
+  local ok, why = pcall(run.on_first_act)
+  if ok then return end
+  if tasks.is_interrupt(why) then error(why, 0) end
+  local refused = type(why) == "table" and why.refused
+  if not refused then error(why, 0) end
+  tasks.raise_end { outcome = "refused", text = refused }
+end
+
 -- Called by everything that begins to act. A process that only wants the script's declarations ends the script here.
 function run.acting()
   run.declared "the first effect"
   if run.declaring then tasks.raise_end { outcome = "declared" } end
   if run.acted then return end
   run.acted = true
-  if run.on_first_act then run.on_first_act() end
+  if run.on_first_act then begin() end
 end
 
 -- Remembers that a decision was taken without knowing `finding`.

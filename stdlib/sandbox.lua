@@ -139,6 +139,13 @@ local function undeclared(names)
   end
 end
 
+-- For files that describe and don't act: the libraries alone.
+function sandbox.plain()
+  local plain = plain_lua()
+  return { pairs = plain.pairs, ipairs = plain.ipairs, tostring = plain.tostring, tonumber = plain.tonumber,
+           string = plain.string, table = plain.table, math = plain.math }
+end
+
 -- Globals are the program's words; a script's own variables are local.
 local function refuse_global(members)
   return function(_, name)

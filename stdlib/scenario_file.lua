@@ -1,6 +1,7 @@
 -- Scenario files: `scenario "name" { given =, answers =, after =, params =, expect = }` and one `world { … }` under all.
 local files = require "raw.files"
 local patterns = require "patterns"
+local sandbox = require "sandbox"
 local values = require "values"
 
 local scenario_file = {}
@@ -34,8 +35,7 @@ function scenario_file.load(path)
   local read, err = files.read { path = path, max = SIZE_MAX }
   if not read then return nil, ("%s: %s"):format(path, err.message) end
   local loaded = { scenarios = {}, names = {}, world = {} }
-  local env = { pairs = pairs, ipairs = ipairs, string = string, table = table, math = math, tostring = tostring,
-                tonumber = tonumber }
+  local env = sandbox.plain()
   function env.world(given) loaded.world = given end
   function env.scenario(name)
     return function(description)

@@ -9,6 +9,8 @@ local values = require "values"
 local escalation = {}
 local words = {}
 
+-- When nobody said otherwise, the first page goes out this long after the alert began.
+escalation.AFTER = "15m"
 -- More levels than this is a mistake.
 escalation.LEVELS_MAX = 10
 
@@ -60,6 +62,20 @@ function escalation.carry_out(index)
   local ok, why = pcall(tasks.within, { level = index, path = "escalation." .. index }, level.fn, escalation.view())
   restore()
   if not ok then error(why, 0) end
+end
+
+-- Armed means rehearsed: carried out, but nobody told. Raises { refused = } when it fails.
+function escalation.rehearse(index)
+  local ok, why = pcall(tasks.within, { pass = "plan", plan = false, probe = false, together = false },
+    escalation.carry_out, index)
+  if ok then return end
+  if tasks.is_interrupt(why) then error(why, 0) end
+  error({ refused = ("escalation level %d fails its rehearsal: %s"):format(index, blame.text(why)) }, 0)
+end
+
+-- The level that every run has.
+function escalation.add_default(after)
+  if #run.levels == 0 then run.levels[1] = { after = duration.parse(after or escalation.AFTER), fn = escalation.default } end
 end
 
 escalation.words = words
