@@ -157,7 +157,9 @@ equal(line({ "df" }, { on = "here" }), "exec df @here", "this machine by its nam
 settings.machines = { db = { ssh = "db1.prod", sudo = true } }
 equal(line({ "df" }, { on = "db" }), "exec df @db", "another machine")
 equal(table.concat(exec.command(catalogue.call(exec, { "df", "a b" }, { on = "db" })), "|"),
-  "ssh|db1.prod|sudo -n df 'a b'", "by hand there")
+  "ssh|db1.prod|df 'a b'", "a read by hand there")
+equal(table.concat(exec.command(catalogue.call(exec, { "rm", "a b" }, { on = "db" })), "|"),
+  "ssh|db1.prod|sudo -n rm 'a b'", "a write by hand there")
 equal(table.concat(exec.command(catalogue.call(exec, { "df" }, { env = given, cwd = "/x" })), " "),
   "env -C /x A=1 B=*** df", "by hand here")
 equal(exec.target(catalogue.call(exec, { "/usr/bin/rm", "x" })), "rm", "what an operator types")
