@@ -95,9 +95,10 @@ end
 function live.open(options)
   colour = not options.no_color
   plain.open(options)
-  plain.out = function(line)
+  plain.out = function(lines)
+    for i, line in ipairs(lines) do lines[i] = coloured(line) end
     erase()
-    tty.write(1, coloured(line) .. "\n")
+    tty.write(1, table.concat(lines, "\n") .. "\n")
   end
   if not options.scenario then tasks.spawn(tick) end
 end

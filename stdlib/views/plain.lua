@@ -13,9 +13,11 @@ local dry
 
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
 
--- Where a finished line goes; the live view puts itself in between.
-function plain.out(line) tty.write(1, line .. "\n") end
-local function put(line) plain.out(line) end
+-- Where finished lines go; the live view puts itself in between.
+function plain.out(lines) tty.write(1, table.concat(lines, "\n") .. "\n") end
+
+local event_lines = {} -- of the event that is being told: they go out together
+local function put(line) event_lines[#event_lines + 1] = line end
 
 local function stamp() return run.began and duration.clock(run.elapsed()) or "00:00" end
 
@@ -183,7 +185,10 @@ on["run.ended"] = function(fields)
 end
 
 function plain.event(name, fields)
-  if on[name] then on[name](fields) end
+  if not on[name] then return end
+  event_lines = {}
+  on[name](fields)
+  if #event_lines > 0 then plain.out(event_lines) end
 end
 
 return plain
