@@ -1,7 +1,7 @@
 """kubectl's effects: the real kubectl against lab/kubernetes.py, which serves states recorded from a real cluster.
 
-With RUNBOOK_TEST_KUBECONFIG=FILE the tests marked `anywhere` run against that cluster instead: its current context must be one whose namespace
-holds a deployment conduit-api, with pods labelled app=conduit-api, that may be restarted and scaled."""
+With RUNBOOK_TEST_KUBECONFIG=FILE the tests that take `anywhere` run against that cluster too: its current context's namespace
+must hold a deployment conduit-api of two pods labelled app=conduit-api, which may be restarted and scaled."""
 
 import json
 import os
@@ -66,10 +66,6 @@ def anywhere(request, perform):
     return lambda *steps, **options: perform(path, *steps, **options)
 
 
-def pods(it):
-    return it("get", "pods", {"selector": "app=conduit-api"})
-
-
 PODS = ("get", "pods", {"selector": "app=conduit-api"})
 DEPLOYMENT = ("deployment", "conduit-api")
 
@@ -83,8 +79,8 @@ def test_in_lua(sandbox):
 
 def test_a_healthy_deployment(anywhere):
     many, one, nodes, status, history, events, may = anywhere(
-        PODS, ("get", *DEPLOYMENT), ("get", "nodes"), ("rollout_status", *DEPLOYMENT), ("rollout_history", *DEPLOYMENT), ("events",),
-        ("can_i", "get", "pods"))
+        PODS, ("get", *DEPLOYMENT), ("get", "nodes"), ("rollout_status", *DEPLOYMENT), ("rollout_history", *DEPLOYMENT),
+        ("events",), ("can_i", "get", "pods"))
     fields = many["fields"]
     assert many["line"] == "kubectl.get pods selector=app=conduit-api"
     assert fields["ready"] == fields["total"] == len(fields["items"]) > 0 and not fields["not_ready"] and fields["cut"] is False
@@ -110,7 +106,8 @@ def test_changes(anywhere):
         ("rollout_restart", *DEPLOYMENT), ("scale", *DEPLOYMENT, 3), ("scale", *DEPLOYMENT, 3),
         ("set_env", *DEPLOYMENT, {"RUNBOOK_TEST": str(time.time())}), ("set_env", *DEPLOYMENT, {"RUNBOOK_TEST": False}),
         ("scale", *DEPLOYMENT, 2))
-    assert restarted["preview"]["text"].startswith("restarts 2 pods of deployment conduit-api in ") and restarted["preview"]["size"] == 2
+    assert restarted["preview"]["text"].startswith("restarts 2 pods of deployment conduit-api in ")
+    assert restarted["preview"]["size"] == 2
     assert restarted["fields"]["state"] == "complete" and restarted["fields"]["ready"] == 2
     assert more["preview"]["size"] == 1 and more["fields"]["ready"] == 3 and more["fields"]["changed"] and more["verified"]
     assert again["preview"]["text"].startswith("changes nothing") and again["fields"]["changed"] is False
@@ -153,7 +150,8 @@ def test_pods_of_a_node_that_is_gone(kubectl, cluster):
 
 
 @pytest.mark.parametrize("state, phase, reason", [
-    ("healthy", "complete", None), ("crashloop", "stuck", "ProgressDeadlineExceeded"), ("rollout-stuck", "stuck", "ProgressDeadlineExceeded"),
+    ("healthy", "complete", None), ("crashloop", "stuck", "ProgressDeadlineExceeded"),
+    ("rollout-stuck", "stuck", "ProgressDeadlineExceeded"),
     ("quota", "stuck", "FailedCreate"), ("imagepull", "progressing", None)])
 def test_where_a_rollout_stands(kubectl, cluster, state, phase, reason):
     cluster.load(state)
@@ -212,7 +210,7 @@ def test_a_server_that_hangs(kubectl, cluster):
     kubectl(PODS)
     cluster.hangs = True
     began = time.monotonic()
-    it, change = kubectl(("get", "pods", {"timeout": "1s"}), ("rollout_restart", *DEPLOYMENT, {"timeout": "1s", "wait": "0s"}), only_preview=False)
+    it, change = kubectl(("get", "pods", {"timeout": "1s"}), ("rollout_restart", *DEPLOYMENT, {"timeout": "1s", "wait": "0s"}))
     assert it["error"]["kind"] == "unreachable" and time.monotonic() - began < 40
     assert change["preview"]["size"] == "unknown" and change["preview"]["text"].startswith("radius unknown")
 
@@ -229,7 +227,8 @@ def test_no_kubeconfig(perform, tmp_path):
 
 
 @pytest.mark.parametrize("step", [
-    ("get", "pods", "--all"), ("get", "-A"), ("get", "pods", "a/b"), ("describe", "pod", "-x"), ("logs", "deploy/x"), ("delete", "pod", "--all"),
+    ("get", "pods", "--all"), ("get", "-A"), ("get", "pods", "a/b"), ("describe", "pod", "-x"), ("logs", "deploy/x"),
+    ("delete", "pod", "--all"),
     ("get", "pods", {"selector": "--watch"}), ("get", "pods", {"namespace": "--x"}), ("scale", "deployment", "x", -1),
     ("rollout_restart", "deployment", "x", {"namespace": "*"}), ("set_env", "deployment", "x", {"--from": "a"})])
 def test_words_that_may_not_be_in_a_vector(kubectl, cluster, step):
@@ -289,8 +288,9 @@ def test_two_restarts_within_a_second(kubectl, cluster):
 
 def test_a_dry_run_changes_nothing(kubectl, cluster):
     before = json.dumps(cluster.world, sort_keys=True)
-    for it in kubectl(("rollout_restart", *DEPLOYMENT), ("scale", *DEPLOYMENT, 7), ("set_env", *DEPLOYMENT, {"A": "b"}), ("cordon", "vm"),
-                      ("drain", "vm"), ("delete", *DEPLOYMENT), ("label", *DEPLOYMENT, {"a": "b"}), ("rollout_undo", *DEPLOYMENT),
+    for it in kubectl(("rollout_restart", *DEPLOYMENT), ("scale", *DEPLOYMENT, 7), ("set_env", *DEPLOYMENT, {"A": "b"}),
+                      ("cordon", "vm"), ("drain", "vm"), ("delete", *DEPLOYMENT),
+                      ("label", *DEPLOYMENT, {"a": "b"}), ("rollout_undo", *DEPLOYMENT),
                       only_preview=True):
         assert it["preview"]["size"] != "unknown" and ("impossible" not in it["preview"] or "rollout_undo" in it["line"]), it
     assert json.dumps(cluster.world, sort_keys=True) == before
@@ -348,3 +348,39 @@ def test_ten_thousand_pods(kubectl, kubeconfig, cluster, tmp_path):
     assert fields["total"] == 10_000 == fields["ready"] and fields["cut"] is True and "object" not in fields["items"][0]
     print(f"kubectl {alone:.2f} s, get {ours:.2f} s, {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MB")
     assert ours < 3 * alone + 2  # luahost's own printing of it is in `ours`, with its sanitizers
+
+
+# Through the command line.
+
+RUNBOOK = """
+runbook { title = "API Down", alert = "APIDown", severity = "critical", condition = "down", impact = "all" }
+local status = probe("Pods", function()
+  local pods = kubectl.get("pods", { selector = "app=conduit-api" })
+  check("every pod is ready", pods.ready == pods.total, { fault = "stopped", detail = pods.summary })
+  for _, pod in ipairs(pods.not_ready) do
+    note(kubectl.describe("pod", pod.name))
+    note(kubectl.logs(pod.name, { tail = 100, previous = pod.restarts > 0 }))
+  end
+end)
+local restart = remedy("Restart", { risk = "low" }, function() kubectl.rollout_restart("deployment", "conduit-api") end)
+if status().stopped and restart() then return resolved "restarted" end
+return unresolved "nothing to do"
+"""
+
+
+def run(runbook, sandbox, kubeconfig, *options):
+    sandbox.write("pods.lua", RUNBOOK)
+    sandbox.write("runbook.config.lua", f'return {{ kubectl = {{ kubeconfig = "{kubeconfig}" }} }}')
+    sandbox.write("yes.lua", 'return { ["*"] = "yes" }')
+    return runbook("run", "pods.lua", *options)
+
+
+def test_a_run(runbook, sandbox, kubeconfig, cluster):
+    cluster.load("crashloop")
+    dry = run(runbook, sandbox, kubeconfig, "--dry-run")
+    assert dry.code == 0 and "restarts 3 pods of deployment conduit-api in conduit @ prod, 2 ready" in dry.stdout, dry
+    assert not any(r.method == "PATCH" for r in cluster.requests)
+    done = run(runbook, sandbox, kubeconfig, "--yes", "low")
+    assert done.code == 0 and "DATABASE_URL" not in done.stderr, done
+    assert f"context prod, namespace conduit, server {cluster.url}" in done.stdout
+    assert "1 restart, last ended with Error (1)" in done.stdout and cluster.deployment()["status"]["updatedReplicas"] == 2

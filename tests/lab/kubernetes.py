@@ -1,8 +1,10 @@
-"""A small API server for the real kubectl. It holds one of the states that were recorded from a real cluster (kubernetes/*.json: pods, deployments,
-replica sets, events, logs as the API served them) and changes it on writes as a cluster would, at once or after `rollout_seconds`.
+"""A small API server for the real kubectl. It holds one of the states that were recorded from a real cluster
+(kubernetes/*.json: pods, deployments, replica sets, events and logs as the API served them), and changes it on writes as a
+cluster would, at once or after `rollout_seconds`.
 
-    cluster.load("crashloop")            the state; "healthy" at first
-    cluster.forbidden = {("patch", "deployments")}, cluster.hangs = True, cluster.rollouts = False (no pod of a new revision gets ready)
+    cluster.load("crashloop")                            the state; "healthy" at first
+    cluster.forbidden = {("patch", "deployments")}       what is answered with 403
+    cluster.hangs = True; cluster.rollouts = False       no answers; rollouts get stuck
 """
 
 import copy
@@ -17,7 +19,8 @@ from .web import Site
 HERE = os.path.join(os.path.dirname(__file__), "kubernetes")
 NAMESPACE = "conduit"
 GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch"}
-KINDS = {"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "events": "Event", "deployments": "Deployment", "replicasets": "ReplicaSet", "jobs": "Job"}
+KINDS = {"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "events": "Event", "deployments": "Deployment",
+         "replicasets": "ReplicaSet", "jobs": "Job"}
 PATH = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<kind>[a-z]+)"
                   r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
 
@@ -79,7 +82,8 @@ class Cluster(Site):
             self.world = json.load(file)
         with open(os.path.join(HERE, state + ".json")) as file:
             self.world.update(json.load(file))
-        self.world["namespaces"] = [{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE}, "status": {"phase": "Active"}}]
+        self.world["namespaces"] = [{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE},
+                                     "status": {"phase": "Active"}}]
         self.forbidden, self.hangs, self.rollouts, self.rollout_seconds = set(), False, True, 0
         self.metrics = None
         self.pending = []
@@ -189,8 +193,9 @@ class Cluster(Site):
         group = it["group"] or ""
         full = it["kind"] + ("." + group if group else "")
         who = f'{full} "{it["name"]}"' if it["name"] else full
-        return self.failure(403, "Forbidden", f'{who} is forbidden: User "oncall" cannot {verb} resource "{what}" in API group "{group}" '
-                            f'in the namespace "{it["namespace"]}"', kind=it["kind"], group=group, name=it["name"] or "")
+        return self.failure(403, "Forbidden", f'{who} is forbidden: User "oncall" cannot {verb} resource "{what}" '
+                            f'in API group "{group}" in the namespace "{it["namespace"]}"',
+                            kind=it["kind"], group=group, name=it["name"] or "")
 
     def carry_out(self, request, it, query):
         kind, name = it["kind"], it["name"]
@@ -217,7 +222,8 @@ class Cluster(Site):
     def list(self, it, query):
         chosen = [o for o in self.objects(it["kind"])
                   if it["namespace"] in (None, o["metadata"].get("namespace"))
-                  and matches(o["metadata"].get("labels", {}), query.get("labelSelector")) and has_fields(o, query.get("fieldSelector"))]
+                  and matches(o["metadata"].get("labels", {}), query.get("labelSelector"))
+                  and has_fields(o, query.get("fieldSelector"))]
         first, limit = int(query.get("continue") or 0), int(query.get("limit") or 0) or len(chosen) + 1
         more = {"continue": str(first + limit)} if first + limit < len(chosen) else {}
         version = "v1" if not it["group"] else it["group"] + "/v1"
@@ -238,7 +244,7 @@ class Cluster(Site):
     @staticmethod
     def scale_of(it):
         return {"kind": "Scale", "apiVersion": "autoscaling/v1", "spec": {"replicas": it["spec"]["replicas"]},
-                "metadata": {key: it["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion") if key in it["metadata"]},
+                "metadata": {key: it["metadata"].get(key) for key in ("name", "namespace", "uid", "resourceVersion")},
                 "status": {"replicas": it["status"].get("replicas", 0)}}
 
     def patch(self, request, it, query, found):
@@ -255,8 +261,8 @@ class Cluster(Site):
         else:
             merge(changed, patch)
         if (changed.get("spec") or {}).get("replicas", 0) < 0:
-            return self.failure(422, "Invalid", f'Deployment.apps "{it["name"]}" is invalid: spec.replicas: Invalid value: -1: must be '
-                                "greater than or equal to 0")
+            return self.failure(422, "Invalid", f'Deployment.apps "{it["name"]}" is invalid: spec.replicas: Invalid value: -1: '
+                                "must be greater than or equal to 0")
         if query.get("dryRun"):
             return 200, self.scale_of(changed) if it["sub"] == "scale" else changed
         before = copy.deepcopy(found)
@@ -274,7 +280,8 @@ class Cluster(Site):
         status["observedGeneration"] = it["metadata"]["generation"]
         if renew:
             status["updatedReplicas"] = 0
-        status["conditions"] = [c for c in status["conditions"] if c["type"] != "Progressing"] + [{"type": "Progressing", "status": "True"}]
+        others = [c for c in status["conditions"] if c["type"] != "Progressing"]
+        status["conditions"] = others + [{"type": "Progressing", "status": "True"}]
         self.pending.append((time.monotonic() + self.rollout_seconds, it, renew))
         self.settle()
 
@@ -295,7 +302,8 @@ class Cluster(Site):
         count, labels = it["spec"]["replicas"], it["spec"]["selector"]["matchLabels"]
         it["status"].update({key: count for key in ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")})
         it["status"].pop("unavailableReplicas", None)
-        mine = [p for p in self.objects("pods") if matches(p["metadata"].get("labels", {}), ",".join(f"{k}={v}" for k, v in labels.items()))]
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        mine = [p for p in self.objects("pods") if matches(p["metadata"].get("labels", {}), selector)]
         with open(os.path.join(HERE, "healthy.json")) as file:
             model = json.load(file)["pods"][0]
         kept = [] if renew else mine[:count]
