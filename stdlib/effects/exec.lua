@@ -110,13 +110,13 @@ end
 
 ------------------------------------------------------------------- Preview --
 
--- Whether the program is nowhere to be found, as far as can be seen.
+-- Whether the program is nowhere to be found, as far as can be seen; the error when its machine can't be.
 local function is_missing(program)
   if type(program) ~= "string" then return false end
   if machine.is_away() then
     local look = { "sh", "-c", 'command -v -- "$1"', "sh", program }
-    local there = machine.run { argv = look, timeout = LOOK_TIMEOUT, sudo = false }
-    return there and there.code ~= 0
+    local there, err = machine.run { argv = look, timeout = LOOK_TIMEOUT, sudo = false }
+    return there and there.code ~= 0, err
   end
   if program:find "/" then
     local it = program:sub(1, 1) == "/" and files.stat(program)
@@ -163,7 +163,9 @@ local function own_preview(call)
 end
 
 local function preview(call)
-  if is_missing(call.argv[1]) then
+  local missing, err = is_missing(call.argv[1])
+  if err then return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
+  if missing then
     local why = call.argv[1] .. ": no such program"
     return { text = why, size = 0, impossible = why }
   end

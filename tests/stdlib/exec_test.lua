@@ -174,8 +174,10 @@ assert(exec.refuses(catalogue.call(exec, { "rm", "x" }, { on = "here" })):find "
 equal(exec.refuses(catalogue.call(exec, { "rm", "x" }, { on = "db" })), nil, "a write elsewhere")
 settings.here = true
 equal(exec.refuses(catalogue.call(exec, { "rm", "x" })), nil, "a write to this machine that was allowed")
+settings.machines.db.ssh = "ssh://127.0.0.1:1" -- nobody listens there
 local there = catalogue.call(exec, { "rm", "x" }, { on = "db" })
 local fields, err = exec.run(there)
-assert(not fields and err.message:find "another machine")
-assert(exec.preview(there).impossible)
+assert(not fields and err.kind == "unreachable" and err.message:find "machine db")
+assert(exec.preview(there).unknown)
+require("effects.ssh").close()
 print "exec: well"
