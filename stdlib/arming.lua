@@ -13,10 +13,13 @@ local tasks = require "tasks"
 
 local arming = {}
 local handle -- of the watchdog process
+local program, children -- the runbook binary and the environment of the watchdog's own children
 local ready  -- whether it said that it is armed
 
 -- When nobody said otherwise, the first page goes out this long after the alert began.
 local DEFAULT_AFTER = "15m"
+-- How often the watchdog is looked after, in seconds.
+local GUARD_SECONDS = 2
 -- How long the end of a run waits to hear that a page was delivered.
 local DELIVERY_SECONDS = 10
 
@@ -41,6 +44,19 @@ local function prepare_pages(levels)
   end
 end
 
+local function child_environment(host)
+  local env = {}
+  for name, value in pairs(settings.environment) do env[name] = value end
+  env.XDG_STATE_HOME = host.getenv "XDG_STATE_HOME"
+  return env
+end
+
+-- Starts the watchdog process; a handle, or nil and an error.
+local function start_process(levels, later)
+  return require("raw.watchdog").start { run_path = run.path, self = program, levels = levels, secrets = secrets.all(),
+    env = children, later = later }
+end
+
 -- Sends the watchdog on its way: one level, the config's or the default, with the built-in page.
 function arming.start(host)
   local after = duration.parse(run.config.escalate_after or DEFAULT_AFTER)
@@ -50,9 +66,9 @@ function arming.start(host)
     why = type(why) == "table" and why.usage or tostring(why)
     error({ refused = "the escalation can't be armed: " .. why }, 0)
   end
+  program, children = host.program, child_environment(host)
   local err
-  handle, err = require("raw.watchdog").start { run_path = run.path, self = host.program, levels = first,
-    secrets = secrets.all(), env = arming.child_environment(host), later = true }
+  handle, err = start_process(first, true)
   if not handle then error({ refused = "the watchdog can't be started: " .. err.message }, 0) end
 end
 
@@ -64,13 +80,6 @@ function arming.ready()
   if ready then return end
   handle = nil
   error({ refused = "the watchdog can't be started: " .. err.message }, 0)
-end
-
-function arming.child_environment(host)
-  local env = {}
-  for name, value in pairs(settings.environment) do env[name] = value end
-  env.XDG_STATE_HOME = host.getenv "XDG_STATE_HOME"
-  return env
 end
 
 local function rehearse(index)
@@ -97,6 +106,24 @@ local function hand_over_secrets()
   return true
 end
 
+-- A watchdog that was killed is started again, with what it had not delivered.
+local function revive()
+  local delivered, left = {}, {}
+  for _, index in ipairs(handle:status().delivered) do delivered[index] = true end
+  for _, level in ipairs(levels_from_now()) do if not delivered[level.index] then left[#left + 1] = level end end
+  local fresh, err = start_process(left)
+  if not fresh then return journal.news("watchdog.gone", { why = err.message }) end
+  handle = fresh
+  journal.event("escalation.armed", { levels = left, text = "the watchdog was gone and is back: " .. describe() }, true)
+end
+
+local function guard()
+  while handle do
+    tasks.sleep(GUARD_SECONDS)
+    if handle and not handle:status().alive then revive() end
+  end
+end
+
 -- At the first effect: the script's levels are known, rehearsed and handed over.
 function arming.arm()
   if #run.levels == 0 then
@@ -109,6 +136,7 @@ function arming.arm()
     if ok then ok, err = handle:arm(levels_from_now()) end
     if not ok then error({ refused = "the escalation can't be armed: " .. err.message }, 0) end
   end
+  if handle then tasks.spawn(guard) end
   run.escalation_at = run.levels[1].after
   journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. backends.warning() }, true)
 end
@@ -139,9 +167,11 @@ local function settle(it)
     return { "the page is resolved too: " .. backends.resolve_pages(#run.levels, it) }
   end
   if it.outcome == "unresolved" or it.outcome == "failed" then
-    if #status.fired > 0 then return { "the on-call engineer was paged earlier" } end
-    handle:fire(1)
-    journal.event("escalation.fired", { level = 1, why = it.outcome })
+    if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end
+    if #status.fired == 0 then
+      handle:fire(1)
+      journal.event("escalation.fired", { level = 1, why = it.outcome })
+    end
     return { wait_for_delivery() }
   end
   if it.outcome == "usage" or it.outcome == "refused" then
@@ -157,9 +187,11 @@ function arming.settle(it)
   local ok, why = pcall(arming.ready) -- a script that can't be loaded ends before it was waited for
   if not ok then return { why.refused } end
   if not handle then return {} end
+  if not handle:status().alive then revive() end
   local lines = settle(it)
   handle:deliver()
   handle:detach()
+  handle = nil
   return lines
 end
 

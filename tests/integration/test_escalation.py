@@ -171,6 +171,16 @@ def test_an_acknowledgement_stops_the_later_level(runbook, sandbox, people):
     process.wait()
 
 
+def test_a_killed_watchdog_is_started_again(sandbox, people):
+    process, _ = start(sandbox, 'wait_until("never", { within = "60s", every = "1s" }, function() return false end)')
+    assert wait_for(lambda: sandbox.runs() and os.path.exists(sandbox.runs()[-1] + "/journal.jsonl")
+                    and "escalation.armed" in open(sandbox.runs()[-1] + "/journal.jsonl").read())
+    os.kill(int(open(sandbox.runs()[-1] + "/watchdog.lock").read().split()[0]), signal.SIGKILL)
+    paged(people)
+    process.kill()
+    process.wait()
+
+
 def test_ctrl_c_leaves_the_escalation_armed(runbook_tty, sandbox, people):
     sandbox.write("down.lua", HEAD + 'wait_until("never", { within = "60s" }, function() return false end)')
     terminal = runbook_tty("run", "down.lua")
