@@ -26,8 +26,9 @@ scenario "a statement is stuck" {
 scenario "the pool is short: its own runbook goes on" {
   given   = { ["sql.activity *"] = { total = 95, max_connections = 100, used_percent = 95.0, idle = 85, active = 5, waiting = 0 } },
   answers = { ["End idle sessions"] = "yes", ["*"] = "no" },
-  after   = { ["sql.terminate_idle *"] = { ["sql.activity *"] = { total = 10, max_connections = 100, used_percent = 10.0, idle = 5 },
-                                           ["http.get *"] = fast } },
+  after   = { ["sql.terminate_idle *"] = {
+              ["sql.activity *"] = { total = 10, max_connections = 100, used_percent = 10.0, idle = 5 },
+              ["http.get *"] = fast } },
   expect  = { outcome = "resolved", by = "End idle sessions", does = { "sql.terminate_idle *" }, pages = 0 },
 }
 
@@ -43,7 +44,8 @@ scenario "Redis is full: its own runbook goes on" {
 }
 
 scenario "the planner is wrong" {
-  given   = { ["sql.rows * n_mod_since_analyze *"] = { rows = { { name = "orders", rows = 100000, changed = 90000, scans = 12 } } } },
+  given   = { ["sql.rows * n_mod_since_analyze *"] = {
+              rows = { { name = "orders", rows = 100000, changed = 90000, scans = 12 } } } },
   answers = { ["Tell the planner about the tables"] = "yes", ["*"] = "no" },
   after   = { ["sql.execute * ANALYZE"] = { ["http.get *"] = fast } },
   expect  = { outcome = "resolved", by = "Tell the planner about the tables", does = { "sql.execute * ANALYZE" } },

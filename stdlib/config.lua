@@ -38,8 +38,12 @@ local function check_machine(path, name, there)
   local where = "machines." .. tostring(name)
   if type(there) ~= "table" then fail(path, "%s: { ssh = \"…\" } expected, got %s", where, values.describe(there)) end
   check_keys(path, where .. ".", there, { ssh = "string", sudo = "boolean", config = "string" })
-  if type(name) ~= "string" or not name:find "^%w[%w_.-]*$" then fail(path, "%s: a name of letters, digits, . _ - expected", where) end
-  if not there.ssh or not there.ssh:find "^[^-]" then fail(path, "%s.ssh: where ssh goes to expected, got %s", where, values.describe(there.ssh)) end
+  if type(name) ~= "string" or not name:find "^%w[%w_.-]*$" then
+    fail(path, "%s: a name of letters, digits, . _ - expected", where)
+  end
+  if not there.ssh or not there.ssh:find "^[^-]" then
+    fail(path, "%s.ssh: where ssh goes to expected, got %s", where, values.describe(there.ssh))
+  end
 end
 
 local function check(path, given)

@@ -21,7 +21,8 @@ end
 ---------------------------------------------------------------------- read --
 
 local function read(call)
-  local it, err = (machine.is_away() and remote or files).read { path = call.path, max = call.max, keep = call.keep, timeout = call.timeout }
+  local it, err = (machine.is_away() and remote or files).read {
+    path = call.path, max = call.max, keep = call.keep, timeout = call.timeout }
   if it then return { state = "file", text = it.text, bytes = it.bytes, cut = it.cut } end
   if err.kind ~= "missing" then return nil, err end
   return { state = "absent", cut = false }

@@ -87,7 +87,8 @@ local function delete(call, plan)
   if #plan.files == 0 then
     return { deleted = 0, bytes = 0, left = 0, new = count_new(call, {}), left_files = {} }
   end
-  local done, err = (machine.is_away() and remote or files).delete { under = call.under, files = plan.files, timeout = call.timeout }
+  local done, err = (machine.is_away() and remote or files).delete {
+    under = call.under, files = plan.files, timeout = call.timeout }
   if not done then
     if err.deleted then
       err.message = ("%s, after %d of %d files"):format(err.message, err.deleted, #plan.files)

@@ -123,7 +123,8 @@ def test_9_a_typed_approval_by_file_names_the_target(sandbox, http_faults):
 def test_10_the_same_line_everywhere(sandbox, runbook, http_faults):
     """Broken by: a journal whose about() gives act.match with a blank more; a plan that describes act.entry.name."""
     line = f"http.post {http_faults.url}/echo"
-    script = 'remedy("Fix", {}, function() http.post(base .. "/echo") end)()\nprobe("P", function() http.post(base .. "/echo") end)()'
+    script = 'remedy("Fix", {}, function() http.post(base .. "/echo") end)()\n' \
+             'probe("P", function() http.post(base .. "/echo") end)()'
     result = start(sandbox, http_faults.url, script, "--yes", "low", program="run")
     planned = [effect["line"] for event in result.events("plan") for effect in event["effects"]]
     intents = [event["line"] for event in result.events("effect.intent")]
@@ -346,7 +347,8 @@ def test_13_foreign_text_is_escaped_for_chat(sandbox, slack, http_faults):
     sandbox.write("runbook.config.lua", f'return {{ chat = {{ "slack", token = secret "SLACK", url = "{slack.url}/api" }} }}')
     sandbox.env["SLACK"] = slack.token
     http_faults.set("/evil", body="<!channel> & <https://evil.example|click>")
-    result = start(sandbox, http_faults.url, 'escalate.notify { to = "#team-lead", text = http.get(base .. "/evil").body }', program="run")
+    script = 'escalate.notify { to = "#team-lead", text = http.get(base .. "/evil").body }'
+    result = start(sandbox, http_faults.url, script, program="run")
     assert slack.texts("team-lead") == ["&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;"], (result, slack.requests)
 
 
