@@ -8,6 +8,7 @@ local tty = require "raw.tty"
 local plain = {}
 
 local waiting = {} -- probe title → { checks =, effects = }: its lines so far
+local RECAP_MAX = 600    -- characters of the last line; the ending's text is the script's, and may quote the world
 local LINE_COLUMNS = 118 -- an effect and its command share a line when they fit
 local dry
 
@@ -181,7 +182,7 @@ on["journal.broken"] = function(fields)
 end
 on["run.ended"] = function(fields)
   for _, line in ipairs(fields.says or {}) do put(inert(line, 400)) end
-  put(fields.recap)
+  put(inert(fields.recap, RECAP_MAX))
 end
 
 function plain.event(name, fields)

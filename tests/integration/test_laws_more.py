@@ -333,7 +333,6 @@ def test_13_foreign_text_is_cut(sandbox, http_faults):
     assert longest(result.stdout) < 1500, result
 
 
-@pytest.mark.xfail(strict=True, reason="views/plain.lua puts the recap as it is")
 @pytest.mark.parametrize("end", ["return unresolved(evil .. long)", "return resolved(evil .. long)", "error(evil .. long)"])
 def test_13_the_last_line_is_inert_and_cut_too(sandbox, http_faults, end):
     """Broken by: a view that puts the recap as it is."""
