@@ -118,6 +118,17 @@ def test_9_a_typed_approval_by_file_names_the_target(sandbox, http_faults):
         assert bool(http_faults.requests) == (answer == "127.0.0.1")
 
 
+def test_9_ctrl_c_ends_what_catches_everything(sandbox, http_faults):
+    """Exit 4, and the incident goes on. Broken by: exact.pcall without pass_interrupts."""
+    script = 'http.get(base .. "/json")\nwhile true do pcall(http.get, base .. "/slow/1") pcall(error) end'
+    terminal = start(sandbox, http_faults.url, script, program="tty")
+    terminal.expect_exact("/json: ok")
+    time.sleep(0.3)
+    terminal.interrupt()
+    result = terminal.finish(15)
+    assert result.code == 4 and "stays armed" in result.stdout and "runbook ack" in result.stdout, result
+
+
 # ---- 10. One line names every effect ----
 
 def test_10_the_same_line_everywhere(sandbox, runbook, http_faults):
