@@ -198,6 +198,7 @@ static int save(lua_State *L, bool replace) {
   run_path(L, path, name, "");
   run_path(L, fresh, name, ".new");
   redact_apply(&clean, text, len);
+  if (dry) rundir_make_folder(open_run.path, name);
   if (replace) unlink(fresh); /* of a writer that was killed */
   bool well = write_file(replace ? fresh : path, &clean, &error);
   if (well && replace && rename(fresh, path) != 0) well = error_set_code(&error, errno, path);

@@ -73,11 +73,20 @@ static bool make_reserve(int folder, struct error *error) {
   return code == 0 || error_set_code(error, code, "no space can be reserved for the journal");
 }
 
-static bool fill(int folder, bool dry, struct error *error) {
+static bool fill(int folder, struct error *error) {
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
     if (mkdirat(folder, folders[i], 0700) != 0) return error_set_code(error, errno, folders[i]);
-  if (dry) return true; /* it changes nothing, so its journal may fail */
   return make_reserve(folder, error);
+}
+
+void rundir_make_folder(const char *path, const char *name) {
+  char folder[RUNDIR_PATH_MAX + 32];
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    size_t len = strlen(folders[i]);
+    if (strncmp(name, folders[i], len) != 0 || name[len] != '/') continue;
+    snprintf(folder, sizeof folder, "%s/%s", path, folders[i]);
+    mkdir(folder, 0700);
+  }
 }
 
 /* Half a run directory would look like a run. */
@@ -90,7 +99,7 @@ static void unmake(int folder, const char *path) {
 static bool make_at(const char *path, bool dry, struct error *error) {
   int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (folder < 0) return error_set_code(error, errno, path);
-  bool well = fill(folder, dry, error);
+  bool well = dry || fill(folder, error); /* a dry run changes nothing, so its journal may fail */
   if (!well) unmake(folder, path);
   close(folder);
   return well;

@@ -26,8 +26,11 @@ struct rundir {
 /* The folder of all runs, by XDG_STATE_HOME or HOME. */
 bool rundir_home(char *path, size_t size, struct error *error);
 /* Makes the directory of a new run of the runbook `name` at `wall` seconds since 1970; the journal brings it to disk with its
- * first synced line. A dry run, which changes nothing, reserves no space. */
+ * first synced line. A dry run, which changes nothing, reserves no space, and its folders are made as they are needed: on a
+ * busy disk they take as long as all the rest of an empty one. */
 bool rundir_create(struct rundir *rundir, const char *name, bool dry, double wall, struct error *error);
+/* Makes the folder that the file `name` ("source/001.lua") of the run at `path` is to stand in, if it is one of a run's. */
+void rundir_make_folder(const char *path, const char *name);
 /* The run whose id is or begins with `prefix`, or the newest for "last". Errors: missing; usage, naming candidates. */
 bool rundir_find(struct rundir *rundir, const char *prefix, struct error *error);
 /* Calls `each` for every run, oldest first. */
