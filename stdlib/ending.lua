@@ -1,6 +1,5 @@
 -- How a run ends: the outcome, the exit code, and the last line.
 local duration = require "duration"
-local goal = require "words.goal"
 local journal = require "journal"
 local run = require "run"
 local tasks = require "tasks"
@@ -17,7 +16,7 @@ local function no(text, ...) return { outcome = "unresolved", text = text:format
 -- `return resolved` is the script's word; it counts only if the goal, or what the probes know, agrees.
 local function judge_resolved(text)
   if run.goal then
-    if goal.look() then return { outcome = "resolved", text = text, by = run.applied[#run.applied] } end
+    if require("words.goal").look() then return { outcome = "resolved", text = text, by = run.applied[#run.applied] } end
     return no("the script says resolved (%s), but this doesn't hold: %s", text, run.goal.label)
   end
   if #run.unknown > 0 then
