@@ -91,7 +91,7 @@ def server_of(lab_folder):
     servers = []
 
     def start(kind):
-        folder = os.path.join(lab_folder, kind.__name__.lower())
+        folder = os.path.join(lab_folder, f"{kind.__name__.lower()}{len(servers) or ''}")
         os.mkdir(folder)
         server = kind(folder)
         servers.append(server)
