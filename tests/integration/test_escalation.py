@@ -48,6 +48,12 @@ def wait_for(condition, seconds=AFTER + GRACE):
     return False
 
 
+def armed(sandbox):
+    """Whether the newest run's escalation is armed."""
+    journal = sandbox.runs()[-1] + "/journal.jsonl" if sandbox.runs() else ""
+    return os.path.exists(journal) and "escalation.armed" in open(journal).read()
+
+
 def paged(pagerduty):
     """The one alert that is open; more than one page is a failure."""
     assert wait_for(lambda: pagerduty.alerts), "nobody was paged"
@@ -104,8 +110,7 @@ def test_a_busy_interpreter_is_paged_around(sandbox, people, script):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_dead_or_stopped_interpreter_is_paged_around(sandbox, people, number):
     process, _ = start(sandbox, 'wait_until("never", { within = "60s", every = "1s" }, function() return false end)')
-    assert wait_for(lambda: sandbox.runs() and os.path.exists(sandbox.runs()[-1] + "/journal.jsonl")
-                    and "escalation.armed" in open(sandbox.runs()[-1] + "/journal.jsonl").read())
+    assert wait_for(lambda: armed(sandbox))
     time.sleep(0.3)
     process.send_signal(number)
     event = paged(people)
@@ -163,7 +168,7 @@ def test_resolved_after_the_page_resolves_it(runbook, sandbox, people):
 
 def test_an_acknowledgement_stops_the_later_level(runbook, sandbox, people):
     process, _ = start(sandbox, 'wait_until("never", { within = "8s", every = "1s" }, function() return false end)')
-    assert wait_for(lambda: sandbox.runs() and "escalation.armed" in open(sandbox.runs()[-1] + "/journal.jsonl").read())
+    assert wait_for(lambda: armed(sandbox))
     assert runbook("ack", "last").code == 0
     time.sleep(AFTER + 1)
     assert not people.alerts
@@ -173,8 +178,7 @@ def test_an_acknowledgement_stops_the_later_level(runbook, sandbox, people):
 
 def test_a_killed_watchdog_is_started_again(sandbox, people):
     process, _ = start(sandbox, 'wait_until("never", { within = "60s", every = "1s" }, function() return false end)')
-    assert wait_for(lambda: sandbox.runs() and os.path.exists(sandbox.runs()[-1] + "/journal.jsonl")
-                    and "escalation.armed" in open(sandbox.runs()[-1] + "/journal.jsonl").read())
+    assert wait_for(lambda: armed(sandbox))
     os.kill(int(open(sandbox.runs()[-1] + "/watchdog.lock").read().split()[0]), signal.SIGKILL)
     paged(people)
     process.kill()
