@@ -16,8 +16,6 @@ local handle -- of the watchdog process
 local program, children -- the runbook binary and the environment of the watchdog's own children
 local ready  -- whether it said that it is armed
 
--- When nobody said otherwise, the first page goes out this long after the alert began.
-local DEFAULT_AFTER = "15m"
 -- How often the watchdog is looked after, in seconds.
 local GUARD_SECONDS = 2
 -- How long the end of a run waits to hear that a page was delivered.
@@ -59,7 +57,7 @@ end
 
 -- Sends the watchdog on its way: one level, the config's or the default, with the built-in page.
 function arming.start(host)
-  local after = duration.parse(run.config.escalate_after or DEFAULT_AFTER)
+  local after = duration.parse(run.config.escalate_after or escalation.AFTER)
   local first = { { index = 1, after = from_now(after) } }
   local ok, why = pcall(prepare_pages, first)
   if not ok then
@@ -80,14 +78,6 @@ function arming.ready()
   if ready then return end
   handle = nil
   error({ refused = "the watchdog can't be started: " .. err.message }, 0)
-end
-
-local function rehearse(index)
-  local ok, why = pcall(tasks.within, { pass = "plan", plan = false, probe = false, together = false },
-    escalation.carry_out, index)
-  if ok then return end
-  if tasks.is_interrupt(why) then error(why, 0) end
-  error({ refused = ("escalation level %d fails its rehearsal: %s"):format(index, tostring(why)) }, 0)
 end
 
 local function describe()
@@ -126,10 +116,8 @@ end
 
 -- At the first effect: the script's levels are known, rehearsed and handed over.
 function arming.arm()
-  if #run.levels == 0 then
-    run.levels[1] = { after = duration.parse(run.config.escalate_after or DEFAULT_AFTER), fn = escalation.default }
-  end
-  for index in ipairs(run.levels) do rehearse(index) end
+  escalation.add_default(run.config.escalate_after)
+  for index in ipairs(run.levels) do escalation.rehearse(index) end
   if handle then
     prepare_pages(run.levels and levels_from_now())
     local ok, err = hand_over_secrets()
