@@ -6,9 +6,10 @@
  * open_journal(path) → true, bytes cut off its torn end | nil, error
  * event(name, fields, {sync=}) → seq, nil, line | nil, error
  * read_journal(path) → list of events | nil, error, list of those before the damage
- * lock(name, holder) → true | nil, {kind="locked", message=who holds it}; held until the process ends
- * save(name, text) → true | nil, error      a new file of the open run; replace(name, text): a new content, atomically
- * sha256(text) → hex      random(count) → bytes
+ * lock(name, holder) → handle | nil, {kind="locked", message=who holds it}; held until unlock(handle) or the process ends
+ * save(name, text) → true | nil, error      a new file of the open run; replace(name, text, synced=true): a new content,
+ * atomically; what can be made anew from the journal need not be synced
+ * sha256(text) → hex      random(count) → bytes      real_path(path) → without links and dots | nil, error
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -160,10 +161,10 @@ static bool write_all(int fd, const struct buffer *text) {
 }
 
 /* Takes back what was begun: half a file is worse than none. */
-static bool write_file(const char *path, const struct buffer *text, struct error *error) {
+static bool write_file(const char *path, const struct buffer *text, bool synced, struct error *error) {
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return error_set_code(error, errno, path);
-  bool well = write_all(fd, text) && (dry || fdatasync(fd) == 0);
+  bool well = write_all(fd, text) && (!synced || fdatasync(fd) == 0);
   if (!well) error_set_code(error, errno, path);
   close(fd);
   if (!well) unlink(path);
@@ -194,15 +195,16 @@ static int save(lua_State *L, bool replace) {
   struct error error = {0};
   struct buffer clean = {0};
   const char *name = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &len);
+  bool synced = !dry && (lua_isnoneornil(L, 3) || lua_toboolean(L, 3));
   check_name(L, name);
   run_path(L, path, name, "");
   run_path(L, fresh, name, ".new");
   redact_apply(&clean, text, len);
   if (dry) rundir_make_folder(open_run.path, name);
   if (replace) unlink(fresh); /* of a writer that was killed */
-  bool well = write_file(replace ? fresh : path, &clean, &error);
+  bool well = write_file(replace ? fresh : path, &clean, synced, &error);
   if (well && replace && rename(fresh, path) != 0) well = error_set_code(&error, errno, path);
-  well = well && (dry || sync_parent(path, &error));
+  well = well && (!synced || sync_parent(path, &error));
   buffer_free(&clean);
   if (!well) return push_failure(L, &error);
   lua_pushboolean(L, 1);
@@ -223,9 +225,15 @@ static int l_adopt(lua_State *L) {
 
 static int l_lock(lua_State *L) {
   struct error error = {0};
-  if (!lock_take(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &error)) return push_failure(L, &error);
-  lua_pushboolean(L, 1);
+  int lock = lock_take(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &error);
+  if (lock < 0) return push_failure(L, &error);
+  lua_pushinteger(L, lock);
   return 1;
+}
+
+static int l_unlock(lua_State *L) {
+  lock_release((int)luaL_checkinteger(L, 1));
+  return 0;
 }
 
 static int l_sha256(lua_State *L) {
@@ -245,14 +253,26 @@ static int l_random(lua_State *L) {
   return 1;
 }
 
+static int l_real_path(lua_State *L) {
+  char real[PATH_MAX];
+  struct error error = {0};
+  const char *path = luaL_checkstring(L, 1);
+  if (!realpath(path, real)) {
+    error_set_code(&error, errno, path);
+    return push_failure(L, &error);
+  }
+  lua_pushstring(L, real);
+  return 1;
+}
+
 int luaopen_raw_run(lua_State *L) {
   static const luaL_Reg functions[] = {{"create", l_create}, {"find", l_find},
                                        {"list", l_list},     {"open_journal", l_open_journal},
                                        {"event", l_event},   {"read_journal", l_read_journal},
                                        {"save", l_save},     {"replace", l_replace},
                                        {"adopt", l_adopt},   {"lock", l_lock},
-                                       {"sha256", l_sha256}, {"random", l_random},
-                                       {NULL, NULL}};
+                                       {"unlock", l_unlock}, {"sha256", l_sha256},
+                                       {"random", l_random}, {"real_path", l_real_path}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -21,23 +21,28 @@ static bool lock_path(char *path, size_t size, const char *name, struct error *e
          error_set(error, "limit", "the path is too long");
 }
 
-static bool refused(int fd, struct error *error) {
+static void refuse(int fd, struct error *error) {
   char holder[LOCK_HOLDER_MAX] = "";
   ssize_t len = pread(fd, holder, sizeof holder - 1, 0);
-  close(fd);
-  return error_set(error, "locked", "%s", len > 0 ? holder : "another run");
+  error_set(error, "locked", "%s", len > 0 ? holder : "another run");
 }
 
-bool lock_take(const char *name, const char *holder, struct error *error) {
+int lock_take(const char *name, const char *holder, struct error *error) {
   char path[RUNDIR_PATH_MAX];
-  if (!lock_path(path, sizeof path, name, error)) return false;
+  if (!lock_path(path, sizeof path, name, error)) return -1;
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return error_set_code(error, errno, path);
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) return refused(fd, error);
-  if (ftruncate(fd, 0) != 0 || pwrite(fd, holder, strlen(holder), 0) < 0) {
+  if (fd < 0) {
     error_set_code(error, errno, path);
-    close(fd);
-    return false;
+    return -1;
   }
-  return true; /* the descriptor stays open: it is the lock */
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+    refuse(fd, error);
+  else if (ftruncate(fd, 0) != 0 || pwrite(fd, holder, strlen(holder), 0) < 0)
+    error_set_code(error, errno, path);
+  else
+    return fd; /* the open descriptor is the lock */
+  close(fd);
+  return -1;
 }
+
+void lock_release(int lock) { close(lock); }

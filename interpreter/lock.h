@@ -2,13 +2,13 @@
  * ends. */
 #ifndef LOCK_H
 #define LOCK_H
-#include <stdbool.h>
 #include "error.h"
 
 #define LOCK_HOLDER_MAX 256 /* bytes of the name of who holds a lock */
 
-/* Takes the lock `name` (letters and digits) for the rest of the process and leaves `holder` in it. False and `error`: kind
- * locked, the message being the holder's name; else io or permission. */
-bool lock_take(const char *name, const char *holder, struct error *error);
+/* Takes the lock `name` (letters and digits) until lock_release or the end of the process, and leaves `holder` in it. A handle,
+ * or -1 and `error`: kind locked, the message being the holder's name; else io or permission. */
+int lock_take(const char *name, const char *holder, struct error *error);
+void lock_release(int lock);
 
 #endif

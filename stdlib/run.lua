@@ -9,7 +9,7 @@ local run = {
   options = {},         -- of the command line
   about = {},           -- what `runbook{…}` says
   first_about = nil,    -- of the run's first runbook, while a handover goes on with another
-  part = nil,           -- in a handover: { name =, depth = }
+  part = nil,           -- in a handover: { name =, depth =, file =, lock = }
   params = {},          -- name → value
   goal = nil,           -- what `recovered` declares
   levels = {},          -- of the escalation: { after =, fn = }
@@ -49,7 +49,7 @@ local function begin()
   if tasks.is_interrupt(why) then error(why, 0) end
   local refused = type(why) == "table" and why.refused
   if not refused then error(why, 0) end
-  tasks.raise_end { outcome = "refused", text = refused }
+  tasks.raise_end { outcome = "refused", text = refused, part = run.part }
 end
 
 -- Called by everything that begins to act. A process that only wants the script's declarations ends the script here.

@@ -12,7 +12,6 @@ local screen = require "screen"
 local script = require "script"
 local secrets = require "secrets"
 local tasks = require "tasks"
-local values = require "values"
 
 -- A params or answers file is this long at most, in bytes.
 local FILE_MAX = 1 << 20
@@ -125,25 +124,12 @@ end
 
 ------------------------------------------------------------------ The run --
 
--- One run of a runbook on one environment with the same required parameters at a time (design: exit 6).
-local function take_lock(options, host)
-  if options.alongside then return end
-  local path = run.file:sub(1, 1) == "/" and run.file or host.folder .. "/" .. run.file
-  local parts = { path, run.environment or "" }
-  for _, name in ipairs(values.keys(run.param_specs or {})) do
-    if run.param_specs[name].required then parts[#parts + 1] = name .. "=" .. tostring(run.params[name]) end
-  end
-  local ok, err = raw_run.lock(raw_run.sha256(table.concat(parts, "\0")), run.id)
-  if ok or err.kind ~= "locked" then return end -- where no lock can be kept, an incident still must be handled
-  error({ refused = ("run %s of this runbook is under way; end it, or run with --alongside"):format(err.message) }, 0)
-end
-
 -- Levels are armed when the script first acts: by then it has declared them all.
-local function arm_levels(options, host, mode)
+local function arm_levels(options, mode)
   if options.scenario then
     mode.arm(run.levels, require("words.escalation").carry_out)
   elseif not options.dry_run then
-    take_lock(options, host)
+    require("lock").take()
     keep_sources(options)
     require("arming").arm()
   end
@@ -153,7 +139,7 @@ local function execute(options, host)
   local mode = gate.mode()
   local arming = not options.scenario and not options.dry_run and require "arming"
   if arming then arming.start(host) end
-  run.on_first_act = function() arm_levels(options, host, mode) end
+  run.on_first_act = function() arm_levels(options, mode) end
   require("sandbox").seal() -- this and the next while the watchdog starts
   local chunk = script.load(run.file, script.words())
   if arming then arming.ready() end

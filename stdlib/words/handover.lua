@@ -6,6 +6,7 @@ local ending = require "ending"
 local gate = require "gate"
 local goal = require "words.goal"
 local journal = require "journal"
+local lock = require "lock"
 local run = require "run"
 local script = require "script"
 local tasks = require "tasks"
@@ -17,18 +18,19 @@ local words = {}
 -- Runbooks under way in one another at most, without the first.
 handover.DEPTH_MAX = 3
 
--- What a part of a run has of its own while it is under way.
-local function fresh_part(name, given)
+-- What a part of a run has of its own while it is under way. Its first act takes its own lock.
+local function fresh_part(name, file, given)
   local shared = {}
   for _, source in ipairs(run.given_params or {}) do if source.shared then shared[#shared + 1] = source end end
-  return { about = {}, params = {}, remedies = {}, preventions = {}, applied = {}, unknown = {},
+  local part = { name = name, file = file, depth = (run.part and run.part.depth or 0) + 1 }
+  return { about = {}, params = {}, remedies = {}, preventions = {}, applied = {}, unknown = {}, part = part,
            given_params = { { name = "handover", values = given }, table.unpack(shared) },
-           part = { name = name, depth = (run.part and run.part.depth or 0) + 1 } }
+           acted = false, on_first_act = function() part.lock = lock.take() end }
 end
 
 -- Of these nil is a value too.
 local own = { "about", "params", "remedies", "preventions", "applied", "unknown", "given_params", "part", "goal",
-              "param_specs" }
+              "param_specs", "acted", "on_first_act" }
 
 local function put_aside(fresh)
   local saved = {}
@@ -39,6 +41,7 @@ end
 -- Puts the caller's back; the run as a whole keeps what was applied and what is unknown. The remedies applied in the part.
 local function put_back(saved)
   local applied, unknown = run.applied, run.unknown
+  lock.release(run.part.lock)
   for _, field in ipairs(own) do run[field] = saved[field] end
   table.move(applied, 1, #applied, #run.applied + 1, run.applied)
   table.move(unknown, 1, #unknown, #run.unknown + 1, run.unknown)
@@ -88,8 +91,9 @@ function words.handover(name, given)
   check_place(name)
   given = values.copy(given or {})
   journal.event("handover.started", { runbook = name, params = given })
-  local saved = put_aside(fresh_part(name, given))
-  local ok, it = pcall(tasks.within, { path = run.next_path() }, carry_out, name, script.split(run.file) .. "/" .. name .. ".lua")
+  local file = script.split(run.file) .. "/" .. name .. ".lua"
+  local saved = put_aside(fresh_part(name, file, given))
+  local ok, it = pcall(tasks.within, { path = run.next_path() }, carry_out, name, file)
   local applied = put_back(saved)
   if not ok then error(it, 0) end
   journal.event("handover.ended", { runbook = name, outcome = it.outcome, by = it.by, text = it.text })

@@ -1,6 +1,7 @@
 """handover: another runbook as a part of the run. Its end is its own; the caller's decides; journal and escalation are one."""
 
 import os
+import time
 
 import pytest
 
@@ -72,6 +73,67 @@ def test_the_escalation_stays_the_callers(call, sandbox):
     result = call(f'file = "{sandbox.folder}/other"')
     assert "level 1 in 10m" in result.events("escalation.armed")[0]["text"], result
     assert len(result.events("escalation.armed")) == 1 and "never looked at" not in result.stdout
+
+
+ALONE = CALLEE.replace('escalation("1s", function() error "never armed" end)\n', "")
+SLOW = ALONE.replace("probe_it()\n", 'wait_until("never", { within = "20s", every = "100ms" }, function() return false end)\n')
+
+
+def wait_for_event(folder, name):
+    limit = time.monotonic() + 15
+    while time.monotonic() < limit:
+        try:
+            if f'"event":"{name}"' in open(os.path.join(folder, "journal.jsonl")).read():
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"no {name} in {folder}")
+
+
+def test_a_part_takes_its_own_lock(call, sandbox):
+    """Somebody works the callee already: the part does nothing, and the caller goes on. Broken by: lock.take that returns."""
+    state = os.path.join(sandbox.folder, "state")
+    sandbox.write("callee.lua", SLOW)
+    first = sandbox.start("runbook", "run", "callee.lua", "-p", f"file={state}")
+    try:
+        while not sandbox.runs():
+            time.sleep(0.05)
+        wait_for_event(sandbox.runs()[0], "escalation.armed")
+        result = call("file = p.file", callee=SLOW)
+        name = os.path.basename(sandbox.runs()[0])
+        assert f"back from callee: refused: run {name} of this runbook is under way" in result.stdout, result
+        assert "| it was refused" in result.stdout and 'resolved by "Own remedy"' in result.stdout, result
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_the_parts_lock_is_given_back_at_its_end(call, sandbox):
+    """Two parts one after the other, and the caller within itself. Broken by: put_back without lock.release."""
+    twice = CALLER.replace('note("it was " .. handover("callee", { %s }))',
+                           'local there = { file = p.file .. "-2" }\n'
+                           '  note(handover("callee", there) .. " " .. handover("callee", there))')
+    result = call("", caller=twice, callee=ALONE)
+    assert [event["outcome"] for event in result.events("handover.ended")] == ["resolved", "resolved"], result
+    free = sandbox.run("runbook", "run", "callee.lua", "-p", f"file={sandbox.folder}/state-2", "--no-input")
+    assert free.code == 0, free
+
+
+def test_a_lock_is_the_files_wherever_it_is_called_from(runbook, sandbox):
+    """Broken by: lock.lua without real_path."""
+    sandbox.write("callee.lua", SLOW)
+    os.symlink("callee.lua", os.path.join(sandbox.folder, "link.lua"))
+    first = sandbox.start("runbook", "run", "callee.lua", "-p", "file=/nowhere/x")
+    try:
+        while not sandbox.runs():
+            time.sleep(0.05)
+        wait_for_event(sandbox.runs()[0], "escalation.armed")
+        for name in ("./callee.lua", os.path.join(sandbox.folder, "callee.lua"), "link.lua"):
+            assert runbook("run", name, "-p", "file=/nowhere/x").code == 6, name
+    finally:
+        first.kill()
+        first.wait()
 
 
 def test_sources_are_kept(call):

@@ -1,0 +1,33 @@
+-- One run of a runbook on one environment with the same required parameters at a time; a runbook that is handed over to takes
+-- its own lock. A dry run and a scenario take none.
+local raw_run = require "raw.run"
+local run = require "run"
+local values = require "values"
+
+local lock = {}
+
+-- What is locked: the runbook's file wherever it is called from, the environment, the required parameters.
+local function name_of(file)
+  local parts = { raw_run.real_path(file) or file, run.environment or "" }
+  for _, name in ipairs(values.keys(run.param_specs or {})) do
+    if run.param_specs[name].required then parts[#parts + 1] = name .. "=" .. tostring(run.params[name]) end
+  end
+  return raw_run.sha256(table.concat(parts, "\0"))
+end
+
+-- Takes the lock of the runbook under way; raises { refused = } when another run holds it. A handle for lock.release, or nil
+-- when there is nothing to hold: where no lock can be kept, an incident still must be handled.
+function lock.take()
+  local options = run.options
+  if options.alongside or options.dry_run or options.scenario then return nil end
+  local handle, err = raw_run.lock(name_of(run.part and run.part.file or run.file), run.id)
+  if handle then return handle end
+  if err.kind ~= "locked" or err.message == run.id then return nil end -- a part of this run holds it already
+  error({ refused = ("run %s of this runbook is under way; end it, or run with --alongside"):format(err.message) }, 0)
+end
+
+function lock.release(handle)
+  if handle then raw_run.unlock(handle) end
+end
+
+return lock
