@@ -272,7 +272,8 @@ int luaopen_raw_run(lua_State *L) {
                                        {"save", l_save},     {"replace", l_replace},
                                        {"adopt", l_adopt},   {"lock", l_lock},
                                        {"unlock", l_unlock}, {"sha256", l_sha256},
-                                       {"random", l_random}, {"real_path", l_real_path}, {NULL, NULL}};
+                                       {"random", l_random}, {"real_path", l_real_path},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }
