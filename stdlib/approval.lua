@@ -49,7 +49,7 @@ end
 
 -- Asks for one write outside the plan; only a person's yes counts.
 function approval.ask_one(it, act, text)
-  local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = true,
+  local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = true, in_person = true,
     within = approval.WITHIN, level = "high", ignorance = run.ignorance, planned = "no",
     plan = { remedy = it.title, level = "high", assumes = {},
              effects = { { line = act.line, class = act.class, command = act.command,

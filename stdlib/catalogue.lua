@@ -20,6 +20,7 @@
 --   preview(call)  → { text=, size=, … } by reads alone; the apply pass gives it to run as `plan`
 --   would(call)    → fields of the dry result; what can't be known is catalogue.placeholder "name"
 --   verify(call)   → true, false or nil: did it happen?
+--   evidence(save, call, plan)  what a write would destroy, as reads: save("docker.logs", call.container) (stdlib/evidence.lua)
 --   specimen       fields of a healthy result, or function(call) → fields
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"

@@ -5,7 +5,8 @@
 -- A doubting reader wants three facts from this file:
 --   1. refuse(): a write in a probe, or outside a remedy, ends here, in every mode.
 --   2. write(): in a plan or dry pass a write is previewed and told, never run; a mode without `write` has no way to run one.
---   3. apply(): a real write is in the approved plan, once, and its intent is on disk before the world is touched.
+--   3. apply(): a real write is in the approved plan, once, what it would destroy is saved first, and its intent is on disk
+--      before the world is touched.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local journal = require "journal"
@@ -107,8 +108,12 @@ end
 local function apply(act, here)
   local planned = here.plan:take(act)
   if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, "it is not in the approved plan") end
+  local preview = (planned or act).preview
+  if act.entry.evidence and mode.save_evidence and not mode.save_evidence(act, preview) then
+    refuse(act, "its evidence can't be saved")
+  end
   here.plan.begun = true
-  local done, err = act_on(act, mode.write, (planned or act).preview)
+  local done, err = act_on(act, mode.write, preview)
   if done then return done end
   raise_write(act, err)
 end

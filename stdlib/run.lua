@@ -19,6 +19,7 @@ local run = {
   ignorance = {},       -- findings read though their probe didn't know: { "Database connectivity.down: permission denied" }
   unknown = {},         -- probes that ended unknown: { title =, why = }
   failed_checks = {},   -- { probe =, label =, detail =, fault = }
+  evidence = {},        -- pieces saved before changes: { line =, file =, bytes = }
   owed = {},            -- undo still to be done
   began = nil, began_wall = nil,
 }
@@ -97,6 +98,8 @@ end
 function run.learn(name, fields)
   if name == "check" and fields.passed == false and fields.probe ~= "recovered" and not fields.prevention then
     run.failed_checks[#run.failed_checks + 1] = fields
+  elseif name == "evidence" then
+    table.move(fields.saved, 1, #fields.saved, #run.evidence + 1, run.evidence)
   elseif name == "probe.ended" then
     forget_unknown(fields)
     if fields.state == "unknown" then

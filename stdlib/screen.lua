@@ -79,10 +79,10 @@ local function read_answer(question, line)
   return answer
 end
 
--- A file written before the plan was known says nothing about a write beyond it; where a target's name must be typed, the
--- file must hold that name.
+-- A file written before the plan was known says nothing about a write beyond it, or about evidence that is lost; where a
+-- target's name must be typed, the file must hold that name.
 local function from_answers(question)
-  if question.beyond then return nil end
+  if question.in_person then return nil end
   local value = patterns.best(answers, question.label)
   if value == nil then return nil end
   if value == true then value = "yes" elseif value == false then value = "no" end

@@ -100,6 +100,7 @@ local function open_journal(options, host)
     local ok, problem = journal.open(made.path .. "/journal.jsonl")
     if not ok then error({ refused = "no journal: " .. problem.message }, 0) end
   end
+  if name == "live" then require("report").open() end
   run.seed = name == "scenario" and 1 or string.unpack("<i8", raw_run.random(8))
   journal.event("run.started", { file = run.file, mode = name, id = run.id, environment = run.environment,
     version = host.version, careless = careless(options), config = run.config_path, seed = run.seed,
@@ -211,6 +212,7 @@ return function(arguments, options, host, command)
     table.insert(says, 1, "no terminal to ask on; run it again from one, or give the answer with --answers FILE")
   end
   local code = compare(it, ending.write(it, says))
+  if gate.mode().name == "live" then require("report").write() end
   local close_machines = require("settings").close_machines
   if close_machines then close_machines() end
   return code

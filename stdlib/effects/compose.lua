@@ -197,6 +197,20 @@ local function effect(verb, entry)
   catalogue.effect(name, entry)
 end
 
+-- The containers of services, or of the whole file.
+local function evidence(services_of)
+  return function(save, call)
+    local now = save("compose.ps", call.file, { project = call.project, env = call.env })
+    local wanted, going = services_of(call), {}
+    for _, container in ipairs(now and now.containers or {}) do
+      local named = #wanted == 0
+      for _, name in ipairs(wanted) do named = named or name == container.service end
+      if named then going[#going + 1] = container end
+    end
+    docker_change.save_all(save, going)
+  end
+end
+
 local services_option = { "strings", nil, "Only these services; all of the file", what = true }
 
 effect("ps", {
@@ -213,6 +227,7 @@ effect("ps", {
 effect("up", {
   summary = "Starts services, and makes those anew whose settings have changed",
   options = { services = services_option },
+  evidence = evidence(named_services),
   vector = function(call) return with_services(arguments(call, "up", "-d"), call.services) end,
   preview = preview(named_services, function(call, now, known)
     local names, count = of_services(call, known)
@@ -223,6 +238,7 @@ effect("up", {
 effect("stop", {
   summary = "Stops services; their containers stay",
   options = { services = services_option },
+  evidence = evidence(named_services),
   vector = function(call) return with_services(arguments(call, "stop"), call.services) end,
   preview = preview(named_services, function(call, now, known)
     local names, running = of_services(call, known), 0
@@ -256,6 +272,7 @@ end
 effect("scale", {
   summary = "Changes how many containers a service has",
   params = { { "replicas", "map", "Service → number of containers" } },
+  evidence = evidence(function(call) return values.keys(call.replicas) end),
   vector = scale_vector,
   check = function(call)
     check_services("compose.scale", values.keys(call.replicas))

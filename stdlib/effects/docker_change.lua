@@ -73,6 +73,22 @@ local function after_start(it, name, done)
   return fields, err
 end
 
+-- Of a plan's containers so many are saved at most.
+local SAVED_MAX = 20
+
+-- What a container leaves behind is gone with it, or hard to find among what comes after.
+function change.save(save, name)
+  save("docker.inspect", name)
+  save("docker.logs", name, { tail = "all" })
+end
+
+-- The same of a list of { id = }.
+function change.save_all(save, containers)
+  for i = 1, math.min(#containers, SAVED_MAX) do change.save(save, containers[i].id) end
+end
+
+function change.evidence(save, call) change.save(save, call.container) end
+
 local function post(it, call, verb, query)
   return it:change("POST", engine.path("/containers/%s/" .. verb, call.container), { query = query })
 end
@@ -113,6 +129,7 @@ end
 effect("restart", {
   summary = "Restarts a container; starts one that is stopped",
   options = { grace = grace_option },
+  evidence = change.evidence,
   command = function(call)
     return docker_host.command("restart", "-t", tostring(grace(call)), call.container)
   end,
@@ -171,6 +188,7 @@ effect("start", {
 effect("stop", {
   summary = "Stops a container",
   options = { grace = grace_option },
+  evidence = change.evidence,
   command = function(call)
     return docker_host.command("stop", "-t", tostring(grace(call)), call.container)
   end,
@@ -202,6 +220,7 @@ effect("kill", {
   summary = "Sends a signal to a container's first process: what it holds in memory is lost",
   class = "destructive",
   options = { signal = { "string", "KILL", "The signal's name", what = true } },
+  evidence = change.evidence,
   command = function(call) return docker_host.command("kill", "-s", call.signal, call.container) end,
   preview = preview(function(call) return ("sends %s to %s"):format(call.signal, call.container) end,
     function(call, fields)

@@ -3,6 +3,7 @@
 -- names. Volumes never go.
 local blame = require "blame"
 local catalogue = require "catalogue"
+local docker_change = require "effects.docker_change"
 local docker_host = require "effects.docker_host"
 local duration = require "duration"
 local engine = require "effects.docker_engine"
@@ -230,6 +231,7 @@ catalogue.effect("docker.prune", {
     end
   end,
   preview = preview,
+  evidence = function(save, _, plan) docker_change.save_all(save, plan and plan.containers or {}) end,
   run = apply,
   command = command,
   target = docker_host.target,

@@ -4,6 +4,7 @@
 local blame = require "blame"
 local catalogue = require "catalogue"
 local copy = require "effects.docker_copy"
+local docker_change = require "effects.docker_change"
 local docker_host = require "effects.docker_host"
 local duration = require "duration"
 local engine = require "effects.docker_engine"
@@ -305,6 +306,7 @@ catalogue.effect("docker.set_env", {
              kept = "string: the old one's name, if it could not be deleted" },
   check = check,
   preview = preview,
+  evidence = docker_change.evidence,
   run = set_env,
   target = function(call) return call.container end,
   place = docker_host.place,

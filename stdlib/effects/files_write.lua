@@ -84,6 +84,10 @@ machine.effect("files.write", {
   command = function(call) return { "tee", "--", call.path } end,
   target = function(call) return tostring(call.path) end,
   preview = preview,
+  evidence = function(save, call, plan)
+    local now = plan and plan.now
+    if now and now.state == "file" then save("files.read", call.path, { on = call.on, keep = "tail" }) end
+  end,
   would = function(call) return { bytes = type(call.text) == "string" and #call.text or nil } end,
   verify = function(call) return same_text(call.path, call.text) end,
   specimen = function(call) return { bytes = call and type(call.text) == "string" and #call.text or 0 } end,

@@ -53,6 +53,7 @@ end
 local function roll(verb, entry)
   entry.params = { kind_param, name_param, table.unpack(entry.params or {}) }
   entry.options, entry.result = roll_options(entry.options), rollout_fields
+  entry.evidence = entry.evidence or write.evidence
   entry.would, entry.specimen = would_roll, specimen
   write.effect(verb, entry)
 end
@@ -128,6 +129,9 @@ roll("scale", {
     return { text = same and text or "scales " .. text, size = math.abs(call.replicas - item.desired),
              same = same or nil,
              replicas = item.desired, uid = object.metadata.uid }
+  end,
+  evidence = function(save, call, plan)
+    if plan and plan.replicas and plan.replicas > call.replicas then write.evidence(save, call) end
   end,
   would = function(call, plan)
     local fields = would_roll(call, plan)
@@ -215,6 +219,7 @@ write.effect("patch", {
   radius = write.object_radius(function(call, item)
     return ("patches %s %s"):format(item.kind, call.name)
   end),
+  evidence = write.evidence,
   after = write.told,
   specimen = { changed = true, summary = "patched" },
 })
@@ -282,6 +287,7 @@ write.effect("delete", {
               timeout = { "duration", "2m", "The longest it may take" } },
   result = { state = "string: absent", summary = "string: kubectl's words" },
   words = delete_words,
+  evidence = write.evidence,
   radius = function(it, call)
     local object, err = it:json { "get", call.kind, call.name, "--output=json" }
     if not object then return nil, err end

@@ -120,6 +120,7 @@ write.effect("drain", {
   result = { evicted = "integer: how many pods went, as planned", summary = "string: kubectl's words" },
   words = words,
   radius = radius,
+  evidence = function(save, call) save("kubectl.describe", "node", call.node) end,
   after = function(_, _, plan, ended)
     return { evicted = plan.pods, summary = ended.stdout:match "([^\n]+)%s*$" or "drained" }
   end,

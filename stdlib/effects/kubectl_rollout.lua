@@ -33,14 +33,14 @@ local function label_selector(object)
   return table.concat(parts, ",")
 end
 
--- All pods of a workload as items; nil and an error.
-function rollout.pods(it, object)
+-- All pods of a workload as items, with their objects when `whole`; nil and an error.
+function rollout.pods(it, object, whole)
   local selector = label_selector(object)
   if not selector then return nil, { kind = "usage", message = "its pods are not chosen by plain labels" } end
   local list, err = it:json({ "get", "pods", "--selector=" .. selector, "--output=json" }, { max = PODS_MAX })
   if not list then return nil, err end
   local items = {}
-  for i, pod in ipairs(list.items or {}) do items[i] = state.item(pod) end
+  for i, pod in ipairs(list.items or {}) do items[i] = state.item(pod, whole) end
   return items
 end
 

@@ -10,6 +10,8 @@ local write = {}
 
 -- The longest a preview may take, in seconds: a plan has 30 in all.
 local PREVIEW_SECONDS = 15
+-- Lines of a container's log that are saved before a change.
+local SAVED_LINES = 1000
 
 local function object_name(call) return tostring(call.name or call.pod or call.node) end
 
@@ -99,6 +101,41 @@ function write.object_radius(what)
     local text = ("%s in %s (%s)"):format(what(call, item), client.in_words(call), state.brief(item))
     return { text = text, size = 1, uid = object.metadata.uid, item = item }
   end
+end
+
+------------------------------------------------------------------- Evidence --
+
+-- Of a workload's pods so many are saved, those in trouble first.
+local SAVED_PODS = 5
+
+local function save_logs(save, pod, place)
+  for _, container in ipairs(pod.object and pod.object.spec.containers or {}) do
+    save("kubectl.logs", pod.name, { container = container.name, namespace = place, tail = SAVED_LINES })
+    if (pod.restarts or 0) > 0 then
+      save("kubectl.logs", pod.name, { container = container.name, namespace = place, tail = SAVED_LINES,
+                                       previous = true })
+    end
+  end
+end
+
+local function save_pods(save, call, object)
+  local list = rollout.pods(client.open(call, false, PREVIEW_SECONDS), object, true) or {}
+  table.sort(list, function(a, b) return not a.ready and b.ready end)
+  for i = 1, math.min(#list, SAVED_PODS) do
+    save("kubectl.describe", "pod", list[i].name, { namespace = call.namespace })
+    save_logs(save, list[i], call.namespace)
+  end
+end
+
+-- The object as it is, and what its pods wrote: with them it goes.
+function write.evidence(save, call)
+  local place, name = call.namespace, object_name(call)
+  save("kubectl.describe", call.kind, name, { namespace = place })
+  local now = save("kubectl.get", call.kind, name, { namespace = place })
+  local item = now and now.items and now.items[1]
+  if not item then return end
+  if item.kind == "Pod" then return save_logs(save, item, place) end
+  if item.desired then save_pods(save, call, item.object) end
 end
 
 -------------------------------------------------------------------- Effects --

@@ -211,6 +211,13 @@ local function preview(call)
   return made or { text = "radius unknown: " .. err.message, size = math.huge, unknown = true }
 end
 
+-- What is lost is told by the server's own numbers; of clients also who they were.
+local function evidence(save, call)
+  if redis_commands.class(call.words) ~= "destructive" and call.words[1]:upper() ~= "CLIENT" then return end
+  save("redis.info", call.url)
+  if call.words[1]:upper() == "CLIENT" then save("redis.command", call.url, "CLIENT", "LIST") end
+end
+
 local function plain(words)
   for _, word in ipairs(words) do if type(word) ~= "string" then return false end end
   return true
@@ -241,6 +248,7 @@ catalogue.effect("redis.command", {
   end,
   target = target,
   preview = preview,
+  evidence = evidence,
   would = function() return {} end,
   specimen = function(call)
     if plain(call.words) and redis_commands.class(call.words) ~= "read" then return { value = "OK" } end

@@ -12,8 +12,8 @@ local CHANGE_TIMEOUT = "2m"
 local LOOK_TIMEOUT = 10
 -- Dependents named in a preview; the others are counted.
 local DEPENDENTS_NAMED = 5
--- Lines of log at most.
-local TAIL_MAX = 10000
+-- Lines of log at most, and those saved before a change.
+local TAIL_MAX, SAVED_LINES = 10000, 1000
 
 local unit_param = { "unit", "string", "Name of the unit; without a type it is a service" }
 
@@ -180,6 +180,12 @@ local function change(verb, call)
   return status
 end
 
+-- What a unit says of itself before it is stopped; its log stays, but what comes after covers it.
+local function evidence(save, call)
+  save("service.status", call.unit, { on = call.on })
+  save("service.logs", call.unit, { on = call.on, tail = SAVED_LINES })
+end
+
 local function enabled(status) return status.enabled == "enabled" or status.enabled == "enabled-runtime" end
 
 local verbs = {
@@ -220,6 +226,7 @@ for _, verb in ipairs(verbs) do
     target = function(call) return tostring(call.unit) end,
     preview = function(call) return preview(verb, call) end,
     would = function() return values.copy(verb.would) end,
+    evidence = verb.interrupts and evidence or nil,
     verify = function(call)
       local status = systemctl.status(call.unit, LOOK_TIMEOUT)
       return status and verb.happened(status)

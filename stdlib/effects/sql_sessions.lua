@@ -192,6 +192,18 @@ local function ender(how)
   end
 end
 
+---------------------------------------------------------------- Evidence --
+
+local PINNED = [[SELECT pid, backend_start, usename, application_name, client_addr, datname, state, state_change,
+    xact_start, query_start, wait_event_type, wait_event, left(query, 1000) AS query
+  FROM pg_stat_activity WHERE pid = ANY ($1::int[]) ORDER BY state_change]]
+
+-- What the sessions did that are about to be ended.
+local function evidence(save, call, plan)
+  if not plan or not plan.pins or #plan.pins == 0 then return end
+  save("sql.rows", call.dsn, PINNED, { params = { (arrays(plan.pins)) } })
+end
+
 ----------------------------------------------------------------- Entries --
 
 local function words_of_filter(call)
@@ -230,7 +242,7 @@ local result = {
 
 local function entry(name, how, fields)
   fields.class, fields.result, fields.target, fields.command = "destructive", result, how.target, by_hand
-  fields.preview, fields.run = preview, ender(how)
+  fields.preview, fields.evidence, fields.run = preview, evidence, ender(how)
   fields.would = function(_, seen) return { terminated = seen and seen.pins and seen.size, left = 0, new = 0 } end
   fields.specimen = { terminated = 3, left = 0, new = 0 }
   fields.sum_up = function(it) return ("ended %s, left %s, new %s"):format(it.terminated, it.left, it.new) end

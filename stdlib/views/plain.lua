@@ -137,6 +137,18 @@ on["effect.outcome"] = function(fields)
   for _, line in ipairs(plain.effect_lines(fields)) do under(fields.probe, "    " .. line, "effects") end
 end
 
+-- What was kept, where; then what was not, and why.
+function on.evidence(fields)
+  for _, piece in ipairs(fields.saved) do
+    say("  evidence: %s in %s, %s%s", inert(piece.line), piece.file, duration.size_text(piece.bytes),
+      piece.cut and ", its end" or "")
+  end
+  for _, piece in ipairs(fields.unsaved) do
+    say("  evidence NOT SAVED: %s, %s: %s", inert(piece.line), duration.size_text(piece.bytes), inert(piece.why))
+  end
+  for _, piece in ipairs(fields.unread) do say("  no evidence: %s: %s", inert(piece.line), inert(piece.why)) end
+end
+
 on["effect.intent"] = function(fields)
   say("  doing %s", inert(fields.line))
 end

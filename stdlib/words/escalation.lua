@@ -44,6 +44,7 @@ function escalation.report()
   for _, finding in ipairs(run.findings()) do lines[#lines + 1] = "- " .. finding end
   for _, title in ipairs(run.applied) do lines[#lines + 1] = "Applied: " .. title end
   if #run.applied == 0 then lines[#lines + 1] = "No remedy was applied." end
+  for _, piece in ipairs(run.evidence) do lines[#lines + 1] = ("Evidence: %s, %s/%s"):format(piece.line, run.path, piece.file) end
   return table.concat(lines, "\n")
 end
 

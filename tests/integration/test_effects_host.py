@@ -157,6 +157,17 @@ def test_a_services_life(service, systemd_session):
     assert service("reload", "db")["preview"]["impossible"] == "it is not active"
 
 
+def test_a_restart_saves_status_and_log_first(runbook, sandbox, systemd_session):
+    systemd_session.systemctl("start", "db")
+    sandbox.env["PATH"] = f"{systemd_session.bin}:{PATH}"
+    sandbox.write("answers.lua", 'return { ["*"] = "yes" }')
+    sandbox.write("x.lua", 'runbook { title = "x" }\nremedy("R", function() service.restart("db") end)()\nreturn unresolved "x"')
+    result = runbook("run", "x.lua", "--here", "--answers", "answers.lua")
+    event, = result.events("evidence")
+    status, log = [open(os.path.join(result.run_dir, piece["file"])).read() for piece in event["saved"]]
+    assert "state: active" in status and "ready" in log and not event["unread"], result
+
+
 def test_enabling(service):
     assert service("enable", "db")["fields"]["enabled"] == "enabled"
     assert service("disable", "db")["fields"]["enabled"] == "disabled"

@@ -1,0 +1,107 @@
+-- Evidence before medicine: what a write would destroy (logs, descriptions, sessions, INFO) is saved into the run's evidence/
+-- before the write is begun. An entry says what that is, as reads of the catalogue:
+--   evidence(save, call, plan)    save(effect, arguments…) → the fields that were saved, or nil
+-- What can't be looked at is told, and the write goes on; what can't be kept (a full disk) is told, and a person is asked.
+local approval = require "approval"
+local catalogue = require "catalogue"
+local duration = require "duration"
+local gate = require "gate"
+local journal = require "journal"
+local json = require "raw.json"
+local raw_run = require "raw.run"
+local raw_text = require "raw.text"
+local tasks = require "tasks"
+local values = require "values"
+
+local evidence = {}
+
+-- Of one piece the newest bytes are kept, so many at most; a run keeps so many bytes in all.
+evidence.PIECE_MAX = 1 << 20
+evidence.RUN_MAX = 64 << 20
+-- All that one write wants is looked at within so many seconds.
+evidence.SECONDS = 20
+
+local count, bytes = 0, 0 -- of this run's pieces
+
+------------------------------------------------------------------- Pieces --
+
+local function entry_of(name)
+  catalogue.family(name:match "^%l+")
+  return catalogue.effects[name]
+end
+
+-- A log as it is; of other results a line a field.
+local function text_of(fields)
+  if type(fields.text) == "string" then return fields.text end
+  local lines, plain = {}, journal.plain(fields)
+  for i, name in ipairs(values.keys(plain)) do
+    local value = plain[name]
+    lines[i] = name .. ": " .. (type(value) == "string" and value or json.encode(value))
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function file_name(act)
+  count = count + 1
+  return ("evidence/%03d-%s.txt"):format(count, act.entry.name)
+end
+
+-- Each piece says what it is and when it was looked at.
+local function head(act) return ("# %s\n# %s\n\n"):format(act.line, raw_text.time_text(tasks.wall())) end
+
+-- True, or nil and why it can't be kept.
+local function keep(piece, act, text)
+  if bytes + #text > evidence.RUN_MAX then
+    return nil, ("a run keeps %s of evidence, and has them"):format(duration.size_text(evidence.RUN_MAX))
+  end
+  local ok, err = raw_run.save(piece.file, head(act) .. text)
+  if not ok then return nil, err.message end
+  bytes = bytes + #text
+  return true
+end
+
+-- Looks at one thing and keeps it; adds to `told` what became of it.
+local function save_piece(told, name, ...)
+  local act = gate.act(entry_of(name), ...)
+  local fields, err = gate.mode().read(act)
+  if not fields or fields.ok == false then
+    table.insert(told.unread, { line = act.line, why = fields and fields.why or err.message })
+    return fields
+  end
+  local text = text_of(fields)
+  local piece = { line = act.line, file = file_name(act), bytes = #text, cut = #text > evidence.PIECE_MAX or nil }
+  local kept, why = keep(piece, act, text:sub(-evidence.PIECE_MAX))
+  if kept then
+    table.insert(told.saved, piece)
+  else
+    table.insert(told.unsaved, { line = act.line, bytes = #text, why = why })
+  end
+  return fields
+end
+
+--------------------------------------------------------------------- Save --
+
+local function look(told, act, plan)
+  local function save(...) return save_piece(told, ...) end
+  local ok, in_time = pcall(tasks.deadline, evidence.SECONDS, act.entry.evidence, save, act.call, plan)
+  if not ok and tasks.is_interrupt(in_time) then error(in_time, 0) end
+  local why = not ok and tostring(in_time) or not in_time and ("not within %g s"):format(evidence.SECONDS)
+  if why then table.insert(told.unread, { line = "the rest", why = why }) end
+end
+
+-- A file of answers was written before anybody knew of this.
+local function go_on_without(act)
+  local text = ("Go on with %s without the evidence that can't be saved?"):format(act.line)
+  return gate.ask { kind = "confirm", text = text, label = text, in_person = true, default = "no", planned = "no",
+                    within = approval.WITHIN } == "yes"
+end
+
+-- Before a write is begun; `plan` is its preview. Whether the write may go on.
+function evidence.save(act, plan)
+  local told = { line = act.line, key = act.key, saved = json.list {}, unsaved = json.list {}, unread = json.list {} }
+  look(told, act, plan)
+  journal.event("evidence", told)
+  return #told.unsaved == 0 or go_on_without(act)
+end
+
+return evidence
