@@ -144,6 +144,22 @@ local function wait_for_delivery()
   return "the page is NOT DELIVERED yet; the watchdog keeps trying" .. backends.contacts()
 end
 
+-- Whoever was told in chat hears that it is over; words for the operator.
+local function tell_resolved(it)
+  local outbox = require "outbox"
+  local about, told = run.first_about or run.about, {}
+  local how = it.by and ("by “%s”"):format(it.by) or it.text or "by itself"
+  local text = ("Resolved: %s, %s, %s after the alert (run %s)"):format(about.title or run.file, how,
+    duration.clock(run.elapsed()), run.id)
+  for index, to in ipairs(outbox.audience()) do
+    for _, chat in ipairs(backends.of "notify") do
+      local sent = outbox.deliver(chat, "notify", { to = to, text = text }, ("runbook/%s/resolved/%d"):format(run.id, index))
+      told[#told + 1] = to .. (sent.delivered and "" or " (not yet: " .. sent.why .. ")")
+    end
+  end
+  return #told > 0 and { "told that it is over: " .. table.concat(told, ", ") } or {}
+end
+
 local function paged() return handle and #handle:status().fired > 0 end
 
 -- Tells the watchdog how it ended; lines for the operator.
@@ -152,7 +168,7 @@ local function settle(it)
   if it.outcome == "resolved" then
     handle:stop("resolved")
     if #status.fired == 0 then return { "escalation stopped: resolved" } end
-    return { "the page is resolved too: " .. backends.resolve_pages(#run.levels, it) }
+    return { "the page is resolved too: " .. backends.resolve_pages(#run.levels, it), table.unpack(tell_resolved(it)) }
   end
   if it.outcome == "unresolved" or it.outcome == "failed" then
     if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end

@@ -58,10 +58,14 @@ local function entries()
   return list
 end
 
+local function json_of(name)
+  local read = files.read { path = run.path .. "/outbox/" .. name, max = ENTRY_MAX }
+  return read and json.decode(read.text) or nil
+end
+
 local function retry(name)
   if files.stat(run.path .. "/outbox/" .. name .. ".done").state == "file" then return true end
-  local read = files.read { path = run.path .. "/outbox/" .. name .. ".json", max = ENTRY_MAX }
-  local entry = read and json.decode(read.text)
+  local entry = json_of(name .. ".json")
   if not entry then return true end
   for _, it in ipairs(backends.of(entry.step)) do
     if it.name == entry.backend then
@@ -71,6 +75,18 @@ local function retry(name)
     end
   end
   return true
+end
+
+-- Whom chat messages of this run reached: the channels it made and whom it told, each once.
+function outbox.audience()
+  local list, known = {}, {}
+  for _, name in ipairs(entries()) do
+    local entry, done = json_of(name .. ".json"), json_of(name .. ".done")
+    local to = entry and done and done.delivered
+      and (entry.step == "channel" and done.id or entry.step == "notify" and entry.args.to)
+    if to and not known[to] then list[#list + 1], known[to] = to, true end
+  end
+  return list
 end
 
 -- Tries everything that waits; true when nothing does any more.

@@ -166,6 +166,18 @@ def test_resolved_after_the_page_resolves_it(runbook, sandbox, people):
     assert [alert["status"] for alert in people.alerts.values()] == ["resolved"]
 
 
+def test_resolved_after_the_page_says_so_in_the_channel(runbook, sandbox, people, slack, webhook):
+    """Broken by: arming.settle without tell_resolved."""
+    sandbox.write("down.lua", HEAD + 'wait_until("x", { within = "7s", every = "1s" }, function() return false end)\n'
+                                     'return resolved "fine again"')
+    result = runbook("run", "down.lua")
+    channel = "inc-" + os.path.basename(result.run_dir)
+    for name in ("team-lead", channel):
+        last = slack.texts(name)[-1]
+        assert last.startswith("Resolved: API Down, fine again, 00:0") and os.path.basename(result.run_dir) in last, result
+    assert "told that it is over: " in result.stdout and "#team-lead" in result.stdout
+
+
 def test_an_acknowledgement_stops_the_later_level(runbook, sandbox, people):
     process, _ = start(sandbox, 'wait_until("never", { within = "8s", every = "1s" }, function() return false end)')
     assert wait_for(lambda: armed(sandbox))
