@@ -78,7 +78,7 @@ local function get_one(it, call)
     if err.kind == "absent" then return absent(call) end
     return client.failed(err)
   end
-  local item = state.item(object, true)
+  local item = state.item(object, call.objects)
   local fields = state.count({ item }, call.kind)
   fields.state, fields.cut, fields.object, fields.place = "present", false, item.object, client.in_words(call)
   fields.summary = ("%s: %s"):format(item.name, state.brief(item))
@@ -130,10 +130,10 @@ local function get_many(it, call)
     return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20)
   end
   local whole = decode == json.decode and #done.stdout <= OBJECTS_MAX
-  local items = items_of(done.stdout, decode, whole)
+  local items = items_of(done.stdout, decode, whole and call.objects)
   if not items then return outcome.failed("io", "kubectl's list can't be read") end
   local fields = state.count(items, call.kind)
-  fields.cut, fields.place = not whole, client.in_words(call)
+  fields.cut, fields.place = call.objects and not whole, client.in_words(call)
   return fields
 end
 
@@ -147,6 +147,7 @@ read("kubectl.get", {
   params = { kind_param, { "name", "string", "Name of one; without it all of them", optional = true } },
   options = {
     selector = { "string", nil, 'Labels: "app=api,tier!=web"', what = true },
+    objects = { "boolean", true, "The whole objects too, with all that they hold" },
     timeout = { "duration", "30s", "The longest it may take" },
   },
   all = true,
@@ -174,7 +175,7 @@ read("kubectl.get", {
     local name = call and call.name
     local item = { kind = "Pod", name = name or "name", namespace = "default", ready = true,
                    phase = "Running",
-                   restarts = 0, node = "node", age = 3600 }
+                   restarts = 0, node = "node", age = 3600, changed = 1.7e9, manager = "kubectl" }
     return { items = { item }, ready = 1, total = 1, completed = 0, not_ready = {}, state = "present",
              object = name and { metadata = { name = name } } or nil, summary = "1 of 1 ready", cut = false,
              place = "default @ cluster" }
@@ -349,7 +350,8 @@ read("kubectl.rollout_history", {
     if err.kind == "absent" then return { state = "absent", revisions = {} } end
     return client.failed(err)
   end,
-  specimen = { state = "present", revisions = { { revision = 1 } }, current = 1 },
+  specimen = { state = "present", revisions = { { revision = 1, at = 1.7e9, images = { "image:1" } } },
+               current = 1 },
   sum_up = function(it) return ("%d revisions"):format(#it.revisions) end,
 })
 
