@@ -3,12 +3,13 @@ neither; and what is asked, noted, and left alone."""
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
 from lab.effects import PATH
 from lab.kubernetes import Cluster
-from lab.program import ROOT
+from lab.program import BUILD, ROOT
 
 API_DOWN = os.path.join(ROOT, "runbooks", "api-down.lua")
 KUBECONFIG = """apiVersion: v1
@@ -159,3 +160,10 @@ def test_the_level_of_a_script_with_modules_is_carried_out(runbook, sandbox, pag
         assert '"event":"escalation.delivered","level":1,"by":"script"' in file.read()
     event = next(iter(pagerduty.alerts.values()))["events"][0]
     assert "/health answers" in str(event["payload"]["custom_details"])
+
+
+def test_an_installed_runbook_finds_its_modules(runbook, tmp_path):
+    subprocess.run(["cmake", "--install", BUILD, "--prefix", tmp_path / "usr"], check=True, capture_output=True)
+    installed = tmp_path / "usr/share/runbook/runbooks/api-down.lua"
+    result = runbook("run", str(installed), "--scenario", API_DOWN.replace(".lua", ".test.lua") + ":demo")
+    assert result.code == 0 and 'resolved by "Restart the API service"' in result.stdout, result
