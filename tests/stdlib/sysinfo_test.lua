@@ -157,7 +157,7 @@ for what, given in pairs { ["a torn line"] = { "2026-11-23 17:40:00 upgrade ngi"
 end
 log("", "x", { install }, { now, now })
 equal(run "packages", nil, "a time too many")
-said = { code = 2, stderr = "mawk: cannot open /var/log/dpkg.log (Permission denied)\n" }
+said = { code = 2, stderr = "awk: cannot open /var/log/dpkg.log (Permission denied)\n" }
 equal(select(2, run "packages").kind, "permission", "not ours to read")
 raises("a path from the root", "packages", { log = "dpkg.log" })
 
