@@ -7,13 +7,16 @@ world {
   ["docker.exec * cat appsettings.json"] = { stdout = '{"Logging":{"LogLevel":{"Default":"Warning"}}}', code = 0 },
   ["docker.exec * dotnet exec *"] = { stdout = "database: ok", code = 0 },
   ["sql.row *"] = { row = { now = 12, most = 100 } },
+  ["kubectl.get deployment *"] = { state = "absent", summary = "there is no deployment conduit-api", place = "conduit @ prod" },
 }
 
--- What `script/demo` shows: the API's container was killed for memory; the restart brings it back.
+-- What `script/demo` shows: the API's container, new since forty minutes, was killed for memory; the restart brings it back.
 scenario "demo" {
   given = {
     ["docker.inspect *"] = { state = "exited", summary = "exited (137) 5 minutes ago, out of memory", exit_code = 137,
-                             oom_killed = true, env = { CONDUIT_ENV = "production" } },
+                             oom_killed = true, env = { CONDUIT_ENV = "production" }, image = "conduit-api:2",
+                             image_id = "sha256:" .. ("7f3c1a9be2d0"):rep(5) .. "4c81",
+                             created_at = ago "40m", started_at = ago "40m" },
     ["docker.logs *"] = { text = "Fatal error. System.OutOfMemoryException\n" },
     ["docker.exec * cat appsettings.json"] = { error = { kind = "stopped", message = "conduit-api is not running" } },
     ["docker.exec * dotnet exec *"] = { error = { kind = "stopped", message = "conduit-api is not running" } },
@@ -144,4 +147,90 @@ scenario "the cluster can't be reached" {
   given   = { ["kubectl.get *"] = { error = { kind = "unreachable", message = "the connection was refused" } } },
   answers = { ["*"] = "no" },
   expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+-- Where it runs is found out, unless `platform` says so.
+
+local deployment = { state = "present", place = "conduit @ prod" }
+
+scenario "it runs in a deployment" {
+  given   = { ["docker.inspect *"] = { state = "absent" }, ["kubectl.get deployment *"] = deployment },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.rollout_restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", does = { "kubectl.rollout_restart deployment conduit-api" }, never = { "docker.*" } },
+}
+
+scenario "there is no engine, but a cluster" {
+  given   = { ["docker.inspect *"] = { error = { kind = "missing", message = "there is no such socket" } },
+              ["kubectl.get deployment *"] = { state = "absent", place = "conduit @ prod" } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = { "kubectl.rollout_restart deployment conduit-api" } },
+}
+
+scenario "there is no cluster, and no container" {
+  given   = { ["docker.inspect *"] = { state = "absent" },
+              ["kubectl.get deployment *"] = { error = { kind = "usage", message = "the kubeconfig names no cluster" } } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = { "docker.restart conduit-api" } },
+}
+
+scenario "it runs in both: the operator says which" {
+  given   = { ["kubectl.get deployment *"] = deployment },
+  answers = { ["*where does the API run?"] = "kubernetes", ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.rollout_restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", does = { "kubectl.rollout_restart deployment conduit-api" } },
+}
+
+scenario "it runs in both, and nobody says which" {
+  given   = { ["kubectl.get deployment *"] = deployment },
+  answers = { ["*where does the API run?"] = "silence", ["*"] = "yes" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1, within = "6m" },
+}
+
+scenario "it is in neither: the operator says which" {
+  given   = { ["docker.inspect *"] = { state = "absent" } },
+  answers = { ["*where does the API run?"] = "docker", ["Restart the API service"] = "yes", ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = { "docker.restart conduit-api" } },
+}
+
+scenario "the cluster is out of reach: the container alone decides nothing" {
+  given   = { ["kubectl.get deployment *"] = { error = { kind = "unreachable", message = "the connection was refused" } } },
+  answers = { ["*where does the API run?"] = "silence", ["*"] = "yes" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "we may not look at containers: the operator says which" {
+  given   = { ["docker.inspect *"] = { error = { kind = "permission", message = "permission denied" } } },
+  answers = { ["*where does the API run?"] = "docker", ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["docker.restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", does = { "docker.restart conduit-api" } },
+}
+
+scenario "neither engine nor cluster can be looked at" {
+  given   = { ["docker.inspect *"] = { error = { kind = "missing", message = "there is no such socket" } },
+              ["kubectl.get deployment *"] = { error = { kind = "missing", message = "kubectl: no such program" } } },
+  answers = { ["*where does the API run?"] = "silence", ["*"] = "yes" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+-- What changed is said before the medicine; it decides nothing.
+
+scenario "an upgrade on db1 brought it down" {
+  params  = { database_on = "db1" },
+  given   = { ["sysinfo.packages @db1"] = { count = 1, packages = { { at = ago "3m", action = "upgrade", name = "postgresql-15",
+                                            from = "15.17", to = "15.18" } } },
+              ["service.changes @db1"] = { count = 1, changes = { { at = ago "2m", name = "postgresql.service", what = "state",
+                                           type = "forking", state = "failed", sub = "failed", result = "exit-code" } } },
+              ["sql.ready *"] = { why = "connection refused" } },
+  answers = { ["Restart PostgreSQL"] = "yes", ["*"] = "no" },
+  after   = { ["service.restart postgresql @db1"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", does = { "service.restart postgresql" }, pages = 0 },
+}
+
+scenario "what changed can't be known" {
+  given   = { ["sysinfo.packages *"] = { error = { kind = "permission", message = "permission denied" } },
+              ["service.changes *"] = { error = { kind = "unreachable", message = "no answer" } } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["docker.restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", does = { "docker.restart conduit-api" } },
 }

@@ -12,6 +12,8 @@ runbook {
   related   = { "api-down", "high-response-time" },
 }
 
+local changes = require "changes"
+
 local p = params {
   database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL, as a role of pg_monitor" },
   role        = { "conduit", "Role that the API logs in as", pattern = "[a-z_][a-z0-9_]*" },
@@ -22,6 +24,7 @@ local p = params {
   pool        = { 20, "Sessions that one instance of the API may hold: its Maximum Pool Size" },
   idle_for    = { "5m", "Sessions idle for longer may go", type = "duration" },
   long        = { "5m", "Transactions open for longer are too old", type = "duration" },
+  changed     = { "24h", "How far back to look for what changed", type = "duration" },
 }
 
 -- A run is resolved as soon as this holds: not for a moment, but while the API opens sessions again.
@@ -104,6 +107,9 @@ local pools = probe("Pool sizes", function()
   note_rows(clients, "%s sessions of %s at %s", "held", "application", "address")
 end)
 
+local what_changed = changes.probe { within = p.changed, machines = { p.database_on }, name = p.name,
+                                     on_docker = function() return p.platform == "docker" end }
+
 ----------------------------------------------------------------- Resolution --
 
 local end_heads = remedy("End the sessions that block others", { risk = "high",
@@ -160,7 +166,7 @@ local held = sessions()
 if held.down then return unresolved "PostgreSQL accepts no connection at all: api-down.lua goes on from here" end
 if held.exhausted == false then return resolved "false alarm: sessions are left" end
 
-local queue, old, clients = together(locks, transactions, pools)
+local queue, old, clients = together(locks, transactions, pools, what_changed)
 
 if queue.blocked     then end_heads(queue.heads) end -- first: everybody behind them holds a session while waiting
 if old.abandoned     then end_abandoned()        end

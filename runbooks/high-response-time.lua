@@ -12,11 +12,14 @@ runbook {
   related   = { "api-down", "db-connection-pool", "redis-memory" },
 }
 
+local changes  = require "changes"
+local platform = require "platform"
+
 local p = params {
   url         = { "https://api.conduit.im/health/ready", "A request that does what most do, and changes nothing" },
   slow        = { 500, "Milliseconds within which 95 of 100 answers come" },
   samples     = { 20, "Requests of one measurement" },
-  platform    = { "docker", "Where the API runs", one_of = { "docker", "kubernetes" } },
+  platform    = { "auto", "Where the API runs", one_of = { "auto", "docker", "kubernetes" } },
   name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
   compose     = { "docker-compose.yml", "Compose file that starts the API" },
   machine     = { "", "Machine the API runs on, as the config names it; empty is this one" },
@@ -24,8 +27,10 @@ local p = params {
   role        = { "conduit", "Role that the API logs in as", pattern = "[a-z_][a-z0-9_]*" },
   redis       = { "redis://localhost:6379", "Redis of the API" },
   stuck       = { "1m", "A statement that runs for longer is stuck", type = "duration" },
+  changed     = { "24h", "How far back to look for what changed", type = "duration" },
 }
-local on_docker = p.platform == "docker"
+local place = platform.of(p.platform, p.name)
+local on_docker = place.on_docker
 
 -------------------------------------------------------------- Measuring --
 
@@ -89,7 +94,7 @@ local cpu = probe("CPU", function()
   local load = sysinfo.load { on = p.machine }
   check("no process waits for a CPU", load.one < 1.5 * load.cpus,
         { fault = "machine_loaded", detail = ("load %.1f on %d CPUs"):format(load.one, load.cpus) })
-  if not on_docker then return end
+  if not on_docker() then return end
   check("the API uses less than 80 % of a CPU", docker.stats(p.name).cpu_percent < 80, { fault = "busy" })
   local periods, held = throttled()
   measure(3)                                               -- while it works for us
@@ -152,6 +157,8 @@ local cache = probe("Redis", function()
   check("memory is left", redis.info(p.redis, "memory").used_percent < 90, { fault = "full" })
 end)
 
+local what_changed = changes.probe { within = p.changed, name = p.name, on_docker = on_docker, machines = { p.machine } }
+
 ----------------------------------------------------------------- Resolution --
 
 local end_stuck = remedy("End the stuck statements", { risk = "high", warning = "their transactions are rolled back" },
@@ -162,11 +169,11 @@ local analyze = remedy("Tell the planner about the tables", { risk = "low" }, fu
 end)
 
 local scale_out = remedy("Scale horizontally", { risk = "low" }, function()
-  if on_docker then compose.scale(p.compose, { api = 3 }) else kubectl.scale("deployment", p.name, 3) end
+  if on_docker() then compose.scale(p.compose, { api = 3 }) else kubectl.scale("deployment", p.name, 3) end
 end)
 
 local restart_api = remedy("Restart the API service", { risk = "low", warning = "requests under way fail" }, function()
-  if on_docker then docker.restart(p.name) else kubectl.rollout_restart("deployment", p.name) end
+  if on_docker() then docker.restart(p.name) else kubectl.rollout_restart("deployment", p.name) end
 end)
 
 ----------------------------------------------------------------- Prevention --
@@ -204,12 +211,14 @@ end)
 
 local found = latency()
 if found.slow == false and found.errors == false then return resolved "false alarm: the API answers in time" end
+if not place.settle() then return unresolved(place.unsettled) end
 
-local load, running, planner, store = together(cpu, statements, tables, cache)
+local load, running, planner, store = together(cpu, statements, tables, cache, what_changed)
 
 if running.stuck then end_stuck(running.pids) end          -- first: the others wait behind them
 if running.pool_short then
-  handover("db-connection-pool", { database = p.database, name = p.name, platform = p.platform })
+  handover("db-connection-pool",
+           { database = p.database, name = p.name, platform = on_docker() and "docker" or "kubernetes" })
 end
 if store.full    then handover("redis-memory", { redis = p.redis }) end
 if planner.stale then analyze() end

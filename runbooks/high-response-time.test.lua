@@ -4,6 +4,7 @@ local fast = { ok = true, status = 200, ms = { dns = 1, connect = 2, tls = 10, f
 local slow = { ok = true, status = 200, takes = "1.2s", ms = { dns = 1, connect = 2, tls = 10, first_byte = 1200, total = 1215 } }
 
 world {
+  ["kubectl.get deployment *"] = { state = "absent", place = "conduit @ prod" },
   ["http.get *"] = slow,
   ["docker.exec * cat *cpu.stat"] = { stdout = "usage_usec 5\nnr_periods 100\nnr_throttled 0\n" },
   ["sql.activity *"] = { total = 20, max_connections = 100, used_percent = 20.0, waiting = 0 },
@@ -68,5 +69,19 @@ scenario "the API itself is slow" {
 scenario "it can't be measured" {
   given   = { ["http.get *"] = { error = { kind = "dns", message = "api.conduit.im does not resolve" } } },
   answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "the API itself is slow, on Kubernetes" {
+  given   = { ["docker.inspect *"] = { state = "absent" },
+              ["kubectl.get deployment *"] = { state = "present", place = "conduit @ prod" } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.rollout_restart *"] = { ["http.get *"] = fast } },
+  expect  = { outcome = "resolved", does = { "kubectl.rollout_restart deployment conduit-api" } },
+}
+
+scenario "nobody says where the API runs" {
+  given   = { ["kubectl.get deployment *"] = { error = { kind = "unreachable", message = "the connection was refused" } } },
+  answers = { ["*"] = "silence" },
   expect  = { outcome = "unresolved", does = {}, pages = 1 },
 }

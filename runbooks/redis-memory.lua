@@ -12,6 +12,8 @@ runbook {
   related   = { "api-down", "high-response-time" },
 }
 
+local changes = require "changes"
+
 local p = params {
   redis    = { "redis://localhost:6379", "The server, and the database that the cache is in" },
   redis_on = { "", "Machine Redis runs on, as the config names it; empty is this one" },
@@ -19,6 +21,7 @@ local p = params {
   pages    = { 20, "Pages of about 100 keys that are walked in search of big ones" },
   measured = { 200, "So many of these keys are measured" },
   big      = { "10MB", "A key that takes more is too big", type = "size" },
+  changed  = { "24h", "How far back to look for what changed", type = "duration" },
 }
 
 local function memory() return redis.info(p.redis, "memory") end
@@ -117,6 +120,8 @@ local machine = probe("Machine", function()
   return { available = m.available }
 end)
 
+local what_changed = changes.probe { within = p.changed, machines = { p.redis_on } }
+
 ----------------------------------------------------------------- Resolution --
 
 local function set(name, value) redis.command(p.redis, "CONFIG", "SET", name, value) end
@@ -177,7 +182,7 @@ local now = usage()
 if now.down then return unresolved "Redis does not answer: api-down.lua restarts it" end
 if now.full == false then return resolved "false alarm: Redis has room" end
 
-local keys, readers, host = together(contents, clients, machine)
+local keys, readers, host = together(contents, clients, machine, what_changed)
 
 if readers.slow_reader                  then disconnect(readers.reader) end
 if now.fragmented                       then purge()                    end

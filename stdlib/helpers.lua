@@ -75,6 +75,12 @@ end
 helpers.time = {
   now = function() return tasks.wall() end,
   parse = parse_time,
+  -- "1h30m" → 5400
+  seconds = function(text)
+    local seconds, why = duration.parse(text)
+    if not seconds then blame.raise("time.seconds: %s", why) end
+    return seconds
+  end,
   -- a time → "5m ago"
   ago = function(at) return duration.text(math.max(0, tasks.wall() - moment("time.ago", at))) .. " ago" end,
   -- a time → seconds since then

@@ -1,7 +1,9 @@
 -- Scenario files: `scenario "name" { given =, answers =, after =, params =, expect = }` and one `world { … }` under all.
+local duration = require "duration"
 local files = require "raw.files"
 local patterns = require "patterns"
 local sandbox = require "sandbox"
+local tasks = require "tasks"
 local values = require "values"
 
 local scenario_file = {}
@@ -35,7 +37,12 @@ function scenario_file.load(path)
   local read, err = files.read { path = path, max = SIZE_MAX }
   if not read then return nil, ("%s: %s"):format(path, err.message) end
   local loaded = { scenarios = {}, names = {}, world = {} }
-  local env = sandbox.plain()
+  local env, began = sandbox.plain(), tasks.wall()
+  function env.ago(text)
+    local seconds, wrong = duration.parse(text)
+    if not seconds then error("ago: " .. wrong, 2) end
+    return began - seconds
+  end
   function env.world(given) loaded.world = given end
   function env.scenario(name)
     return function(description)
@@ -101,8 +108,8 @@ function scenario_file.differences(expect, ending, mode, seconds)
       if patterns.matches(patterns.compile(pattern), line) then differ("never %s, but it did %s", pattern, line) end
     end
   end
-  local limit = expect.within and require("duration").parse(expect.within)
-  if limit and seconds > limit then differ("within %s: it took %s", expect.within, require("duration").text(seconds)) end
+  local limit = expect.within and duration.parse(expect.within)
+  if limit and seconds > limit then differ("within %s: it took %s", expect.within, duration.text(seconds)) end
   return list
 end
 

@@ -114,8 +114,9 @@ return unresolved "Redis is full"
 
 families.sysinfo = {
   text = [[
-This machine, or with `on` another one of the config: memory, disks, load, CPUs, processes. Percentages are 0 to
-100.]],
+This machine, or with `on` another one of the config: memory, disks, load, CPUs, processes, packages. Percentages are 0 to
+100. What dpkg logged is in local time without a zone: the machine that wrote it translates it by its own zone
+(`/etc/localtime`), whatever TZ says; of an hour that the clock shows twice it takes one.]],
   example = [[
 runbook { title = "sysinfo" }
 local host = probe("Host", function()
@@ -130,7 +131,8 @@ return unresolved "something is short"
 families.service = {
   text = [[
 Units of systemd, on this machine or with `on` on another one of the config. A write to this machine is refused
-unless the environment says `here = true` or the command line `--here`.]],
+unless the environment says `here = true` or the command line `--here`. `changes` sees the services that systemd has
+loaded: one that was stopped and that nothing wants is forgotten, and so is its change.]],
   example = [[
 runbook { title = "service" }
 local unit = service.status("postgresql")

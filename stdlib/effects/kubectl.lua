@@ -3,6 +3,7 @@
 local blame = require "blame"
 local catalogue = require "catalogue"
 local client = require "effects.kubectl_client"
+local history = require "effects.kubectl_history"
 local json = require "raw.json"
 local outcome = require "outcome"
 local rollout = require "effects.kubectl_rollout"
@@ -64,18 +65,22 @@ end
 local function absent(call)
   local why = ("there is no %s %s"):format(call.kind, call.name)
   return { state = "absent", items = {}, not_ready = {}, ready = 0, total = 0, completed = 0, cut = false,
-           summary = why }
+           summary = why, place = client.in_words(call) }
 end
 
+-- As JSON too, but with metadata.managedFields, which --output=json leaves out unless a flag says otherwise that older
+-- kubectls don't know.
+local ONE = "jsonpath={@}"
+
 local function get_one(it, call)
-  local object, err = it:json(get_words(call, "json"), { max = OBJECT_MAX })
+  local object, err = it:json(get_words(call, ONE), { max = OBJECT_MAX })
   if not object then
     if err.kind == "absent" then return absent(call) end
     return client.failed(err)
   end
-  local item = state.item(object, true)
+  local item = state.item(object, call.objects)
   local fields = state.count({ item }, call.kind)
-  fields.state, fields.cut, fields.object = "present", false, item.object
+  fields.state, fields.cut, fields.object, fields.place = "present", false, item.object, client.in_words(call)
   fields.summary = ("%s: %s"):format(item.name, state.brief(item))
   return fields
 end
@@ -125,14 +130,15 @@ local function get_many(it, call)
     return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20)
   end
   local whole = decode == json.decode and #done.stdout <= OBJECTS_MAX
-  local items = items_of(done.stdout, decode, whole)
+  local items = items_of(done.stdout, decode, whole and call.objects)
   if not items then return outcome.failed("io", "kubectl's list can't be read") end
   local fields = state.count(items, call.kind)
-  fields.cut = not whole
+  fields.cut, fields.place = call.objects and not whole, client.in_words(call)
   return fields
 end
 
-local item_help = "each kind name namespace ready phase restarts reason message node age object; a pod also "
+local item_help = "each kind name namespace ready phase restarts reason message node age object changed (when its "
+  .. "fields but the status were last set, seconds since 1970; nil when unknown) manager (by what); a pod also "
   .. "last_reason last_exit_code, a workload desired ready_replicas updated available complete paused, "
   .. "a node cordoned"
 
@@ -141,6 +147,7 @@ read("kubectl.get", {
   params = { kind_param, { "name", "string", "Name of one; without it all of them", optional = true } },
   options = {
     selector = { "string", nil, 'Labels: "app=api,tier!=web"', what = true },
+    objects = { "boolean", true, "The whole objects too, with all that they hold" },
     timeout = { "duration", "30s", "The longest it may take" },
   },
   all = true,
@@ -151,6 +158,7 @@ read("kubectl.get", {
     not_ready = "list: those items that are not ready", state = "string: present absent",
     summary = 'string: "1 of 3 ready: api-7c9f (CrashLoopBackOff, 4 restarts)"',
     cut = ("boolean: the list is longer than %d MB, its items have no `object`"):format(OBJECTS_MAX >> 20),
+    place = 'string: the namespace and context that were looked at: "conduit @ prod"',
   },
   check = function(call)
     if call.name and (call.selector or call.namespace == "*") then
@@ -167,9 +175,10 @@ read("kubectl.get", {
     local name = call and call.name
     local item = { kind = "Pod", name = name or "name", namespace = "default", ready = true,
                    phase = "Running",
-                   restarts = 0, node = "node", age = 3600 }
+                   restarts = 0, node = "node", age = 3600, changed = 1.7e9, manager = "kubectl" }
     return { items = { item }, ready = 1, total = 1, completed = 0, not_ready = {}, state = "present",
-             object = name and { metadata = { name = name } } or nil, summary = "1 of 1 ready", cut = false }
+             object = name and { metadata = { name = name } } or nil, summary = "1 of 1 ready", cut = false,
+             place = "default @ cluster" }
   end,
 })
 
@@ -328,30 +337,21 @@ read("kubectl.rollout_status", {
                summary = "1 of 1 ready" },
 })
 
-local function history_words(call) return { "rollout", "history", call.kind .. "/" .. call.name } end
-
 read("kubectl.rollout_history", {
-  summary = "The revisions of a deployment that are kept",
+  summary = "The revisions of a workload that are kept; of a deployment also when each was rolled out and its images",
   params = { kind_param, name_param },
-  result = { revisions = "list: each revision (integer) cause (string or nil), oldest first",
+  result = { revisions = "list: each revision (integer) cause (string or nil), oldest first; of a deployment also at "
+               .. "(seconds since 1970 of its rollout; nil for an earlier one that an undo went back to) images (list)",
              current = "integer: the newest revision", state = "string: present absent" },
-  words = history_words,
+  words = history.words,
   run = function(call)
-    local done, err = client.open(call):carry_out(history_words(call))
-    if not done then
-      if err.kind == "absent" then return { state = "absent", revisions = {} } end
-      return client.failed(err)
-    end
-    local revisions = {}
-    for number, cause in done.stdout:gmatch "\n(%d+)[ \t]+([^\n]*)" do
-      cause = cause:gsub("%s+$", "")
-      revisions[#revisions + 1] = { revision = math.tointeger(tonumber(number)),
-                                    cause = cause ~= "<none>" and cause or nil }
-    end
-    local newest = revisions[#revisions]
-    return { state = "present", revisions = revisions, current = newest and newest.revision }
+    local fields, err = history.read(client.open(call), call)
+    if fields then return fields end
+    if err.kind == "absent" then return { state = "absent", revisions = {} } end
+    return client.failed(err)
   end,
-  specimen = { state = "present", revisions = { { revision = 1 } }, current = 1 },
+  specimen = { state = "present", revisions = { { revision = 1, at = 1.7e9, images = { "image:1" } } },
+               current = 1 },
   sum_up = function(it) return ("%d revisions"):format(#it.revisions) end,
 })
 

@@ -25,7 +25,8 @@ rollout.fields = {
   summary = 'string: "2 of 3 ready, 1 updated; api-7c9f (CrashLoopBackOff)"',
 }
 
-local function label_selector(object)
+-- The labels by which a workload chooses its pods, as kubectl takes them; nil when they are not plain ones.
+function rollout.selector(object)
   local selector, parts = ((object.spec or {}).selector or {}), {}
   if selector.matchExpressions or not selector.matchLabels then return nil end
   for name, value in pairs(selector.matchLabels) do parts[#parts + 1] = name .. "=" .. value end
@@ -35,7 +36,7 @@ end
 
 -- All pods of a workload as items, with their objects when `whole`; nil and an error.
 function rollout.pods(it, object, whole)
-  local selector = label_selector(object)
+  local selector = rollout.selector(object)
   if not selector then return nil, { kind = "usage", message = "its pods are not chosen by plain labels" } end
   local list, err = it:json({ "get", "pods", "--selector=" .. selector, "--output=json" }, { max = PODS_MAX })
   if not list then return nil, err end

@@ -141,6 +141,17 @@ local kinds = { Pod = pod, Deployment = workload, StatefulSet = workload, Replic
                 DaemonSet = daemon_set, Node = node, Job = job, PersistentVolumeClaim = by_phase,
                 PersistentVolume = by_phase, Namespace = by_phase }
 
+-- When an object was last changed, and by whom: of the fields that people and programs set, not of its status, which
+-- changes by itself. Nothing where the server keeps no such record.
+local function last_change(object)
+  local at, by
+  for _, it in ipairs(object.metadata.managedFields or {}) do
+    local time = it.subresource ~= "status" and type(it.time) == "string" and text.time(it.time) or nil
+    if time and (not at or time > at) then at, by = time, it.manager end
+  end
+  return at, by
+end
+
 -- Parts that are nobody's business in a journal: who last wrote which field, and what a Secret holds.
 local function strip(object)
   local annotations = object.metadata.annotations
@@ -171,6 +182,7 @@ function state.item(object, keep_object)
   local item = { kind = object.kind, name = object.metadata.name, namespace = object.metadata.namespace,
                  ready = true,
                  age = created and math.max(0, tasks.wall() - (text.time(created) or 0)) or nil }
+  item.changed, item.manager = last_change(object)
   local read = kinds[object.kind]
   if read then read(object, item) end
   if keep_object then

@@ -236,3 +236,5 @@ for _, verb in ipairs(verbs) do
     sum_up = function(it) return it.state and systemctl.summary(it) or it.summary end,
   })
 end
+
+require "effects.service_changes"

@@ -54,6 +54,9 @@ function systemctl.run(words, timeout, keep)
   return ended
 end
 
+-- Our word for an ActiveState, or nil.
+function systemctl.state(active_state) return states[active_state] end
+
 function systemctl.words(verb, unit)
   return { "systemctl", "--no-ask-password", "--no-pager", verb, "--", unit }
 end
@@ -81,18 +84,23 @@ local function read_properties(text)
   for line in text:gmatch "[^\n]+" do
     local name, value = line:match "^(%w+)=(.*)$"
     if not name then
-      return nil, ("systemctl show wrote a line that is no property: %s"):format(machine.first_line(line))
+      return outcome.failed("io", "systemctl show wrote a line that is no property: %s", machine.first_line(line))
     end
     properties[name] = value
   end
   if not properties.LoadState or not properties.ActiveState then
-    return nil, "systemctl show told no LoadState or ActiveState"
+    return outcome.failed("io", "systemctl show told no LoadState or ActiveState")
   end
   return properties
 end
 
+local function show_words(properties, units)
+  return { "systemctl", "--no-ask-password", "--no-pager", "--property=" .. table.concat(properties, ","), "show",
+           "--", units }
+end
+
 -- "Tue 2026-11-24 10:00:00 UTC" → seconds since 1970; nil for a time that never was.
-local function read_time(text)
+function systemctl.time(text)
   local day, clock = (text or ""):match "^%a+ (%d+%-%d+%-%d+) (%d+:%d+:%d+) UTC$"
   return day and text_tools.time(day .. "T" .. clock .. "Z") or nil
 end
@@ -129,7 +137,7 @@ local function fields_of(properties)
                name = properties.Id,
                enabled = properties.UnitFileState ~= "" and properties.UnitFileState or nil,
                status_text = properties.StatusText ~= "" and properties.StatusText or nil,
-               since = read_time(state == "active" and properties.ActiveEnterTimestamp
+               since = systemctl.time(state == "active" and properties.ActiveEnterTimestamp
                  or properties.InactiveEnterTimestamp) }
   if number(properties.MainPID) ~= 0 then it.pid = number(properties.MainPID) end
   -- 1: it exited by itself
@@ -142,14 +150,25 @@ end
 
 -- A unit's state as fields of service.status, or nil and an error.
 function systemctl.status(unit, timeout)
-  local words = { "systemctl", "--no-ask-password", "--no-pager",
-                  "--property=" .. table.concat(PROPERTIES, ","), "show",
-                  "--", systemctl.full_name(unit) }
-  local ended, err = systemctl.run(words, timeout)
+  local ended, err = systemctl.run(show_words(PROPERTIES, systemctl.full_name(unit)), timeout)
   if not ended then return nil, err end
-  local properties, why = read_properties(ended.stdout)
-  if not properties then return outcome.failed("io", "%s", why) end
+  local properties
+  properties, err = read_properties(ended.stdout)
+  if not properties then return nil, err end
   return fields_of(properties)
+end
+
+-- These properties of every service that systemd has loaded, as a list of maps, or nil and an error.
+function systemctl.services(properties, timeout)
+  local ended, err = systemctl.run(show_words(properties, "*.service"), timeout)
+  if not ended then return nil, err end
+  if ended.cut then return outcome.failed("limit", "systemctl told more than is read") end
+  local list = {}
+  for block in (ended.stdout .. "\n"):gmatch "(.-\n)\n+" do
+    list[#list + 1], err = read_properties(block)
+    if err then return nil, err end
+  end
+  return list
 end
 
 -- The units that want or need this one, at any distance, targets left out: those only group.

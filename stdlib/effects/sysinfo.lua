@@ -190,3 +190,4 @@ machine.effect("sysinfo.uptime", {
 })
 
 require "effects.sysinfo_process"
+require "effects.sysinfo_packages"

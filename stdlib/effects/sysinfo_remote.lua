@@ -15,7 +15,7 @@ local CPU_INTERVAL = 0.1
 local READING = { LC_ALL = "C" }
 
 -- Runs a script of ours with arguments: its output, or nil and an error.
-local function script(text, timeout, arguments, max_output)
+function remote.script(text, timeout, arguments, max_output)
   local argv = { "/bin/sh", "-c", text, "sh", table.unpack(arguments or {}) }
   local ended, err = machine.run { argv = argv, reading = READING, timeout = timeout, max_output = max_output }
   if not ended then return nil, err end
@@ -33,7 +33,7 @@ local function integer(text) return math.tointeger(tonumber(text)) end
 -------------------------------------------------------------------- memory --
 
 function remote.memory(call)
-  local text, err = script("cat /proc/meminfo", call.timeout)
+  local text, err = remote.script("cat /proc/meminfo", call.timeout)
   if not text then return nil, err end
   local kb = {}
   for name, amount in text:gmatch "([%w_()]+):%s+(%d+) kB\n" do kb[name] = integer(amount) end
@@ -50,7 +50,7 @@ end
 ---------------------------------------------------------- load, cpu, uptime --
 
 function remote.load(call)
-  local text, err = script("cat /proc/loadavg && grep -c '^cpu[0-9]' /proc/stat", call.timeout)
+  local text, err = remote.script("cat /proc/loadavg && grep -c '^cpu[0-9]' /proc/stat", call.timeout)
   if not text then return nil, err end
   local one, five, fifteen, cpus = text:match "^([%d.]+) ([%d.]+) ([%d.]+) [^\n]*\n(%d+)\n$"
   if not one then return not_understood "/proc/loadavg" end
@@ -58,7 +58,7 @@ function remote.load(call)
 end
 
 function remote.uptime(call)
-  local text, err = script("cat /proc/uptime /proc/sys/kernel/random/boot_id", call.timeout)
+  local text, err = remote.script("cat /proc/uptime /proc/sys/kernel/random/boot_id", call.timeout)
   if not text then return nil, err end
   local seconds, boot_id = text:match "^([%d.]+) [^\n]*\n([%x-]+)\n$"
   if not seconds then return not_understood "/proc/uptime" end
@@ -75,7 +75,7 @@ end
 
 function remote.cpu(call)
   local look = 'head -n 1 /proc/stat && sleep "$1" && head -n 1 /proc/stat'
-  local text, err = script(look, call.timeout, { ("%.3f"):format(call.interval) })
+  local text, err = remote.script(look, call.timeout, { ("%.3f"):format(call.interval) })
   if not text then return nil, err end
   local first, second = text:match "^cpu ([ %d]+)\ncpu ([ %d]+)\n$"
   local before, after = first and read_ticks(first), second and read_ticks(second)
@@ -135,7 +135,7 @@ local function place(list, new, real)
 end
 
 local function mounts(call)
-  local text, err = script("cat /proc/filesystems && echo && cat /proc/self/mountinfo", call.timeout)
+  local text, err = remote.script("cat /proc/filesystems && echo && cat /proc/self/mountinfo", call.timeout)
   if not text then return nil, err end
   local known, table_text = text:match "^(.-\n)\n(.+)$"
   if not known then return not_understood "/proc/self/mountinfo" end
@@ -202,7 +202,7 @@ du -sx --inodes -- "$1" 2>/dev/null | cut -f 1
 ]]
 
 function remote.du(call)
-  local text, said = script(DU, call.timeout, { call.path })
+  local text, said = remote.script(DU, call.timeout, { call.path })
   if not text then return nil, said end
   if text == "absent\n" then return { state = "absent", bytes = 0, entries = 0, cut = false, unread = 0 } end
   local bytes, entries = text:match "^(%d+)\n(%d+)\n$"
@@ -272,7 +272,7 @@ local function listed(by_pid, own)
 end
 
 local function look(call, what)
-  local text, err = script(PROCESSES, call.timeout, { what }, TABLE_BYTES)
+  local text, err = remote.script(PROCESSES, call.timeout, { what }, TABLE_BYTES)
   if not text then return nil, err end
   local own, page, hertz, boot, uptime, from = text:match "^(%d+) (%d+) (%d+) (%d+) ([%d.]+)\n()"
   local first, middle, last = text:match("^(.-\0)\0([^\0]*)\0(.*)$", from)

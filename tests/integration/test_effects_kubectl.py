@@ -95,6 +95,38 @@ def test_a_healthy_deployment(anywhere):
     assert pod["name"] in described["fields"]["text"] and len(log["fields"]["text"].splitlines()) <= 2
 
 
+def test_when_a_deployment_was_rolled_out(anywhere):
+    history, = anywhere(("rollout_history", *DEPLOYMENT))
+    newest = history["fields"]["revisions"][-1]
+    assert newest["revision"] == history["fields"]["current"]
+    assert 1.7e9 < newest["at"] <= time.time() + 86400 and newest["images"], newest
+
+
+def test_when_an_object_was_changed(kubectl, cluster):
+    cluster.config_map("settings", kubectl_create="2026-11-20T08:00:00Z", kubectl_edit="2026-11-23T18:30:00Z")
+    cluster.config_map("unwatched")
+    many, one, deployment = kubectl(("get", "configmaps"), ("get", "configmap", "settings"), ("get", *DEPLOYMENT))
+    edited, unwatched = many["fields"]["items"]
+    assert (edited["changed"], edited["manager"]) == (1795458600, "kubectl-edit") and "changed" not in unwatched
+    assert one["fields"]["items"][0]["changed"] == 1795458600 and one["fields"]["object"]["data"] == {"KEY": "value"}
+    assert "managedFields" not in one["fields"]["object"]["metadata"] and one["fields"]["place"] == "conduit @ prod"
+    assert deployment["fields"]["object"]["spec"]["replicas"] == 2
+
+
+def test_revisions_of_a_deployment(kubectl, cluster):
+    cluster.load("crashloop")
+    cluster.objects("replicasets")[0]["metadata"]["annotations"]["kubernetes.io/change-cause"] = "kubectl set env"
+    cluster.objects("replicasets").append({"kind": "ReplicaSet", "apiVersion": "apps/v1", "spec": {}, "metadata": {
+        "name": "other", "namespace": "conduit", "labels": {"app": "conduit-api"}, "creationTimestamp": "2026-11-23T18:03:22Z"}})
+    fields = kubectl(("rollout_history", *DEPLOYMENT))[0]["fields"]
+    assert fields["current"] == 2 and [it["revision"] for it in fields["revisions"]] == [1, 2]
+    assert [it["at"] for it in fields["revisions"]] == [1795457001, 1795457002]
+    assert [it.get("cause") for it in fields["revisions"]].count("kubectl set env") == 1
+    assert all(it["images"] == ["registry.local/conduit/conduit-api:1.4.2"] for it in fields["revisions"]), fields
+    cluster.forbidden = {("list", "replicasets")}
+    assert kubectl(("rollout_history", *DEPLOYMENT))[0]["error"]["kind"] == "permission"
+
+
 def test_absence_is_a_fact(anywhere):
     for it in anywhere(("get", "deployment", "nosuch"), ("get", "pods", {"selector": "app=nosuch"}), ("describe", "pod", "nosuch"),
                        ("logs", "nosuch"), ("rollout_status", "deployment", "nosuch"), ("rollout_history", "deployment", "nosuch")):

@@ -335,14 +335,19 @@ def service_machine(server_of):
 
 def test_a_service_there(perform, service_machine):
     steps = [("service.restart", "db", on()), ("service.status", "db", on()), ("service.logs", "db", on()),
-             ("service.status", "nosuch", on()), ("service.restart", "nosuch", on()), ("service.stop", "db", on())]
-    restarted, status, logs, absent, impossible, stopped = perform(*steps, machines=with_sudo(service_machine))
+             ("service.status", "nosuch", on()), ("service.restart", "nosuch", on()),
+             ("service.changes", on(since="1h")), ("service.stop", "db", on())]
+    restarted, status, logs, absent, impossible, changes, stopped = perform(*steps, machines=with_sudo(service_machine))
     assert restarted["line"] == "service.restart db @db" and restarted["preview"]["text"].startswith("restarts db.service, now ")
     assert restarted["fields"]["state"] == "active" and restarted["verified"], restarted
     assert restarted["command"][-1] == "sudo -n systemctl restart -- db"
     assert status["fields"]["pid"] > 1 and status["fields"]["since"] > 1e9 and "ready" in logs["fields"]["text"]
     assert absent["fields"]["state"] == "absent" and impossible["preview"]["impossible"] == "there is no such unit"
     assert stopped["fields"]["state"] == "inactive"
+    assert changes["line"] == "service.changes since=1h @db"
+    state, file = [next(it for it in changes["fields"]["changes"] if it["name"] == "db.service" and it["what"] == what)
+                   for what in ("state", "file")]
+    assert state["state"] == "active" and file["file"] == "/etc/systemd/system/db.service", changes
 
 
 # Whole runs

@@ -18,9 +18,10 @@ from .web import Site
 
 HERE = os.path.join(os.path.dirname(__file__), "kubernetes")
 NAMESPACE = "conduit"
-GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch"}
+GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch",
+          "configmaps": ""}
 KINDS = {"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "events": "Event", "deployments": "Deployment",
-         "replicasets": "ReplicaSet", "jobs": "Job"}
+         "replicasets": "ReplicaSet", "jobs": "Job", "configmaps": "ConfigMap"}
 PATH = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<kind>[a-z]+)"
                   r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
 
@@ -110,6 +111,15 @@ class Cluster(Site):
             one = copy.deepcopy(pod)
             one["metadata"].update(name=f"conduit-api-{number:05}", uid=f"uid-{number}")
             self.world["pods"].append(one)
+
+    def config_map(self, name, **changed):
+        """A config map as the server keeps it: changed(manager=time, …) says who wrote it last and when."""
+        fields = [{"manager": manager.replace("_", "-"), "operation": "Update", "apiVersion": "v1", "time": at,
+                   "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {}}} for manager, at in changed.items()]
+        self.objects("configmaps").append({
+            "kind": "ConfigMap", "apiVersion": "v1", "data": {"KEY": "value"},
+            "metadata": {"name": name, "namespace": NAMESPACE, "uid": "uid-" + name, "resourceVersion": "1",
+                         "creationTimestamp": "2026-11-20T08:00:00Z", "managedFields": fields}})
 
     # Answers.
 

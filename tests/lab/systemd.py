@@ -1,5 +1,6 @@
 """systemd itself, as PID 1 of namespaces of its own over this machine's /usr: `bin` holds a systemctl and a journalctl
-that speak to it, for a PATH. Needs root and a control group hierarchy of systemd's (version 1, name=systemd)."""
+that speak to it, and a stat that sees its files, for a PATH. Needs root and a control group hierarchy of systemd's
+(version 1, name=systemd)."""
 
 import os
 import signal
@@ -10,7 +11,7 @@ from .process import Server
 
 CGROUPS = "/sys/fs/cgroup/systemd"
 BOOT = os.path.join(os.path.dirname(__file__), "systemd_boot")
-TOOLS = ("systemctl", "journalctl")
+TOOLS = ("systemctl", "journalctl", "stat")
 
 UNITS = {
     "lab.target": "[Unit]\nRequires=dbus.service systemd-journald.service\nAfter=dbus.service\n",

@@ -118,6 +118,54 @@ local secret = run("get", "secret", "s").object
 equal(secret.data.password, "***", "a Secret's value")
 equal(next(secret.metadata.annotations), nil, "nor in its annotations")
 
+-- When an object was last changed, and by whom; its status changes by itself.
+local fields_of = '"managedFields":[{"manager":"kubectl-create","operation":"Update","time":"2026-11-23T18:00:00Z"},'
+  .. '{"manager":"kubectl-edit","operation":"Update","time":"2026-11-23T19:00:00Z"},{"manager":"kubectl","subresource":"scale"},'
+  .. '{"manager":"kube-controller-manager","subresource":"status","time":"2026-11-23T20:00:00Z"}]'
+answers = { ["get configmaps"] = { 0, '{"kind":"ConfigMap","metadata":{"name":"a",' .. fields_of .. '}}\n'
+              .. '{"kind":"ConfigMap","metadata":{"name":"b"}}\n' },
+            ["get configmap a"] = { 0, '{"kind":"ConfigMap","metadata":{"name":"a",' .. fields_of .. '}}' } }
+local maps = run("get", "configmaps")
+equal(maps.items[1].changed, 1795460400, "changed")
+equal(maps.items[1].manager, "kubectl-edit", "by")
+equal(maps.items[1].object.metadata.managedFields, nil, "which stands in no journal")
+equal(maps.items[2].changed, nil, "not known")
+maps = run("get", "configmaps", { objects = false })
+equal(tostring(maps.items[1].object) .. tostring(maps.cut), "nilfalse", "without the objects")
+equal(maps.items[1].changed, 1795460400, "but with what they are made of")
+equal(run("get", "configmap", "a", { objects = false }).object, nil, "of one")
+equal(run("get", "configmap", "a").items[1].changed, 1795460400, "of one")
+equal(asked[#asked]:match "get configmap a .*$", "get configmap a --output=jsonpath={@}", "which --output=json leaves out")
+equal(maps.place, "conduit @ prod", "where")
+
+-- A deployment's revisions are its ReplicaSets; an undo took the first again, under the number 3.
+local function set(name, owner, annotations)
+  return ('{"kind":"ReplicaSet","metadata":{"name":"%s","creationTimestamp":"2026-11-2%s:00:00Z","ownerReferences":[{"uid":"%s"}],'
+    .. '"annotations":{%s}},"spec":{"template":{"spec":{"containers":[{"name":"api","image":"api:%s"},{"image":"proxy:1"}]}}}}')
+    :format(name, name, owner, annotations, name)
+end
+local function revision(number, more) return ('"deployment.kubernetes.io/revision":"%d"%s'):format(number, more or "") end
+local deployment = '{"kind":"Deployment","metadata":{"name":"x","uid":"u","annotations":{%s}},"spec":{"selector":{"matchLabels":'
+  .. '{"app":"x"}}},"status":{"conditions":[{"type":"Progressing","lastUpdateTime":"2026-11-23T10:00:00Z"}]}}'
+local sets = ('{"items":[%s]}'):format(table.concat({
+  set("0T01", "u", revision(4, ',"deployment.kubernetes.io/revision-history":"1,3"')),
+  set("1T01", "u", revision(2, ',"kubernetes.io/change-cause":"kubectl set image"')),
+  set("2T01", "another", revision(9)), set("2T02", "u", "") }, ","))
+answers = { ["get deployment x"] = { 0, deployment:format(revision(4)) }, ["get replicasets"] = { 0, sets } }
+local history = run("rollout_history", "deployment", "x")
+equal(#history.revisions .. " " .. history.current, "2 4", "those of this deployment that have a number")
+equal(history.revisions[1].cause, "kubectl set image", "why")
+equal(history.revisions[1].at, 1795222800, "when its ReplicaSet was made")
+equal(table.concat(history.revisions[1].images, " "), "api:1T01 proxy:1", "its images")
+equal(history.revisions[2].at, 1795428000, "when its rollout last got on")
+equal(asked[#asked]:match "get replicasets .*$", "get replicasets --output=json --selector=app=x", "only its own")
+answers["get deployment x"] = { 0, deployment:format(revision(5)) }
+equal(run("rollout_history", "deployment", "x").revisions[2].at, nil, "that of a later one says nothing of it")
+answers = { ["get statefulset y"] = { 0, '{"kind":"StatefulSet","metadata":{"name":"y"}}' },
+            ["rollout history"] = { 0, "statefulset.apps/y \nREVISION  CHANGE-CAUSE\n1         <none>\n2         new\n\n" } }
+history = run("rollout_history", "statefulset", "y")
+equal(history.current .. history.revisions[2].cause .. tostring(history.revisions[1].cause), "2newnil", "by kubectl's words")
+
 -- top, in namespaces and for nodes.
 answers = { ["top pods"] = { 0, "a-1   12m   34Mi\nb-2   1      2Gi\n" },
             ["top nodes"] = { 0, "vm   250m   12%   1024Mi   51%\n" } }

@@ -2,6 +2,7 @@
 local catalogue = require "catalogue"
 local process = require "raw.process"
 local settings = require "settings"
+local tasks = require "tasks"
 local values = require "values"
 settings.host_name, settings.here = "here", true
 settings.environment = { PATH = "/usr/bin:/bin", LANG = "de_DE.UTF-8" }
@@ -201,6 +202,42 @@ end
 answers.restart = { kind = "timeout", message = "systemctl took longer than 120 s" }
 fields, err = run("restart", "db")
 equal(err.kind, "timeout", "in doubt: may have run")
+
+-------------------------------------------------------------------- Of late --
+
+function tasks.wall() return 1795431599.5 end                       -- 10:59:59.5 on that Monday
+local function stamp(ago)
+  return ("Mon 2026-11-23 %02d:%02d:%02d UTC"):format(10 - ago // 3600, 59 - ago // 60 % 60, 59 - ago % 60)
+end
+local function block(changes) return show(changes)[2] end
+answers = { show = { 0, table.concat({
+  block { Id = "db.service", StateChangeTimestamp = stamp(60), Type = "notify", NeedDaemonReload = "yes",
+          FragmentPath = "/lib/systemd/system/db.service",
+          DropInPaths = "/etc/systemd/system/db.service.d/a.conf /etc/systemd/system/db.service.d/gone.conf" },
+  block { Id = "job.service", ActiveState = "failed", Result = "exit-code", StateChangeTimestamp = stamp(30), Type = "oneshot" },
+  block { Id = "old.service", StateChangeTimestamp = stamp(7200), FragmentPath = "/run/systemd/generator/old.service" },
+  block { Id = "never.service", ActiveState = "inactive", StateChangeTimestamp = "" } }, "\n") },
+  stat = { 1, ("%d /lib/systemd/system/db.service\n%d /etc/systemd/system/db.service.d/a.conf\n"):format(
+              1000000000, 1795431599 - 90),
+           "stat: cannot statx '/etc/systemd/system/db.service.d/gone.conf': No such file or directory\n" } }
+it = run("changes", { since = "1h" })
+equal(it.state .. it.count .. it.summary .. tostring(it.cut), "present33 changesfalse", "of late")
+local function brief(one) return table.concat({ one.name, one.what, one.state, one.result }, " ") end
+equal(brief(it.changes[1]), "job.service state failed exit-code", "the newest first")
+equal(brief(it.changes[2]) .. it.changes[2].type, "db.service state active successnotify", "a state")
+equal(brief(it.changes[3]) .. it.changes[3].file, "db.service file active success/etc/systemd/system/db.service.d/a.conf", "a file")
+equal(it.changes[3].needs_reload, true, "not loaded yet")
+equal(table.concat(asked[#asked].argv, " "), "stat -L -c %Y %n -- /lib/systemd/system/db.service "
+  .. "/etc/systemd/system/db.service.d/a.conf /etc/systemd/system/db.service.d/gone.conf", "not what systemd writes itself")
+equal(run("changes", { since = "3h" }).count, 4, "further back")
+answers.stat = { 1, "", "stat: cannot statx '/x': Permission denied\n" }
+equal(select(2, run "changes").kind, "permission", "files that may not be looked at")
+answers.show = { 0, block() .. "\nrubbish\n" }
+equal(select(2, run "changes").kind, "io", "what isn't understood")
+answers.show = not_booted
+equal(run "changes".state, "absent", "no systemd, no services")
+answers.show = { 1, "", "Failed to connect to bus: Connection refused\n" }
+equal(select(2, run "changes").kind, "unreachable", "a systemd that can't be asked")
 
 equal(catalogue.line(entry "restart", catalogue.call(entry "restart", "db", { timeout = "1m" })),
   "service.restart db @here", "the line")

@@ -104,6 +104,63 @@ function sys.process_table() return nil, { kind = "permission", message = "no" }
 fields, err = run("process", "x")
 equal(err.kind, "permission", "no look at processes")
 
+------------------------------------------------------------------- Packages --
+
+-- What the machine's shell prints: from when, whether older logs are there, the first line read; lines; their times.
+local said, ran
+require("raw.process").run = function(spec)
+  ran = spec
+  if said.kind then return nil, said end
+  return { code = said.code or 0, stdout = said[1] or "", stderr = said.stderr or "", cut = false }
+end
+
+local function log(more, first, lines, times)
+  said = { ("2026-11-23 15:00:00|%s|%s\n%s\n\n%s\n"):format(more, first, table.concat(lines, "\n"),
+    table.concat(times, "\n")) }
+end
+local now = math.floor(require("tasks").wall())
+local install = "2026-11-23 17:40:00 install nginx:amd64 <none> 1.22.1-9+deb12u11"
+local upgrade = "2026-11-23 17:41:02 upgrade postgresql-15:amd64 15.17-0+deb12u1 1:15.18-0+deb12u1"
+local remove = "2026-11-23 17:42:00 remove libx+y2.0:all 2~rc1-3 <none>"
+log("more", "2026-11-01 00:00:00 startup archives unpack", { install, upgrade, remove }, { now - 300, now - 200, now - 100 })
+it = run("packages", { since = "1h" })
+equal(it.state .. it.count .. tostring(it.cut), "present3false", "all three")
+equal(it.packages[1].name .. it.packages[1].action .. it.packages[1].from, "libx+y2.0remove2~rc1-3", "the newest first")
+equal(it.packages[1].to, nil, "what was removed has no version")
+equal(it.packages[2].from .. " " .. it.packages[2].to, "15.17-0+deb12u1 1:15.18-0+deb12u1", "from and to")
+equal(it.packages[3].from, nil, "what was new had none")
+equal(it.packages[3].at, now - 300, "when")
+equal(entry "packages".sum_up(it), "3 packages changed", "its summary")
+equal(math.abs(tonumber(ran.argv[5]) - (now - 3600)) <= 1, true, "from when")
+equal(ran.argv[6], "/var/log/dpkg.log", "the log")
+equal(run("packages", { since = "150s" }).count, 1, "only those younger")
+log("more", "2026-11-23 17:40:00 startup", { install }, { now - 300 })
+equal(run("packages", { since = "1h" }).cut, true, "older logs would be needed")
+log("", "2026-11-23 17:40:00 startup", { install }, { now - 300 })
+equal(run("packages", { since = "1h" }).cut, false, "there are none")
+said = { "2026-11-23 15:00:00||\n" }
+equal(run("packages").count, 0, "nothing changed")
+said = { "absent\n" }
+it = run("packages")
+equal(it.state .. it.count .. entry "packages".sum_up(it), "absent0there is no dpkg log", "not a Debian")
+local many, times = {}, {}
+for i = 1, 1500 do many[i], times[i] = install:gsub("nginx", "p" .. i), now - 2000 + i end
+log("", "x", many, times)
+it = run("packages", { since = "1h" })
+equal(#it.packages .. " " .. it.count .. tostring(it.cut) .. it.packages[1].name, "1000 1500truep1500", "the newest stay")
+for what, given in pairs { ["a torn line"] = { "2026-11-23 17:40:00 upgrade ngi", now }, ["no date"] = { "\1\1", now },
+                           ["another action"] = { "2026-11-23 17:40:00 Upgrade a:b 1 2", now }, ["no time"] = { install } } do
+  log("", "x", { given[1] }, { given[2] })
+  fields, err = run("packages")
+  equal(fields, nil, what)
+  equal(err.kind, "io", what)
+end
+log("", "x", { install }, { now, now })
+equal(run "packages", nil, "a time too many")
+said = { code = 2, stderr = "awk: cannot open /var/log/dpkg.log (Permission denied)\n" }
+equal(select(2, run "packages").kind, "permission", "not ours to read")
+raises("a path from the root", "packages", { log = "dpkg.log" })
+
 ------------------------------------------------------------------- Arguments --
 
 raises("at most 1m", "cpu", { interval = "2m" })
@@ -114,7 +171,7 @@ equal(catalogue.line(entry "memory", catalogue.call(entry "memory", { on = "" })
   "the line")
 for name, effect in pairs(catalogue.effects) do
   if effect.family == "sysinfo" then
-    local call = effect.params[1] and { [effect.params[1][1]] = "/x", on = "" } or { on = "", interval = 1 }
+    local call = effect.params[1] and { [effect.params[1][1]] = "/x", on = "" } or { on = "", interval = 1, log = "/x" }
     local specimen = type(effect.specimen) == "function" and effect.specimen(call) or effect.specimen
     for field in pairs(specimen) do assert(effect.result[field] or field == "cut",
       name .. ": unlisted " .. field) end
