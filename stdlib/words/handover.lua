@@ -21,14 +21,14 @@ handover.DEPTH_MAX = 3
 local function fresh_part(name, given)
   local shared = {}
   for _, source in ipairs(run.given_params or {}) do if source.shared then shared[#shared + 1] = source end end
-  return { about = {}, params = {}, remedies = {}, preventions = {}, applied = {}, unknown = {},
+  return { about = {}, params = {}, probes = {}, remedies = {}, preventions = {}, applied = {}, unknown = {},
            given_params = { { name = "handover", values = given }, table.unpack(shared) },
            part = { name = name, depth = (run.part and run.part.depth or 0) + 1 } }
 end
 
 -- Of these nil is a value too.
-local own = { "about", "params", "remedies", "preventions", "applied", "unknown", "given_params", "part", "goal",
-              "param_specs" }
+local own = { "about", "params", "probes", "remedies", "preventions", "applied", "unknown", "given_params", "part",
+              "goal", "param_specs" }
 
 local function put_aside(fresh)
   local saved = {}
