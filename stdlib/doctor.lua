@@ -23,6 +23,8 @@ local SECONDS = 40
 local areas = { "disk", "pager", "machine", "docker", "compose", "kubectl", "sql", "redis", "http", "prometheus" }
 local titles = { pager = "escalation" }
 
+local function append(rows, more) table.move(more, 1, #more, #rows + 1, rows) end
+
 ------------------------------------------------------------------ Rehearsals --
 
 -- A function's parameters, as placeholders of their names.
@@ -40,30 +42,31 @@ local function why_ended(ok, in_time)
   return interrupt and "it computed for too long without waiting" or blame.text(in_time)
 end
 
--- Nothing of the script runs after its rehearsals, so what they change in its variables stays.
-local function rehearse(rows, area, title, context, fn)
+-- Its row when it did not come to its end. Nothing of the script runs after the rehearsals, so what they change in its
+-- variables stays.
+local function rehearse(area, title, context, fn)
   context.pass, context.by, context.path, context.rehearsal = "plan", title, context.path or run.next_path(), {}
   local why = why_ended(pcall(tasks.within, context, tasks.deadline, SECONDS // 2, fn, placeholders(fn)))
-  if not why then return end
+  if not why then return {} end
   local how = context.rehearsal.made_up and " (answers that could not be had were made up)" or ""
-  rows[#rows + 1] = { area = area, what = title, state = "warning", text = ("not rehearsed to its end%s: %s"):format(how, why) }
+  return { { area = area, what = title, state = "warning", text = ("not rehearsed to its end%s: %s"):format(how, why) } }
 end
 
-local function rehearse_level(rows, index)
+local function rehearse_level(index)
   local title = ("level %d"):format(index)
   local ok, err = pcall(tasks.within, { by = title, path = run.next_path() }, escalation.rehearse, index)
-  if ok then return end
+  if ok then return {} end
   if type(err) ~= "table" or not err.refused then error(err, 0) end
-  rows[#rows + 1] = { area = "escalation", what = title, state = "stops", text = err.refused,
-                      mend = "put the level or the config right: a run would not start" }
+  return { { area = "escalation", what = title, state = "stops", text = err.refused,
+             mend = "put the level or the config right: a run would not start" } }
 end
 
 -- { function, … }: everything that the script declared, to be rehearsed side by side.
-local function rehearsals(rows)
+local function rehearsals()
   local list = {}
   local function add(f, ...)
     local arguments = table.pack(...)
-    list[#list + 1] = function() f(rows, table.unpack(arguments, 1, arguments.n)) end
+    list[#list + 1] = function() return f(table.unpack(arguments, 1, arguments.n)) end
   end
   if run.goal then add(rehearse, "goal", run.goal.label, { probe = "recovered", path = "goal" }, run.goal.fn) end
   for _, it in ipairs(run.probes) do add(rehearse, "probe", it.title, { probe = it.title, found = {} }, it.fn) end
@@ -81,26 +84,35 @@ end
 
 ----------------------------------------------------------------------- Looks --
 
--- Every area's checks as functions that put their rows into `rows`, each with a deadline. An area is a function(asked, check)
--- that calls check(what, f, uses): f() gives rows, `uses` are the effects that need it (all of the run, when nil).
-local function checks(asked, rows)
+-- The rows of one check, by its deadline.
+local function carry_out(area, what, f, uses)
+  local rows
+  local why = why_ended(pcall(tasks.within, { checking = true, path = run.next_path() }, tasks.deadline, SECONDS // 2,
+    function() rows = f() end))
+  if why then rows = { { what = what, state = "warning", text = "not looked at to the end: " .. why } } end
+  for _, row in ipairs(rows) do
+    row.area = area
+    if uses then look.soften(row, uses) end
+  end
+  return rows
+end
+
+-- Every area's checks. An area is a function(asked, check) that calls check(what, f, uses): f() gives rows, `uses` are the
+-- effects that need it; without them the run itself does.
+local function checks(asked)
   local list = {}
   for _, area in ipairs(areas) do
-    local title = titles[area] or area
-    require("doctor." .. area)(asked, function(what, f, uses)
-      list[#list + 1] = function()
-        local found
-        local why = why_ended(pcall(tasks.within, { checking = true, path = run.next_path() }, tasks.deadline, SECONDS // 2,
-          function() found = f() return true end))
-        if why then found = { { what = what, state = "warning", text = "not looked at to the end: " .. why } } end
-        for _, row in ipairs(found) do
-          row.area = title
-          rows[#rows + 1] = uses and look.soften(row, uses) or row
-        end
-      end
+    require("doctor." .. area)(asked, function(...)
+      local arguments = table.pack(titles[area] or area, ...)
+      list[#list + 1] = function() return carry_out(table.unpack(arguments, 1, arguments.n)) end
     end)
   end
   return list
+end
+
+-- Appends what functions found side by side, in their order.
+local function append_all(rows, functions)
+  for _, found in ipairs(tasks.all(functions)) do append(rows, found[1]) end
 end
 
 -- What an area's own row says is not said again for each effect that met it.
@@ -137,14 +149,12 @@ local function tell(rows)
   return counts
 end
 
-local function append(rows, more) table.move(more, 1, #more, #rows + 1, rows) end
-
 -- How a doctor's look ended: refused when a live run would be, or could not do its work.
 function doctor.carry_out()
   script.declare()
   local rows, asked = {}, gate.mode().asked
-  tasks.all(rehearsals(rows))
-  tasks.all(checks(asked, rows))
+  append_all(rows, rehearsals())
+  append_all(rows, checks(asked))
   add_evidence(rows, asked)
   append(rows, evidence.secrets())
   append(rows, sources.handovers())

@@ -109,8 +109,7 @@ return function(asked, check)
     if rows[1].state ~= "ok" then return rows end
     local place, err = client.place()
     if not place then
-      rows[2] = { what = "context", state = "stops", text = err.message,
-                  mend = "kubectl = { context = …, namespace = … } in the config, or KUBECONFIG" }
+      rows[2] = look.failure("context", err, "kubectl = { context = …, namespace = … } in the config, or KUBECONFIG")
       return rows
     end
     rows[2] = { what = "context", state = "ok", text = client.where() }

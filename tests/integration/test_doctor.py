@@ -180,6 +180,15 @@ def test_a_rehearsal_that_hangs_ends(doctor, stuck_port):
     assert looked.code == 0 and "took longer than 20 s" in looked.only("warning", "probe"), looked
 
 
+def test_on_a_terminal(runbook_tty, sandbox, stuck_port):
+    sandbox.write("x.lua", HEAD + f'probe("Slow", function() http.get("http://127.0.0.1:{stuck_port}/") end)')
+    terminal = runbook_tty("doctor", "x.lua")
+    terminal.expect("http.get http://127.0.0.1")
+    terminal.interrupt()
+    result = terminal.finish()
+    assert result.code == 4 and not result.events("doctor.row"), result
+
+
 def test_mistakes_have_their_own_exit_codes(runbook, sandbox):
     assert runbook("doctor", "no-such.lua").code == 3
     assert runbook("doctor", sandbox.write("x.lua", "local = 1")).code == 3

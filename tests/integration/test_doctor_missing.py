@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -115,6 +116,14 @@ KILLS = 'remedy("Kill", {}, function() sql.terminate_idle(at.to) end)\nprobe("P"
 def test_a_login_that_is_refused(doctor, role):
     looked = doctor(KILLS, "-p", f"to={role('ALTER ROLE doctor NOLOGIN')}")
     assert "not permitted to log in" in looked.only("stops", "sql") and len(looked.of("stops")) == 1, looked
+
+
+@pytest.mark.limit(100)
+def test_a_cluster_that_does_not_answer_ends_in_time(doctor, kubeconfig, cluster):
+    cluster.hangs = True
+    began = time.monotonic()
+    looked = doctor(PODS, env={"KUBECONFIG": kubeconfig})
+    assert looked.code == 0 and looked.of("warning", "kubectl") and time.monotonic() - began < 45, looked
 
 
 def test_a_database_that_is_not_there(doctor, postgres):
@@ -268,7 +277,7 @@ def test_this_machine_may_not_be_changed(doctor, sandbox, configured):
 # ---- HTTP, Prometheus ----
 
 def test_addresses(doctor, http_faults, closed_port):
-    script = """probe("P", function() http.get(at.to .. "/status/503") http.get(at.at) end)
+    script = """probe("P", function() http.get(at.to .. "/status/503") http.get(at.to .. "/reset") http.get(at.at) end)
 remedy("R", {}, function() http.post("http://no-such-name.invalid/x") http.post(at.to .. "/x") end)"""
     looked = doctor(script, "-p", f"to={http_faults.url}", "-p", f"at=http://127.0.0.1:{closed_port}/")
     assert looked.only("ok", "http") == "answers (HTTP 503)" and "refused" in looked.only("warning", "http"), looked
