@@ -92,7 +92,7 @@ local function carry_out(area, what, f, uses)
   if why then rows = { { what = what, state = "warning", text = "not looked at to the end: " .. why } } end
   for _, row in ipairs(rows) do
     row.area = area
-    if uses then look.soften(row, uses) end
+    if uses then look.for_preventions(row, uses) end
   end
   return rows
 end

@@ -23,7 +23,9 @@ local function failed_reads(asked, rows)
     for i, other in ipairs(group) do lines[i] = other.act.line end
     local row = look.failure(it.by, it.err or { kind = "timeout", message = group.key })
     row.text = ("%s: %s"):format(look.some(lines, 1), row.text)
-    add(rows, "read", look.soften(row, group))
+    look.for_preventions(row, group)
+    look.on_made_up(row, it)
+    add(rows, "read", row)
   end
 end
 
@@ -32,9 +34,11 @@ local function plan_row(it)
   local why = radius.impossible or radius.unknown and radius.text:gsub("^radius unknown: ", "")
   local state = radius.impossible and "stops" or radius.unknown and "warning" or "ok"
   local text = why or radius.text or it.open or "what it changes can't be told"
-  return { what = it.by, state = state, text = ("%s: %s"):format(it.act.line, text), said = why or nil,
-           mend = state == "stops" and "this remedy would be refused: put it in place, or point the parameters elsewhere"
-             or nil }
+  local row = { what = it.by, state = state, text = ("%s: %s"):format(it.act.line, text), said = why or nil,
+                mend = state == "stops" and "this remedy would be refused: put it in place, or point the parameters elsewhere"
+                  or nil }
+  look.on_made_up(row, it)
+  return row
 end
 
 -- What the remedies would change, in the order of the script: a rehearsal's effects come between another's.

@@ -57,11 +57,23 @@ function look.of(asked, ...)
   return list
 end
 
+local function none(uses, field)
+  for _, it in ipairs(uses) do if it[field] then return false end end
+  return true
+end
+
+local function soften(row, why)
+  if row.state == "stops" then row.state, row.text = "warning", ("%s (%s)"):format(row.text, why) end
+end
+
 -- What only preventions ask for keeps no run from its work.
-function look.soften(row, uses)
-  for _, it in ipairs(uses) do if it.needed then return row end end
-  if row.state == "stops" then row.state, row.text = "warning", row.text .. " (for preventions)" end
-  return row
+function look.for_preventions(row, uses)
+  if none(uses, "needed") then soften(row, "for preventions") end
+end
+
+-- What was asked for on made-up answers may be made up too.
+function look.on_made_up(row, it)
+  if it.made_up then soften(row, "asked for on made-up answers") end
 end
 
 function look.is_change(it) return it.act.class == "write" or it.act.class == "destructive" end

@@ -8,8 +8,8 @@ local settings = require "settings"
 local tasks = require "tasks"
 local values = require "values"
 
--- asked: { act =, by = title of what asked first, needed = whether more than a prevention asks for it, open = why it can't
--- be looked at now, fields =, err = of a read that was made, late = it did not end, preview = of a write }, one a line.
+-- asked: { act =, by = title of what asked first, needed = whether more than a prevention asks for it, made_up = whether
+-- all who ask were told something made up before, open = why it can't be looked at now, fields =, err = of a read that was made, late = it did not end, preview = of a write }, one a line.
 local doctor = { name = "doctor", grace = live.grace, asked = {}, here = false }
 local by_line = {}
 
@@ -47,6 +47,7 @@ local function remember(act)
     by_line[act.match], doctor.asked[#doctor.asked + 1] = it, it
   end
   it.needed = it.needed or not here.prevention
+  it.made_up = (not again or it.made_up) and here.rehearsal ~= nil and here.rehearsal.made_up or false
   return it, again
 end
 

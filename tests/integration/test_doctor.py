@@ -175,6 +175,16 @@ def test_a_rehearsal_that_fails_is_told_and_stops_nothing(doctor, script, why):
     assert looked.code == 0 and why in looked.of("warning")[-1][1] + str(looked.of("warning")), looked
 
 
+def test_what_is_asked_for_on_made_up_answers_stops_nothing(doctor, closed_port, docker_engine):
+    """Broken by: on_made_up that does nothing."""
+    script = """
+remedy("Real", {}, function() docker.restart("nobody") end)
+remedy("Made up", {}, function() docker.restart("nobody-" .. http.get(at.to).status) end)"""
+    looked = doctor(script, "-p", f"to=http://127.0.0.1:{closed_port}/", env={"DOCKER_HOST": docker_engine.host})
+    assert [what for what, _ in looked.of("stops")] == ["Real"], looked
+    assert "nobody-200" in looked.only("warning", "remedy") and "made-up" in looked.only("warning", "remedy")
+
+
 def test_a_rehearsal_that_hangs_ends(doctor, stuck_port):
     looked = doctor(f'probe("P", function() http.get("http://127.0.0.1:{stuck_port}/", {{ timeout = "5m" }}) end)')
     assert looked.code == 0 and "took longer than 20 s" in looked.only("warning", "probe"), looked
