@@ -76,7 +76,7 @@ local function not_configured(what, steps)
            mend = ("%s = { … } in the config"):format(what) }
 end
 
--- { name, backend, settings, [i] = steps }: one backend serves several steps of an entry.
+-- The backends of an entry's steps, each once, as backends.of gives them.
 local function backends_of(steps)
   local list, by_name = {}, {}
   for _, step in ipairs(steps) do

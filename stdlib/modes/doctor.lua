@@ -8,8 +8,9 @@ local settings = require "settings"
 local tasks = require "tasks"
 local values = require "values"
 
--- asked: { act =, by = title of what asked first, needed = whether more than a prevention asks for it, made_up = whether
--- all who ask were told something made up before, open = why it can't be looked at now, fields =, err = of a read that was made, late = it did not end, preview = of a write }, one a line.
+-- asked: one for each line: { act =, by = title of what asked first, fields =, err = of a read that was made, late = it did
+-- not end, preview = of a write, open = why it can't be looked at now, needed = more than a prevention asks for it,
+-- made_up = all who ask were told something made up before }
 local doctor = { name = "doctor", grace = live.grace, asked = {}, here = false }
 local by_line = {}
 
