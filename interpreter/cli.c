@@ -44,6 +44,14 @@ static const struct option audit_options[] = {
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };
+static const struct option doctor_options[] = {
+    {"env", "env", VALUE, 0, NULL, "NAME: environment of the config"},
+    {"param", "param", LIST, 'p', NULL, "KEY=VALUE: set a parameter"},
+    {"params", "params", VALUE, 0, NULL, "FILE: parameters, Lua or JSON"},
+    {"here", "here", FLAG, 0, NULL, "as for run: writes to this machine will be allowed"},
+    {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 static const struct command commands[] = {
@@ -51,6 +59,7 @@ static const struct command commands[] = {
     {"ack", "RUN", 1, 1, no_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
+    {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},
     {"effects", "[NAME]", 0, 1, no_options, "the catalogue of effects"},
     {"_escalate", NULL, 2, 2, no_options, NULL}, /* the watchdog's: a level of a run */
     {"_deliver", NULL, 1, 1, no_options, NULL},  /* the watchdog's: the outbox of a run */

@@ -11,16 +11,6 @@ local audit = {}
 -- A resolved run waits so long for its preventions, in seconds.
 local AFTER_SECONDS = 15
 
--- Runs the script as far as its first act: by then it has declared its preventions.
-local function declare()
-  run.declaring = true
-  local ok, err = pcall(function() script.load(run.file, script.words())() end)
-  run.declaring = false
-  if not ok and not (tasks.is_interrupt(err) == "end" and err.outcome == "declared") then error(err, 0) end
-  tasks.ended = nil
-  run.acted = true
-end
-
 -- "2 missing, 1 unknown, 3 in place"
 local function in_words(counts)
   local parts = {}
@@ -32,7 +22,7 @@ end
 
 -- How an audit ended: well when every prevention is known to be in place.
 function audit.carry_out()
-  declare()
+  script.declare()
   if #run.preventions == 0 then
     return { outcome = "unresolved", text = "the runbook declares no prevention", verdict = "it declares no prevention",
              exit = 1 }

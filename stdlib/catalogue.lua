@@ -284,4 +284,12 @@ end
 
 catalogue.placeholder = values.placeholder
 
+-- The fields of a healthy result of an effect that nobody carries out; `plan` as preview gave it.
+function catalogue.specimen(entry, call, plan)
+  local value = entry.specimen
+  if type(value) == "function" then value = value(call) end
+  if value == nil and entry.would then value = entry.would(call, plan) end
+  return values.copy(value or {})
+end
+
 return catalogue

@@ -14,6 +14,9 @@ function result.new(entry, line, status, fields)
   return self
 end
 
+-- f(line), if set: hears of a script that looks at a failure's error, and so deals with it.
+result.on_error = nil
+
 local always = { ok = true, why = true, error = true, dry = true, cut = true }
 
 -- Touching what a failed read didn't learn ends the probe as unknown.
@@ -33,6 +36,7 @@ end
 function result_type.__index(self, name)
   local it = hidden[self]
   local value = it.fields[name]
+  if name == "error" and value ~= nil and result.on_error then result.on_error(it.line) end
   if value ~= nil then return value end
   if it.status == "failed" and not always[name] then result.raise_failed(self) end
   if always[name] then return nil end

@@ -5,7 +5,9 @@ local tasks = require "tasks"
 
 local run = {
   id = nil, path = nil, -- of the run directory; nil in scenarios
+  in_memory = nil, homeless = nil, -- why the directory is kept in memory only; why there is none (doctor goes on)
   file = nil,           -- the runbook's path as given
+  command = nil,        -- "run", "audit" or "doctor"
   options = {},         -- of the command line
   about = {},           -- what `runbook{…}` says
   first_about = nil,    -- of the run's first runbook, while a handover goes on with another
@@ -13,7 +15,8 @@ local run = {
   params = {},          -- name → value
   goal = nil,           -- what `recovered` declares
   levels = {},          -- of the escalation: { after =, fn = }
-  remedies = {},        -- by title
+  probes = {},          -- { title =, fn = }
+  remedies = {},        -- { title =, fn =, risk =, warning =, undo =, within = }
   preventions = {},     -- { title =, fn = }
   applied = {},         -- titles of remedies applied, in order
   ignorance = {},       -- findings read though their probe didn't know: { "Database connectivity.down: permission denied" }

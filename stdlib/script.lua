@@ -3,6 +3,7 @@ local blame = require "blame"
 local files = require "raw.files"
 local raw_run = require "raw.run"
 local run = require "run"
+local tasks = require "tasks"
 local values = require "values"
 
 local script = { sources = {}, saved = 0 }
@@ -90,6 +91,16 @@ function script.words()
     for _, name in ipairs(names) do words[name] = word(holder, name) end
   end
   return words
+end
+
+-- Runs the script as far as its first act: by then it has declared its goal, levels, probes, remedies and preventions.
+function script.declare()
+  run.declaring = true
+  local ok, err = pcall(function() script.load(run.file, script.words())() end)
+  run.declaring = false
+  if not ok and not (tasks.is_interrupt(err) == "end" and err.outcome == "declared") then error(err, 0) end
+  tasks.ended = nil
+  run.acted = true
 end
 
 return script

@@ -49,14 +49,26 @@ function secrets.value(name, value)
   return secrets.fetched[name]
 end
 
--- The secret of that name, or nil and why not. In a scenario it is a placeholder.
+-- Set by `runbook doctor`: name → why a secret can't be had. It is handed out as a placeholder then.
+secrets.missed = nil
+
+local function not_there(name, why)
+  if not secrets.missed then return nil, why end
+  secrets.missed[name] = why
+  return values.placeholder("secret " .. name)
+end
+
+-- The secret of that name, or nil and why not. In a scenario it is made up.
 function secrets.get(name)
   if secrets.fetched[name] then return secrets.fetched[name] end
   if secrets.pretend then return secrets.value(name, "secret-of-the-scenario-" .. name) end
   local value, why = fetch(name)
-  if not value then return nil, why end
-  if value == "" then return nil, "it is empty" end
-  return secrets.value(name, value)
+  if not value then return not_there(name, why) end
+  if value == "" then return not_there(name, "it is empty") end
+  local secret
+  secret, why = secrets.value(name, value)
+  if not secret then return not_there(name, why) end
+  return secret
 end
 
 local function percent_decoded(text)

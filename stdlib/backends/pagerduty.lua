@@ -2,10 +2,12 @@
 -- pipeline; the deduplication key, set before the first attempt, makes repeated sending harmless.
 local json = require "raw.json"
 local post = require "backends.post"
+local values = require "values"
 
 local pagerduty = { name = "pagerduty", keys = { routing_key = true, url = true } }
 
 local URL = "https://events.pagerduty.com"
+local KEY_LENGTH = 32          -- characters of a routing key
 local SUMMARY_MAX = 1024       -- characters
 local PAYLOAD_MAX = 512000     -- bytes of a whole event
 local severities = { critical = "critical", error = "error", warning = "warning", info = "info" }
@@ -46,5 +48,15 @@ function pagerduty.acknowledge(settings, key)
   local reply, err = post.send(event(settings, "acknowledge", key))
   return reply and { id = key, delivered = true }, err
 end
+
+-- Preflight: what is wrong with a routing key's shape, or nil. Whether it is known to PagerDuty only a page would tell.
+function pagerduty.key_problem(settings)
+  local key = tostring(values.reveal(settings.routing_key) or "")
+  if #key == KEY_LENGTH and key:find "^%w+$" then return nil end
+  return ("a routing key is %d letters and digits; this one has %d characters"):format(KEY_LENGTH, #key)
+end
+
+-- Where events go.
+function pagerduty.address(settings) return settings.url or URL end
 
 return pagerduty

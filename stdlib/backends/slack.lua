@@ -25,15 +25,19 @@ local function request(settings, method, body)
   return post.request("slack", (settings.url or URL) .. "/" .. method, { Authorization = "Bearer " .. settings.token }, body)
 end
 
--- The decoded answer, or nil and { kind=, message= }.
-local function call(settings, method, body)
-  local reply, err = post.send(request(settings, method, body))
-  if not reply then return nil, err end
+-- What Slack says in a reply: the decoded answer, or nil and { kind=, message= }.
+local function read(reply)
   local answer = json.decode(reply.body)
   if type(answer) ~= "table" then return nil, { kind = "protocol", message = "Slack's answer is no JSON" } end
   if answer.ok then return answer end
   return nil, { kind = perhaps[answer.error] and "busy" or "rejected", error = answer.error,
                 message = ("Slack says %s"):format(tostring(answer.error)) }
+end
+
+local function call(settings, method, body)
+  local reply, err = post.send(request(settings, method, body))
+  if not reply then return nil, err end
+  return read(reply)
 end
 
 -- args { to, text }
@@ -80,7 +84,17 @@ function slack.channel(settings, args)
            delivered = true }
 end
 
--- Preflight: who the token belongs to.
-function slack.check(settings) return call(settings, "auth.test", {}) end
+-- What a step's calls need; of a user's token channels:manage is called channels:write.
+slack.needs = { notify = { "chat:write" }, channel = { "channels:manage", "channels:read" } }
+
+-- Preflight: who the token belongs to (user, team, url), and its `scopes` as Slack tells them, nil when it doesn't.
+function slack.check(settings)
+  local reply, err = post.send(request(settings, "auth.test", {}))
+  if not reply then return nil, err end
+  local answer
+  answer, err = read(reply)
+  if answer then answer.scopes = reply.headers["x-oauth-scopes"] end
+  return answer, err
+end
 
 return slack

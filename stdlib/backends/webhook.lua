@@ -29,4 +29,6 @@ end
 
 function webhook.resolve(settings, key) return send "resolve" (settings, {}, key) end
 
+function webhook.address(settings) return settings.url end
+
 return webhook

@@ -1,5 +1,5 @@
--- runbook run FILE: the run itself, as a table of contents. runbook audit FILE: the same up to the script's first effect,
--- then its preventions (stdlib/audit.lua), in the dry mode.
+-- runbook run FILE: the run itself, as a table of contents. runbook audit FILE and runbook doctor FILE: the same up to the
+-- script's first effect, then its preventions (stdlib/audit.lua) in the dry mode, or what it needs (stdlib/doctor.lua).
 local config = require "config"
 local ending = require "ending"
 local gate = require "gate"
@@ -85,20 +85,29 @@ local function careless(options)
 end
 
 local function mode_name(options)
+  if run.command == "doctor" then return "doctor" end
   return options.scenario and "scenario" or options.dry_run and "dry" or "live"
 end
 
--- The run directory, its journal and the first event. Scenarios leave nothing behind.
+-- Makes the run directory and opens its journal; raises why not.
+local function make_directory(dry)
+  local _, base = script.split(run.file)
+  local made, err = raw_run.create { title_slug = base:gsub("%.lua$", ""), dry = dry }
+  if not made then error({ refused = "no run directory: " .. err.message }, 0) end
+  run.id, run.path, run.in_memory = made.id, made.path, made.warning
+  if made.warning then screen.say(made.warning) end
+  local ok, problem = journal.open(made.path .. "/journal.jsonl")
+  if not ok then error({ refused = "no journal: " .. problem.message }, 0) end
+end
+
+-- The run directory and the first event. Scenarios leave nothing behind; a doctor goes on without and says so.
 local function open_journal(options, host)
   local name = mode_name(options)
-  if name ~= "scenario" then
-    local _, base = script.split(run.file)
-    local made, err = raw_run.create { title_slug = base:gsub("%.lua$", ""), dry = name == "dry" }
-    if not made then error({ refused = "no run directory: " .. err.message }, 0) end
-    run.id, run.path = made.id, made.path
-    if made.warning then screen.say(made.warning) end
-    local ok, problem = journal.open(made.path .. "/journal.jsonl")
-    if not ok then error({ refused = "no journal: " .. problem.message }, 0) end
+  if name == "doctor" then
+    local made, why = pcall(make_directory, true)
+    run.homeless = not made and (why.refused or error(why, 0)) or nil
+  elseif name ~= "scenario" then
+    make_directory(name == "dry")
   end
   if name == "live" then require("report").open() end
   run.seed = name == "scenario" and 1 or string.unpack("<i8", raw_run.random(8))
@@ -118,7 +127,7 @@ end
 local function open_mode(options)
   local name = mode_name(options)
   local mode = require("modes." .. name)
-  if name == "scenario" then mode.open(run.scenario) end
+  if mode.open then mode.open(run.scenario) end
   gate.open(mode)
   return mode
 end
@@ -160,6 +169,7 @@ local function prepare(options, host)
     if not at then usage("--alert-started: %s", why) end
     run.began = run.began - math.max(0, tasks.wall() - at)
   end
+  if run.command == "doctor" then secrets.missed = {} end
   options.no_color = host.getenv "NO_COLOR" and host.getenv "NO_COLOR" ~= ""
   options.plain = host.getenv "TERM" == "dumb"
   screen.open(options)
@@ -189,17 +199,19 @@ local function compare(it, code)
   return #list > 0 and 1 or code
 end
 
+-- What audits and doctors do instead of a run; both are dry, and a doctor runs nothing on the author's word.
+local looks = { audit = "true", doctor = "strict" }
+
 return function(arguments, options, host, command)
-  run.file = arguments[1]
-  run.auditing = command == "audit"
-  if run.auditing then options.dry_run = "true" end
+  run.file, run.command = arguments[1], command
+  options.dry_run = looks[command] or options.dry_run
   local prepared, problem = pcall(prepare, options, host)
   if not prepared then
     local it = ending.of_error(problem)
     screen.say("runbook: " .. tostring(it.text))
     return ending.exit(it)
   end
-  local ok, it = pcall(run.auditing and require("audit").carry_out or execute, options, host)
+  local ok, it = pcall(looks[command] and require(command).carry_out or execute, options, host)
   if not ok then it = ending.of_error(it) end
   if not ok and it.outcome ~= "resolved" and it.outcome ~= "suspended" and it.outcome ~= "aborted" then
     screen.say("runbook: " .. screen.inert(it.text, 1000))

@@ -39,12 +39,12 @@ local function tls_flags()
   return flags
 end
 
-local which
+local which, which_version
 
--- { "docker", …, "compose" } or { "docker-compose", … }; nil and an error when there is neither. Known once
--- found.
+-- { "docker", …, "compose" } or { "docker-compose", … }, and its version; nil and an error when there is
+-- neither. Known once found.
 local function program(call)
-  if which then return which end
+  if which then return which, which_version end
   local run = require("raw.process").run
   for _, words in ipairs { { "docker", "compose" }, { "docker-compose" } } do
     local argv = table.move(tls_flags(), 1, #tls_flags(), 2, { words[1] })
@@ -52,8 +52,8 @@ local function program(call)
     local version = table.move({ "version", "--short" }, 1, 2, #argv + 1, { table.unpack(argv) })
     local done = run { argv = version, env = environment(call), timeout = WHICH_SECONDS }
     if done and done.code == 0 then
-      which = argv
-      return which
+      which, which_version = argv, done.stdout:match "%S+"
+      return which, which_version
     end
   end
   return nil, { kind = "missing", message = "there is neither `docker compose` nor docker-compose" }
@@ -294,3 +294,5 @@ effect("scale", {
     return "scales " .. table.concat(parts, ", "), size
   end),
 })
+
+return { program = program }

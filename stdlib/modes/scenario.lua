@@ -1,6 +1,7 @@
 -- Scenario: the world is a file's. Reads come from it, else from the catalogue's specimens; writes are recorded and change
 -- that world; time is virtual.
 local blame = require "blame"
+local catalogue = require "catalogue"
 local escalation = require "words.escalation"
 local journal = require "journal"
 local patterns = require "patterns"
@@ -41,14 +42,6 @@ local function upcoming(line)
   return value[math.min((turns[item] or 0) + 1, #value)]
 end
 
-local function specimen(act, plan)
-  local entry = act.entry
-  local value = entry.specimen
-  if type(value) == "function" then value = value(act.call) end
-  if value == nil and entry.would then value = entry.would(act.call, plan) end
-  return values.copy(value or {})
-end
-
 local function linger(reply)
   if reply.never then tasks.sleep(1e9) end
   if reply.takes then tasks.sleep(require("duration").parse(reply.takes)) end
@@ -74,7 +67,7 @@ local function answer(act, plan)
   local reply = reply_for(act.match) or {}
   linger(reply)
   if reply.error then return nil, error_of(reply) end
-  return laid_over(specimen(act, plan), reply)
+  return laid_over(catalogue.specimen(act.entry, act.call, plan), reply)
 end
 
 function scenario.read(act) return answer(act) end

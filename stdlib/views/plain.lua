@@ -68,7 +68,7 @@ end
 
 on["run.started"] = function(fields)
   if fields.careless then put("careless: " .. fields.careless) end
-  local what = run.auditing and "audit" or dry and "DRY RUN" or fields.mode == "live" and "run" or fields.mode
+  local what = run.command ~= "run" and run.command or dry and "DRY RUN" or fields.mode == "live" and "run" or fields.mode
   put(("%s of %s%s"):format(what, inert(fields.file), fields.id and ", run " .. fields.id or ""))
 end
 
@@ -117,7 +117,7 @@ on["prevention.ended"] = function(fields)
   local lines = waiting[fields.prevention]
   waiting[fields.prevention] = nil
   local verdict = fields.state == "unknown" and "unknown: " .. inert(fields.why, 300) or fields.state
-  if not run.auditing then
+  if run.command ~= "audit" then
     local missing = #fields.missing > 0 and ": " .. inert(table.concat(fields.missing, "; "), 200) or ""
     return say("prevention “%s”: %s%s", inert(fields.prevention), verdict, fields.state == "missing" and missing or "")
   end
@@ -192,13 +192,39 @@ on["escalation.stopped"] = function(fields) say("escalation stopped: %s", inert(
 on["journal.broken"] = function(fields)
   tty.write(2, "the journal can't be written any more: " .. inert(fields.why) .. "; nothing will be changed\n")
 end
+-- A doctor's rows are a table: they are kept until all are known.
+local rows = {}
+on["doctor.row"] = function(fields) rows[#rows + 1] = fields end
+
+local STATES = { ok = "ok", warning = "warning", stops = "STOPS" }
+local WHAT_MAX, TEXT_MAX = 34, 200 -- columns
+
+local function put_rows()
+  local widths = { 0, 0 }
+  for _, row in ipairs(rows) do
+    row.what = inert(row.what, WHAT_MAX)
+    widths[1], widths[2] = math.max(widths[1], #row.area), math.max(widths[2], text.width(row.what))
+  end
+  for _, row in ipairs(rows) do
+    local blanks = (" "):rep(widths[2] - text.width(row.what))
+    local head = ("%-7s  %-" .. widths[1] .. "s  %s%s  "):format(STATES[row.state], row.area, row.what, blanks)
+    put(head .. inert(row.text, TEXT_MAX))
+    if row.mend then put((" "):rep(text.width(head)) .. "→ " .. inert(row.mend, TEXT_MAX)) end
+  end
+end
+
 on["run.ended"] = function(fields)
+  put_rows()
   for _, line in ipairs(fields.says or {}) do put(inert(line, 400)) end
   put(inert(fields.recap, RECAP_MAX))
 end
 
+-- What a doctor's rehearsals meet on their way is in the journal; its table says what comes of it.
+local of_doctor = { runbook = true, ["run.started"] = true, ["doctor.row"] = true, ["run.ended"] = true,
+                    ["journal.broken"] = true }
+
 function plain.event(name, fields)
-  if not on[name] then return end
+  if not on[name] or run.command == "doctor" and not of_doctor[name] then return end
   event_lines = {}
   on[name](fields)
   if #event_lines > 0 then plain.out(event_lines) end

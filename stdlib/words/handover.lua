@@ -23,14 +23,14 @@ local function fresh_part(name, file, given)
   local shared = {}
   for _, source in ipairs(run.given_params or {}) do if source.shared then shared[#shared + 1] = source end end
   local part = { name = name, file = file, depth = (run.part and run.part.depth or 0) + 1 }
-  return { about = {}, params = {}, remedies = {}, preventions = {}, applied = {}, unknown = {}, part = part,
+  return { about = {}, params = {}, probes = {}, remedies = {}, preventions = {}, applied = {}, unknown = {}, part = part,
            given_params = { { name = "handover", values = given }, table.unpack(shared) },
            acted = false, on_first_act = function() part.lock = lock.take() end }
 end
 
 -- Of these nil is a value too.
-local own = { "about", "params", "remedies", "preventions", "applied", "unknown", "given_params", "part", "goal",
-              "param_specs", "acted", "on_first_act" }
+local own = { "about", "params", "probes", "remedies", "preventions", "applied", "unknown", "given_params", "part",
+              "goal", "param_specs", "acted", "on_first_act" }
 
 local function put_aside(fresh)
   local saved = {}

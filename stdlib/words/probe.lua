@@ -146,6 +146,7 @@ function words.probe(title, fn)
   run.declared "probe"
   if type(title) ~= "string" then blame.raise("probe: a title expected, got %s", values.describe(title)) end
   if type(fn) ~= "function" then blame.raise("probe '%s': a function expected, got %s", title, values.describe(fn)) end
+  run.probes[#run.probes + 1] = { title = title, fn = fn }
   return function(...) return run_probe(title, fn, ...) end
 end
 

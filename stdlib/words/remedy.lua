@@ -143,7 +143,8 @@ function words.remedy(title, options, fn)
     blame.raise("remedy '%s': options and a function expected", title)
   end
   local within = read_options(title, options)
-  local it = { title = title, risk = options.risk or "low", warning = options.warning, undo = options.undo, within = within }
+  local it = { title = title, fn = fn, risk = options.risk or "low", warning = options.warning, undo = options.undo,
+               within = within }
   run.remedies[#run.remedies + 1] = it
   return function(...)
     if tasks.ended then error(tasks.ended, 0) end

@@ -266,34 +266,9 @@ def test_a_connection_that_is_lost(luahost, machines, reads, kind):
 
 # sudo and service: servers whose commands find an imitation of sudo, and the systemctl of a systemd of the tests' own
 
-SUDO = """#!/bin/sh
-shift
-[ "$1" = -- ] && shift
-exec env -i PATH="$PATH" TZ="$TZ" LC_ALL="$LC_ALL" SUDO_USER=lab "$@"
-"""
-REFUSING_SUDO = "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n"
-
-
-class SudoSshd(ssh.Sshd):
-    sudo, more = SUDO, ""
-
-    def _write(self, name, template):
-        if name == "sshd_config":
-            path = os.path.join(self.folder, "sudo")
-            with open(path, "w") as file:
-                file.write(self.sudo)
-            os.chmod(path, 0o755)
-            template += f"SetEnv PATH={self.more}{self.folder}:{PATH}\n"
-        super()._write(name, template)
-
-
-class RefusingSshd(SudoSshd):
-    sudo = REFUSING_SUDO
-
-
 @pytest.fixture(scope="session")
 def sudo_session(server_of):
-    return server_of(SudoSshd)
+    return server_of(ssh.SudoSshd)
 
 
 def with_sudo(server):
@@ -320,7 +295,7 @@ def test_no_sudo(perform, machines):
 
 
 def test_a_sudo_that_wants_a_password(perform, server_of):
-    machines = with_sudo(server_of(RefusingSshd))
+    machines = with_sudo(server_of(ssh.RefusingSshd))
     write, = perform(("exec", ["touch", "/nowhere/x"], on()), machines=machines)
     assert write["error"]["kind"] == "permission" and "it wants a password" in write["error"]["message"]
 
@@ -330,7 +305,7 @@ def service_machine(server_of):
     if not systemd.possible():
         pytest.skip("a systemd of the tests' own needs root and the control group hierarchy name=systemd")
     units = server_of(systemd.Systemd)
-    return server_of(type("ServiceSshd", (SudoSshd,), {"more": units.bin + ":"}))
+    return server_of(type("ServiceSshd", (ssh.SudoSshd,), {"more": units.bin + ":"}))
 
 
 def test_a_service_there(perform, service_machine):

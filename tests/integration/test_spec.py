@@ -317,7 +317,17 @@ def test_every_field_of_every_event_is_documented(runbook, sandbox, end, options
     assert not wrong, sorted(set(wrong))
     if end == "two()" and options == ["--here"]:
         seen = {event["event"] for event in result.journal}
-        assert seen >= {name for name in documented if not name.startswith("escalation.")} | {"escalation.armed"}
+        others = ("escalation.", "doctor.")
+        assert seen >= {name for name in documented if not name.startswith(others)} | {"escalation.armed"}
+
+
+def test_every_field_of_a_doctors_row_is_documented(runbook, sandbox):
+    rows = runbook("doctor", sandbox.write("x.lua", 'runbook { title = "X" }\nprobe("P", function() exec({ "nope" }) end)')).events(
+        "doctor.row")
+    fields = {name for row in rows for name in row} - {"seq", "at", "event", "prev"}
+    assert fields == documented_fields()["doctor.row"], rows
+    areas = set(re.findall(r"`(\w+)`", re.search(r"^\| `area` \|(.*)$", read("spec/journal.md"), re.M)[1]))
+    assert areas == set(re.findall(r'"(\w+)"', re.search(r"local order = \{(.*?)\}", read("stdlib/doctor.lua"), re.S)[1]))
 
 
 def test_every_command_and_option_is_documented(runbook):

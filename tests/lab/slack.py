@@ -23,6 +23,7 @@ class SlackError(Exception):
 
 class Slack(Scripted):
     token = TOKEN
+    scopes = "chat:write,channels:manage,channels:read"  # what the token may; told in a header, as Slack does
 
     def __init__(self):
         super().__init__()
@@ -56,7 +57,7 @@ class Slack(Scripted):
                 action = METHODS.get(method)
                 if action is None:
                     raise SlackError("unknown_method")
-                return 200, {"ok": True, **(action(self, _arguments(request)) or {})}
+                return 200, {"ok": True, **(action(self, _arguments(request)) or {})}, {"X-OAuth-Scopes": self.scopes}
             except SlackError as error:
                 return 200, {"ok": False, "error": str(error)}
 

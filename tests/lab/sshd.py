@@ -5,6 +5,7 @@ import pwd
 import socket
 import subprocess
 
+from .effects import PATH
 from .process import HOST, Server
 
 SERVER_CONFIG = """\
@@ -63,3 +64,30 @@ class Sshd(Server):
                 return connection.recv(16).startswith(b"SSH-2.0")
         except OSError:
             return False
+
+
+SUDO = """#!/bin/sh
+shift
+[ "$1" = -- ] && shift
+exec env -i PATH="$PATH" TZ="$TZ" LC_ALL="$LC_ALL" SUDO_USER=lab "$@"
+"""
+REFUSING_SUDO = "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n"
+
+
+class SudoSshd(Sshd):
+    """Its commands find an imitation of sudo, and what is in `more`, before all else."""
+
+    sudo, more = SUDO, ""
+
+    def _write(self, name, template):
+        if name == "sshd_config":
+            path = os.path.join(self.folder, "sudo")
+            with open(path, "w") as file:
+                file.write(self.sudo)
+            os.chmod(path, 0o755)
+            template += f"SetEnv PATH={self.more}{self.folder}:{PATH}\n"
+        super()._write(name, template)
+
+
+class RefusingSshd(SudoSshd):
+    sudo = REFUSING_SUDO
