@@ -1,6 +1,7 @@
 -- Doctor: a rehearsal that remembers what was asked for, so that it can be looked at beforehand. Reads and previews are
 -- real. A read on the author's word, or of something that only a run knows, is not carried out. What is not carried out or
--- not well is answered by its specimen, so that what follows is reached; so is what failed, where the script can't go on. It has no `write`, no `notify` and no `ask`.
+-- not well is answered by its specimen, so that what follows is reached; so is what failed, where the script can't go on. It
+-- has no `write`, no `notify` and no `ask`.
 local catalogue = require "catalogue"
 local live = require "modes.live"
 local outcome = require "outcome"
@@ -11,8 +12,8 @@ local values = require "values"
 
 -- asked: one for each line: { act =, by = title of what asked first, fields =, err = of a read that was made, late = it did
 -- not end, preview = of a write, open = why it can't be looked at now, needed = more than a prevention asks for it,
--- made_up = all who ask were told something made up before, handled = it failed,
--- and the script looked at its error, raised = it failed, and the script could not go on }
+-- made_up = all who ask were told something made up before, handled = it failed, and the script looked at its error,
+-- raised = it failed, and the script could not go on }
 local doctor = { name = "doctor", grace = live.grace, asked = {}, here = false }
 local by_line = {}
 

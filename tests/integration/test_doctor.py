@@ -54,7 +54,7 @@ def test_api_down_with_all_it_needs_is_ready(doctor, world):
     assert [what for what, _ in looked.of("warning")] == ["context", "not reached"], looked
     assert "the runbook goes on without" in looked.of("warning")[0][1]                  # no cluster: it is Docker then
     areas = {row["area"] for row in looked.rows if row["state"] == "ok"}
-    assert areas == set("secret disk escalation machine docker compose sql redis http prometheus remedy".split()), looked
+    assert areas == set("secret disk escalation machine docker compose kubectl sql redis http prometheus remedy".split()), looked
     assert "login doctor" in looked.of("ok", "sql")[0][1] and "may end sessions" in looked.of("ok", "sql")[1][1]
     assert "may send all of it" in looked.of("ok", "redis")[1][1] and "sudo works" in str(looked.of("ok", "machine"))
     titles = [event for event in looked.result.stdout.split("\n") if event.startswith("ok       remedy")]
