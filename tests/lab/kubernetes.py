@@ -18,9 +18,10 @@ from .web import Site
 
 HERE = os.path.join(os.path.dirname(__file__), "kubernetes")
 NAMESPACE = "conduit"
-GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch"}
+GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch",
+          "configmaps": ""}
 KINDS = {"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "events": "Event", "deployments": "Deployment",
-         "replicasets": "ReplicaSet", "jobs": "Job"}
+         "replicasets": "ReplicaSet", "jobs": "Job", "configmaps": "ConfigMap"}
 PATH = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<kind>[a-z]+)"
                   r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
 
