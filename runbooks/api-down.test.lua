@@ -8,6 +8,10 @@ world {
   ["docker.exec * dotnet exec *"] = { stdout = "database: ok", code = 0 },
   ["sql.row *"] = { row = { now = 12, most = 100 } },
   ["kubectl.get deployment *"] = { state = "absent", summary = "there is no deployment conduit-api", place = "conduit @ prod" },
+  ["kubectl.exec * cat appsettings.json"] = { stdout = '{"Logging":{"LogLevel":{"Default":"Warning"}}}', code = 0 },
+  ["kubectl.exec * dotnet exec *"] = { stdout = "database: ok", code = 0 },
+  ["kubectl.get nodes"] = { items = { { name = "node-1", object = { status = { conditions = {
+                              { type = "Ready", status = "True" }, { type = "DiskPressure", status = "False" } } } } } } },
 }
 
 -- What `script/demo` shows: the API's container, new since forty minutes, was killed for memory; the restart brings it back.
@@ -129,10 +133,53 @@ scenario "a pod crashes over and over" {
 
 scenario "the pods are overloaded" {
   params  = { platform = "kubernetes" },
-  given   = { ["sysinfo.process *"] = { state = "running", cpu_percent = 98 } },
+  given   = { ["kubectl.top pods *"] = { items = { { name = "conduit-api-1", cpu = 0.1, memory_bytes = 1 << 27 },
+                                                   { name = "conduit-api-2", cpu = 0.98, memory_bytes = 1 << 27 } } } },
   answers = { ["Scale horizontally"] = "yes", ["*"] = "no" },
   after   = { ["kubectl.scale *"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", by = "Scale horizontally", does = { "kubectl.scale deployment conduit-api 3" } },
+}
+
+scenario "a node's disk is full" {
+  params  = { platform = "kubernetes", machine = "node-1" },
+  given   = { ["kubectl.get nodes"] = { items = { { name = "node-1", object = { status = { conditions = {
+                                          { type = "DiskPressure", status = "True" } } } } } } } },
+  answers = { ["Clear disk space"] = "yes", ["*"] = "no" },
+  after   = { ["files.delete *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Clear disk space", does = { "files.delete * @node-1" }, never = { "docker.*" } },
+}
+
+-- PostgreSQL and Redis stand on machines of their own, whatever the API runs on.
+scenario "PostgreSQL is down beside the cluster" {
+  params  = { platform = "kubernetes", database_on = "db", redis_on = "cache" },
+  given   = { ["sql.ready *"] = { why = "connection refused", state = "silent" } },
+  answers = { ["Restart PostgreSQL"] = "yes", ["*"] = "no" },
+  after   = { ["service.restart postgresql @db"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Restart PostgreSQL", does = { "service.restart postgresql @db" } },
+}
+
+scenario "the pods exhaust the pool" {
+  params  = { platform = "kubernetes", database_on = "db", redis_on = "cache" },
+  given   = { ["sql.row *"] = { row = { now = 97, most = 100 } } },
+  answers = { ["Kill idle database connections"] = "yes", ["*"] = "no" },
+  after   = { ["sql.terminate_idle *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Kill idle database connections", does = { "sql.terminate_idle *" } },
+}
+
+scenario "Redis is down beside the cluster" {
+  params  = { platform = "kubernetes", database_on = "db", redis_on = "cache" },
+  given   = { ["redis.*"] = { why = "connection refused" } },
+  answers = { ["Restart Redis"] = "yes", ["*"] = "no" },
+  after   = { ["service.restart redis @cache"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Restart Redis", does = { "service.restart redis @cache" }, never = { "docker.*" } },
+}
+
+scenario "Redis is full beside the cluster" {
+  params  = { platform = "kubernetes", database_on = "db", redis_on = "cache" },
+  given   = { ["redis.info * memory"] = { used_percent = 97 } },
+  answers = { ["Clear the Redis cache"] = "yes", ["*"] = "no" },
+  after   = { ["redis.command * FLUSHDB"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Clear the Redis cache", does = { "redis.command * FLUSHDB" } },
 }
 
 scenario "the rollout of a restart gets stuck" {

@@ -12,7 +12,10 @@ runbook {
   related   = { "api-down", "high-response-time" },
 }
 
-local changes = require "changes"
+local api = require "lib.api"
+local changes = require "lib.changes"
+local gaps = require "lib.gaps"
+local platform = require "lib.platform"
 
 local p = params {
   database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL, as a role of pg_monitor" },
@@ -21,11 +24,12 @@ local p = params {
   platform    = { "docker", "Where the API runs", one_of = { "docker", "kubernetes" } },
   name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
   most        = { 80, "So many percent of max_connections are too many" },
-  pool        = { 20, "Sessions that one instance of the API may hold: its Maximum Pool Size" },
+  pool        = { 100, "Maximum Pool Size of one instance of the API, if its settings don't say" },
   idle_for    = { "5m", "Sessions idle for longer may go", type = "duration" },
   long        = { "5m", "Transactions open for longer are too old", type = "duration" },
   changed     = { "24h", "How far back to look for what changed", type = "duration" },
 }
+local place = platform.of(p.platform, p.name)
 
 -- A run is resolved as soon as this holds: not for a moment, but while the API opens sessions again.
 recovered("sessions are left", { within = "1m", every = "5s", holds = "15s" }, function()
@@ -56,7 +60,15 @@ local sessions = probe("Who holds the sessions", function()
         { fault = "exhausted", detail = ("%d of %d"):format(a.total, a.max_connections) })
   check("idle sessions are not what fills it", a.idle < 0.5 * a.max_connections,
         { fault = "idle_held", detail = a.idle .. " idle" })
-  note_rows(a.rows, "%s × %s by %s as %s", "count", "state", "application", "user")
+  local holders = sql.rows(p.database, [[
+    SELECT count(*)::int AS held, coalesce(state, 'of unknown state') AS state, application_name AS application,
+           usename AS "user", extract(epoch FROM now() - min(state_change))::int AS seconds,
+           (array_agg(left(query, 80) ORDER BY state_change))[1] AS query
+      FROM pg_stat_activity
+     WHERE usename IS NOT NULL AND pid <> pg_backend_pid()
+     GROUP BY 2, 3, 4 ORDER BY held DESC]]).rows
+  note_rows(holders, "%s × %s by %s as %s, the longest for %s s: %s",
+            "held", "state", "application", "user", "seconds", "query")
 end)
 
 -- Who blocks others and is blocked by nobody: the head of each queue.
@@ -71,7 +83,8 @@ local locks = probe("Locks", function()
      GROUP BY head.pid, head.application_name, head.state, head.xact_start, head.query
      ORDER BY blocked DESC]]).rows
   check("no session keeps others waiting", #heads == 0, { fault = "blocked", detail = #heads .. " do" })
-  note_rows(heads, "pid %s (%s, %s) blocks %s for %s s: %s", "pid", "application", "state", "blocked", "seconds", "query")
+  note_rows(heads, "pid %s (%s, %s) blocks %s for %s s: %s",
+            "pid", "application", "state", "blocked", "seconds", "query")
   local pids = {}
   for i, head in ipairs(heads) do pids[i] = head.pid end
   return { heads = pids }
@@ -95,20 +108,44 @@ local transactions = probe("Long transactions", function()
   note_rows(old, "pid %s (%s, %s) since %s s: %s", "pid", "application", "state", "seconds", "query")
 end)
 
-local pools = probe("Pool sizes", function()
+-- What the API's own settings say of its pool: its variables, else appsettings.json; nil when neither does.
+local function pool_setting(instances)
+  local texts = {}
+  for _, value in pairs(api.variables(place)) do texts[#texts + 1] = value end
+  if instances[1] then
+    local file = api.exec(place, instances[1], { "cat", "appsettings.json" })
+    if file.ok then texts[#texts + 1] = file.stdout end
+  end
+  for _, text in ipairs(texts) do
+    local found = re.match(text, [[(?i)\bmax(?:imum)? ?pool ?size\s*=\s*(\d+)]])
+    if found then return tonumber(found[1]) end
+  end
+end
+
+local settings = probe("The API's settings", function()
+  local instances = api.instances(place)
+  local size = pool_setting(instances)
+  note(size and ("%d instances, Maximum Pool Size=%d"):format(#instances, size)
+       or ("%d instances; no Maximum Pool Size in the settings: %d is assumed"):format(#instances, p.pool))
+  return { pool = size, instances = #instances }
+end)
+
+local pools = probe("Pool sizes", function(size, instances)
   local clients = sql.rows(p.database, [[
     SELECT application_name AS application, coalesce(host(client_addr), 'local') AS address, count(*)::int AS held
       FROM pg_stat_activity
      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
      GROUP BY 1, 2 ORDER BY held DESC]]).rows
-  local most = clients[1]
-  check("no client holds more than its pool may", not most or most.held <= p.pool, { fault = "oversized",
-        detail = most and ("%s at %s holds %d of %d"):format(most.application, most.address, most.held, p.pool) })
   note_rows(clients, "%s sessions of %s at %s", "held", "application", "address")
+  local first, most = clients[1], sql.activity(p.database).max_connections
+  check("no client holds more than its pool may", not first or first.held <= size, { fault = "oversized",
+        detail = first and ("%s at %s holds %d of %d"):format(first.application, first.address, first.held, size) })
+  check("the pools fit into PostgreSQL", size * instances < most, { fault = "too_large",
+        detail = ("%d × %d of %d sessions"):format(instances, size, most) })
 end)
 
 local what_changed = changes.probe { within = p.changed, machines = { p.database_on }, name = p.name,
-                                     on_docker = function() return p.platform == "docker" end }
+                                     on_docker = place.on_docker }
 
 ----------------------------------------------------------------- Resolution --
 
@@ -144,20 +181,18 @@ prevention("PostgreSQL defends itself", function()
         { mend = "ALTER SYSTEM SET log_lock_waits = on;\nSELECT pg_reload_conf();\n" })
 end)
 
+prevention("The pools fit into PostgreSQL", function()
+  local instances, most = api.instances(place), sql.activity(p.database).max_connections
+  local size, count = pool_setting(instances) or p.pool, math.max(1, #instances)
+  check("all the API's instances can fill their pools", size * count < most,
+        { detail = ("%d × %d of %d sessions"):format(count, size, most),
+          mend = ("# in the API's connection string\nMaximum Pool Size=%d\n"):format(0.8 * most // count) })
+end)
+
 prevention("Somebody is warned before", function()
-  local warned, metric = false, "pg_stat_activity_count|pg_stat_database_numbackends"
-  for _, rule in ipairs(prometheus.rules().rules) do
-    warned = warned or rule.kind == "alerting" and re.find(rule.query, metric)
-  end
-  check("an alert fires at 80 % of the sessions", warned, { mend = [[
-groups:
-  - name: postgresql
-    rules:
-      - alert: ConnectionPoolExhausted
-        expr: 'sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections > 0.8'
-        for: 5m
-        labels: { severity: critical }
-]] })
+  check("an alert fires at 80 % of the sessions", gaps.alerts_on "pg_stat_activity_count|pg_stat_database_numbackends",
+        { mend = gaps.rule { group = "postgresql", alert = "ConnectionPoolExhausted", severity = "critical",
+          expr = "sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections > 0.8" } })
 end)
 
 --------------------------------------------------------------- The decision --
@@ -166,12 +201,15 @@ local held = sessions()
 if held.down then return unresolved "PostgreSQL accepts no connection at all: api-down.lua goes on from here" end
 if held.exhausted == false then return resolved "false alarm: sessions are left" end
 
-local queue, old, clients = together(locks, transactions, pools, what_changed)
+local own, queue, old = together(settings, locks, transactions, what_changed)
+local clients = pools(own.pool or p.pool, own.instances or 1)
 
 if queue.blocked     then end_heads(queue.heads) end -- first: everybody behind them holds a session while waiting
 if old.abandoned     then end_abandoned()        end
 if held.idle_held    then end_idle()             end
 if clients.oversized then restart_api()          end -- a pool that leaks or is too large gives back what it holds
 if old.abandoned     then limit_abandoned()      end
+
+if clients.too_large then note "the API's pools don't fit: a smaller Maximum Pool Size, or fewer instances" end
 
 return unresolved "sessions are still short, and nothing in this runbook frees more"

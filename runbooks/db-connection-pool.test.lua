@@ -5,6 +5,8 @@ local roomy = { total = 30, max_connections = 100, used_percent = 30.0, active =
 
 world {
   ["sql.activity *"] = full,
+  ["docker.inspect *"] = { image = "conduit-api:1", env = { ConnectionStrings__Main = "Host=db;Maximum Pool Size=40" } },
+  ["docker.ps"] = { containers = { { name = "conduit-api", image = "conduit-api:1" } } },
 }
 
 scenario "false alarm" {
@@ -53,6 +55,36 @@ scenario "a pool leaks" {
   answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
   after   = { ["docker.restart *"] = { ["sql.activity *"] = roomy } },
   expect  = { outcome = "resolved", by = "Restart the API service", does = { "docker.restart conduit-api" } },
+}
+
+scenario "a pool of the deployment leaks" {
+  params  = { platform = "kubernetes" },
+  given   = { ["sql.rows * AS held *"] = { rows = { { application = "conduit-api", address = "10.0.0.7", held = 88 } } },
+              ["kubectl.get pods *"] = { items = { { name = "conduit-api-7c9f", ready = true } } },
+              ["kubectl.exec * cat appsettings.json"] = { stdout = '{"Db": "Host=db;MaxPoolSize=30"}' } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.rollout_restart *"] = { ["sql.activity *"] = roomy } },
+  expect  = { outcome = "resolved", by = "Restart the API service", does = { "kubectl.rollout_restart deployment conduit-api" } },
+}
+
+scenario "the pools don't fit, and nobody can mend that now" {
+  given   = { ["docker.ps"] = { containers = { { name = "api-1", image = "conduit-api:1" },
+                                               { name = "api-2", image = "conduit-api:1" },
+                                               { name = "api-3", image = "conduit-api:1" } } } },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "the API's settings can't be known" {
+  given   = { ["sql.rows * AS held *"] = { rows = { { application = "conduit-api", address = "10.0.0.7", held = 120 } } },
+              ["docker.inspect *"] = { error = { kind = "permission", message = "no access to the socket" } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "nobody answers" {
+  given   = { ["sql.activity *"] = { total = 95, max_connections = 100, used_percent = 95.0, idle = 85, active = 5 } },
+  answers = { ["*"] = "silence" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
 }
 
 scenario "it can't be known who holds them" {

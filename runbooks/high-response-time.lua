@@ -12,8 +12,10 @@ runbook {
   related   = { "api-down", "db-connection-pool", "redis-memory" },
 }
 
-local changes  = require "changes"
-local platform = require "platform"
+local api      = require "lib.api"
+local changes  = require "lib.changes"
+local gaps     = require "lib.gaps"
+local platform = require "lib.platform"
 
 local p = params {
   url         = { "https://api.conduit.im/health/ready", "A request that does what most do, and changes nothing" },
@@ -28,6 +30,7 @@ local p = params {
   redis       = { "redis://localhost:6379", "Redis of the API" },
   stuck       = { "1m", "A statement that runs for longer is stuck", type = "duration" },
   changed     = { "24h", "How far back to look for what changed", type = "duration" },
+  upstreams   = { {}, "Addresses of other services that the API calls: a GET of each must change nothing" },
 }
 local place = platform.of(p.platform, p.name)
 local on_docker = place.on_docker
@@ -72,9 +75,11 @@ local latency = probe("Where the time goes", function()
   local p95 = {}
   for _, phase in ipairs(phases) do
     p95[phase] = percentile(it[phase], 95)
-    note(("%-10s half within %.0f ms, 95 of 100 within %.0f ms"):format(phase, percentile(it[phase], 50), p95[phase]))
+    note(("%-10s half within %.0f ms, 95 of 100 within %.0f ms, all within %.0f ms"):format(
+         phase, percentile(it[phase], 50), p95[phase], percentile(it[phase], 100)))
   end
-  check("95 of 100 answers come in time", p95.total < p.slow, { fault = "slow", detail = ("%.0f ms"):format(p95.total) })
+  check("95 of 100 answers come in time", p95.total < p.slow,
+        { fault = "slow", detail = ("%.0f ms"):format(p95.total) })
   check("names resolve at once", p95.dns < 100, { fault = "slow_dns", detail = ("%.0f ms"):format(p95.dns) })
   check("connections are made at once", p95.connect + p95.tls < 200,
         { fault = "slow_network", detail = ("%.0f ms"):format(p95.connect + p95.tls) })
@@ -82,25 +87,51 @@ local latency = probe("Where the time goes", function()
         { fault = "slow_api", detail = ("%.0f ms"):format(p95.first_byte) })
 end)
 
--- nr_periods and nr_throttled of the container's control group, of either version; 0 without a limit.
-local function throttled()
-  local files = { "cat", "/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat" }
-  local stat = docker.exec(p.name, files, { reads = true }).stdout
+-- nr_periods and nr_throttled of an instance's control group, of either version; 0 without a limit.
+local function throttled(instance)
+  local stat = api.exec(place, instance, { "cat", "/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat" }).stdout
   local function count(name) return tonumber((re.match(stat, name .. [[ (\d+)]]) or {})[1] or 0) end
   return count "nr_periods", count "nr_throttled"
 end
 
+-- Percent of one CPU that the busiest instance uses.
+local function busiest()
+  if on_docker() then return docker.stats(p.name).cpu_percent end
+  local most = 0
+  for _, pod in ipairs(kubectl.top("pods", { selector = "app=" .. p.name }).items) do
+    note(("%s uses %.2f CPUs and %d MB"):format(pod.name, pod.cpu, pod.memory_bytes // (1 << 20)))
+    most = math.max(most, 100 * pod.cpu)
+  end
+  return most
+end
+
 local cpu = probe("CPU", function()
-  local load = sysinfo.load { on = p.machine }
-  check("no process waits for a CPU", load.one < 1.5 * load.cpus,
-        { fault = "machine_loaded", detail = ("load %.1f on %d CPUs"):format(load.one, load.cpus) })
-  if not on_docker() then return end
-  check("the API uses less than 80 % of a CPU", docker.stats(p.name).cpu_percent < 80, { fault = "busy" })
-  local periods, held = throttled()
+  if on_docker() then                                      -- pods run where the cluster put them
+    local load = sysinfo.load { on = p.machine }
+    check("no process waits for a CPU", load.one < 1.5 * load.cpus,
+          { fault = "machine_loaded", detail = ("load %.1f on %d CPUs"):format(load.one, load.cpus) })
+  end
+  local instance = api.instances(place)[1]
+  if not check("an instance of the API runs", instance ~= nil, { fault = "gone" }) then return end
+  local periods, held = throttled(instance)
   measure(3)                                               -- while it works for us
-  local later, held_later = throttled()
+  local later, held_later = throttled(instance)
   check("its limit doesn't hold it up", held_later - held <= 0.1 * (later - periods), { fault = "throttled",
-        detail = ("in %d of %d periods"):format(held_later - held, later - periods) })
+        detail = ("%s in %d of %d periods"):format(instance, held_later - held, later - periods) })
+  local percent = busiest()
+  check("the API uses less than 80 % of a CPU", percent < 80, { fault = "busy", detail = ("%.0f %%"):format(percent) })
+end)
+
+-- What the API waits for elsewhere: any answer will do, a late one is the finding.
+local upstreams = probe("Upstreams", function()
+  for _, url in ipairs(p.upstreams) do
+    local answer = http.get(url, { timeout = "10s" })
+    check(url .. " answers", answer.status ~= nil and answer.status < 500, { fault = "down", detail = answer.why })
+    if answer.ms then
+      check(url .. " answers in time", answer.ms.total < p.slow, { fault = "slow",
+            detail = ("%.0f ms"):format(answer.ms.total) })
+    end
+  end
 end)
 
 local statements = probe("Statements under way", function()
@@ -154,6 +185,9 @@ local cache = probe("Redis", function()
   local answer = redis.ping(p.redis)
   if not check("Redis answers PING", answer, { fault = "down" }) then return end
   check("it answers at once", answer.ms < 50, { fault = "slow", detail = ("%.0f ms"):format(answer.ms) })
+  for _, it in ipairs(redis.command(p.redis, "SLOWLOG", "GET", "5").value or {}) do       -- id, time, µs, words
+    note(("%s, %.0f ms: %s"):format(time.ago(time.since(it[2])), it[3] / 1000, table.concat(it[4], " "):sub(1, 120)))
+  end
   check("memory is left", redis.info(p.redis, "memory").used_percent < 90, { fault = "full" })
 end)
 
@@ -179,19 +213,9 @@ end)
 ----------------------------------------------------------------- Prevention --
 
 prevention("It would be known", function()
-  local warned = false
-  for _, rule in ipairs(prometheus.rules().rules) do
-    warned = warned or rule.kind == "alerting" and re.find(rule.query, "histogram_quantile")
-  end
-  check("an alert fires when answers are slow", warned, { mend = [[
-groups:
-  - name: conduit-api-latency
-    rules:
-      - alert: HighResponseTime
-        expr: 'histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 0.5'
-        for: 5m
-        labels: { severity: warning }
-]] })
+  check("an alert fires when answers are slow", gaps.alerts_on "histogram_quantile", { mend = gaps.rule {
+        group = "conduit-api-latency", alert = "HighResponseTime",
+        expr = "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 0.5" } })
   check("PostgreSQL says which queries are slow", keeps_statistics(), { mend = [[
 -- postgresql.conf: shared_preload_libraries = 'pg_stat_statements'; restart; then
 CREATE EXTENSION pg_stat_statements;
@@ -213,7 +237,7 @@ local found = latency()
 if found.slow == false and found.errors == false then return resolved "false alarm: the API answers in time" end
 if not place.settle() then return unresolved(place.unsettled) end
 
-local load, running, planner, store = together(cpu, statements, tables, cache, what_changed)
+local load, running, planner, store, others = together(cpu, statements, tables, cache, upstreams, what_changed)
 
 if running.stuck then end_stuck(running.pids) end          -- first: the others wait behind them
 if running.pool_short then
@@ -225,6 +249,8 @@ if planner.stale then analyze() end
 if load.busy or load.throttled then scale_out() end
 if found.slow_api then restart_api() end
 
+
+if others.slow or others.down then note "an upstream is late: tell those whose it is; see the API's timeouts" end
 if found.slow_dns     then note "names resolve slowly: look at the resolver of this machine" end
 if found.slow_network then note "connections are made slowly: look at the network and the load balancer" end
 return unresolved "the API is still slow"

@@ -6,6 +6,8 @@ local slow = { ok = true, status = 200, takes = "1.2s", ms = { dns = 1, connect 
 world {
   ["kubectl.get deployment *"] = { state = "absent", place = "conduit @ prod" },
   ["http.get *"] = slow,
+  ["docker.inspect *"] = { image = "conduit-api:1" },
+  ["docker.ps"] = { containers = { { name = "conduit-api", image = "conduit-api:1" } } },
   ["docker.exec * cat *cpu.stat"] = { stdout = "usage_usec 5\nnr_periods 100\nnr_throttled 0\n" },
   ["sql.activity *"] = { total = 20, max_connections = 100, used_percent = 20.0, waiting = 0 },
   ["sql.value * to_regclass*"] = { value = true },
@@ -64,6 +66,39 @@ scenario "the API itself is slow" {
   answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
   after   = { ["docker.restart *"] = { ["http.get *"] = fast } },
   expect  = { outcome = "resolved", by = "Restart the API service", does = { "docker.restart conduit-api" } },
+}
+
+scenario "the CPU limit holds the pods up" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get pods *"] = { items = { { name = "conduit-api-1", ready = false },
+                                                   { name = "conduit-api-2", ready = true } } },
+              ["kubectl.exec conduit-api-2 cat *cpu.stat"] = { { stdout = "nr_periods 100\nnr_throttled 0\n" },
+                                                                { stdout = "nr_periods 200\nnr_throttled 80\n" } } },
+  answers = { ["Scale horizontally"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.scale *"] = { ["http.get *"] = fast } },
+  expect  = { outcome = "resolved", by = "Scale horizontally", does = { "kubectl.scale deployment conduit-api 3" } },
+}
+
+scenario "a pod is busy" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.exec * cat *cpu.stat"] = { stdout = "nr_periods 0\nnr_throttled 0\n" },
+              ["kubectl.top pods *"] = { items = { { name = "conduit-api-1", cpu = 0.2, memory_bytes = 1 << 27 },
+                                                   { name = "conduit-api-2", cpu = 0.97, memory_bytes = 1 << 28 } } } },
+  answers = { ["Scale horizontally"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.scale *"] = { ["http.get *"] = fast } },
+  expect  = { outcome = "resolved", by = "Scale horizontally", does = { "kubectl.scale deployment conduit-api 3" } },
+}
+
+-- The API waits for somebody else: nothing here mends that but time.
+scenario "an upstream is late" {
+  params  = { upstreams = "https://models.example.com/status" },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "nobody answers" {
+  answers = { ["*"] = "silence" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
 }
 
 scenario "it can't be measured" {

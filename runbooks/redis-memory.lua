@@ -12,7 +12,8 @@ runbook {
   related   = { "api-down", "high-response-time" },
 }
 
-local changes = require "changes"
+local changes = require "lib.changes"
+local gaps = require "lib.gaps"
 
 local p = params {
   redis    = { "redis://localhost:6379", "The server, and the database that the cache is in" },
@@ -40,7 +41,7 @@ end)
 
 ------------------------------------------------------------------ Diagnosis --
 
-local function megabytes(bytes) return ("%.1f MB"):format(bytes / 2 ^ 20) end
+local function megabytes(bytes) return ("%.1f MB"):format((bytes or 0) / 2 ^ 20) end
 
 local usage = probe("Memory", function()
   if not check("Redis answers PING", redis.ping(p.redis), { fault = "down" }) then
@@ -55,6 +56,9 @@ local usage = probe("Memory", function()
         { fault = "fragmented", detail = "fragmentation " .. m.mem_fragmentation_ratio })
   check("clients' buffers are small", m.mem_clients_normal < 0.1 * m.used_memory or m.mem_clients_normal < 2 ^ 24,
         { fault = "buffers_large", detail = megabytes(m.mem_clients_normal) })
+  note(("data %s, overhead %s, of it clients %s, replicas %s, backlog %s"):format(megabytes(m.used_memory_dataset),
+       megabytes(m.used_memory_overhead), megabytes(m.mem_clients_normal), megabytes(m.mem_clients_slaves),
+       megabytes(m.mem_replication_backlog)))
   return { policy = m.maxmemory_policy, limit = m.maxmemory }
 end)
 
@@ -70,26 +74,54 @@ local function some_keys()
   return keys
 end
 
--- Evenly out of `keys`: { key, bytes, expires }, the biggest first.
-local function measure(keys)
-  local list, step = {}, math.max(1, #keys // p.measured)
-  for i = 1, #keys, step do
-    local bytes = redis.command(p.redis, "MEMORY", "USAGE", keys[i]).value
-    local ttl = bytes and redis.command(p.redis, "TTL", keys[i]).value
-    if bytes then list[#list + 1] = { key = keys[i], bytes = bytes, expires = ttl ~= -1 } end -- else it went meanwhile
-  end
+-- One key: { key, bytes, type, expires }, or nil when it went meanwhile.
+local function measure(key)
+  local bytes = redis.command(p.redis, "MEMORY", "USAGE", key).value
+  if not bytes then return nil end
+  return { key = key, bytes = bytes, type = redis.command(p.redis, "TYPE", key).value,
+           expires = redis.command(p.redis, "TTL", key).value ~= -1 }
+end
+
+-- Evenly out of `keys`, the biggest first.
+local function measure_some(keys)
+  local list = {}
+  for i = 1, #keys, math.max(1, #keys // p.measured) do list[#list + 1] = measure(keys[i]) end
   table.sort(list, function(a, b) return a.bytes > b.bytes end)
   return list
 end
 
+-- The five groups that take most of what was measured.
+local function note_groups(list, group_of)
+  local groups, order, whole = {}, {}, 0
+  for _, it in ipairs(list) do
+    local name = group_of(it)
+    if not groups[name] then
+      groups[name] = { name = name, keys = 0, bytes = 0 }
+      table.insert(order, groups[name])
+    end
+    local group = groups[name]
+    group.keys, group.bytes, whole = group.keys + 1, group.bytes + it.bytes, whole + it.bytes
+  end
+  table.sort(order, function(a, b) return a.bytes > b.bytes end)
+  for i = 1, math.min(#order, 5) do
+    local it = order[i]
+    note(("%s: %d keys, %s, %.0f %% of what was measured"):format(it.name, it.keys, megabytes(it.bytes),
+         100 * it.bytes / whole))
+  end
+end
+
 local contents = probe("Keys", function()
   local before = redis.info(p.redis, "stats")
-  local list, lasting, big = measure(some_keys()), 0, {}
+  local list, lasting, big = measure_some(some_keys()), 0, {}
   for _, it in ipairs(list) do
     if not it.expires then lasting = lasting + 1 end
     if it.bytes > p.big then big[#big + 1] = it.key end
   end
-  for i = 1, math.min(#list, 5) do note(("%s: %s"):format(list[i].key, megabytes(list[i].bytes))) end
+  note_groups(list, function(it) return "type " .. it.type end)
+  note_groups(list, function(it) return (it.key:match "^[^:]+:" or it.key) .. "*" end)
+  for i = 1, math.min(#list, 5) do
+    note(("%s (%s): %s"):format(list[i].key, list[i].type, megabytes(list[i].bytes)))
+  end
   check("no key is too big", #big == 0, { fault = "big_keys", detail = #big .. " of those measured" })
   check("most keys expire", lasting <= 0.5 * #list,
         { fault = "lasting", detail = ("%d of %d don't"):format(lasting, #list) })
@@ -161,19 +193,9 @@ prevention("Redis makes room by itself", function()
 end)
 
 prevention("Somebody is warned before", function()
-  local warned = false
-  for _, rule in ipairs(prometheus.rules().rules) do
-    warned = warned or rule.kind == "alerting" and re.find(rule.query, "redis_memory_used_bytes")
-  end
-  check("an alert fires at 80 % of maxmemory", warned, { mend = [[
-groups:
-  - name: redis
-    rules:
-      - alert: RedisMemory
-        expr: 'redis_memory_used_bytes / (redis_memory_max_bytes > 0) > 0.8'
-        for: 5m
-        labels: { severity: warning }
-]] })
+  check("an alert fires at 80 % of maxmemory", gaps.alerts_on "redis_memory_used_bytes", { mend = gaps.rule {
+        group = "redis", alert = "RedisMemory",
+        expr = "redis_memory_used_bytes / (redis_memory_max_bytes > 0) > 0.8" } })
 end)
 
 --------------------------------------------------------------- The decision --

@@ -14,6 +14,7 @@ world {
   ["redis.info * stats"] = { evicted_keys = 0, keyspace_hits = 900, keyspace_misses = 100 },
   ["redis.command * SCAN *"] = { value = { "0", { "session:1", "session:2" } } },
   ["redis.command * MEMORY USAGE *"] = { value = 200 },
+  ["redis.command * TYPE *"] = { value = "string" },
   ["redis.command * TTL *"] = { value = 60 },
   ["redis.command * CLIENT LIST"] = { value = "id=3 addr=10.0.0.7:41000 laddr=x fd=8 name= omem=0 tot-mem=1928 cmd=get\n" },
   ["sysinfo.memory *"] = { used_percent = 92, available = 100 * MB },
@@ -76,6 +77,12 @@ scenario "only clearing helps" {
   answers = { ["Clear the Redis cache"] = "yes", ["*"] = "no" },
   after   = { ["redis.command * FLUSHDB"] = { ["redis.info * memory"] = memory(2) } },
   expect  = { outcome = "resolved", by = "Clear the Redis cache", does = { "redis.command * FLUSHDB" } },
+}
+
+scenario "it can't be known what fills it" {
+  given   = { ["redis.command *"] = { error = { kind = "permission", message = "this user has no permissions to run it" } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
 }
 
 scenario "nobody answers" {

@@ -28,7 +28,8 @@ catalogue.effect("docker.inspect", {
     started_at = "number: seconds since 1970", finished_at = "number: seconds since 1970; nil while it runs",
     created_at = "number: seconds since 1970", restart_policy = "string: no always unless-stopped on-failure",
     env = "map: its variables; values that look secret read ***",
-    memory_limit = "integer: bytes; nil when it has none",
+    memory_limit = "integer: bytes; nil when it has none", cpu_limit = "number: CPUs, as 1.5; nil when it has none",
+    ports = "list: TCP ports that it says it listens on, in order",
     health = "string: healthy unhealthy starting; nil without a health check",
     pid = "integer: on its machine; nil when stopped",
     id = "string", name = "string", networks = "map: name → { ip, aliases }", labels = "map",
@@ -47,7 +48,7 @@ catalogue.effect("docker.inspect", {
     return { state = "running", summary = "running for 3 days", oom_killed = false, restarts = 0,
              image = "image:1", image_id = "sha256:" .. ("0"):rep(64), started_at = 1.7e9, created_at = 1.7e9,
              restart_policy = "unless-stopped", env = {}, id = ("0"):rep(64), name = call and call.container,
-             pid = 4711, networks = {}, mounts = {}, labels = {} }
+             pid = 4711, networks = {}, mounts = {}, labels = {}, ports = {} }
   end,
 })
 

@@ -4,6 +4,9 @@ local tasks = require "tasks"
 
 local state = {}
 
+-- The kernel's, in microseconds, for a quota without one.
+local CPU_PERIOD = 100000
+
 -- "2026-11-23T17:40:00.1Z" → seconds since 1970; nil for Docker's "never" (year 1).
 function state.seconds(text)
   if type(text) ~= "string" or text:find "^0001%-" then return nil end
@@ -107,10 +110,27 @@ local function mounts(list)
   return found
 end
 
+-- CPUs that it may use, as 1.5; nil without a limit.
+local function cpu_limit(host)
+  if (host.NanoCpus or 0) > 0 then return host.NanoCpus / 1e9 end
+  if (host.CpuQuota or 0) > 0 then
+    local period = (host.CpuPeriod or 0) > 0 and host.CpuPeriod or CPU_PERIOD
+    return host.CpuQuota / period
+  end
+end
+
+-- { "80/tcp" = {} } → { 80 }; in order.
+local function tcp_ports(exposed)
+  local ports = {}
+  for name in next, exposed or {} do ports[#ports + 1] = math.tointeger(tonumber(name:match "^(%d+)/tcp$")) end
+  table.sort(ports)
+  return ports
+end
+
 function state.absent(name)
   return { ok = true, state = "absent", summary = ("there is no container %s"):format(name), env = {},
            networks = {},
-           mounts = {}, labels = {} }
+           mounts = {}, labels = {}, ports = {} }
 end
 
 -- What `docker inspect` tells, as fields.
@@ -125,10 +145,10 @@ function state.fields(inspect)
     started_at = state.seconds(now.StartedAt), created_at = state.seconds(inspect.Created),
     finished_at = not now.Running and state.seconds(now.FinishedAt) or nil,
     restart_policy = host.RestartPolicy and host.RestartPolicy.Name or "no",
-    memory_limit = (host.Memory or 0) > 0 and host.Memory or nil,
+    memory_limit = (host.Memory or 0) > 0 and host.Memory or nil, cpu_limit = cpu_limit(host),
     health = now.Health and now.Health.Status ~= "none" and now.Health.Status or nil,
     error_text = text_or_nil(now.Error or ""),
-    env = state.env(inspect.Config.Env),
+    env = state.env(inspect.Config.Env), ports = tcp_ports(inspect.Config.ExposedPorts),
     networks = networks(inspect.NetworkSettings and inspect.NetworkSettings.Networks),
     mounts = mounts(inspect.Mounts), labels = shown_labels(inspect.Config.Labels),
   }

@@ -142,6 +142,13 @@ local item_help = "each kind name namespace ready phase restarts reason message 
   .. "last_reason last_exit_code, a workload desired ready_replicas updated available complete paused, "
   .. "a node cordoned"
 
+-- The part of an object that runbooks look into most.
+local function specimen_object(kind, name)
+  local pod = { containers = { { name = "main", image = "image:1" } } }
+  local spec = kind:find "^po" and pod or { replicas = 1, template = { spec = pod } }
+  return { metadata = { name = name, namespace = "default" }, spec = spec }
+end
+
 read("kubectl.get", {
   summary = "Reads objects of a kind: one by its name, or all, or those with labels",
   params = { kind_param, { "name", "string", "Name of one; without it all of them", optional = true } },
@@ -177,7 +184,7 @@ read("kubectl.get", {
                    phase = "Running",
                    restarts = 0, node = "node", age = 3600, changed = 1.7e9, manager = "kubectl" }
     return { items = { item }, ready = 1, total = 1, completed = 0, not_ready = {}, state = "present",
-             object = name and { metadata = { name = name } } or nil, summary = "1 of 1 ready", cut = false,
+             object = name and specimen_object(call.kind, name) or nil, summary = "1 of 1 ready", cut = false,
              place = "default @ cluster" }
   end,
 })

@@ -13,12 +13,14 @@ from lab.process import wait_for
 
 def test_inspect_tells_what_a_container_is(docker_engine, effect):
     docker_engine.run("box", "sleep", "1000", options=("-e", "DB_PASSWORD=hunter2", "-e", "URL=pg://u:hunter2@db/x", "-e", "A=1",
-                                                       "-m", "128m", "--restart", "unless-stopped", "--label", "team=core"))
+                                                       "-m", "128m", "--restart", "unless-stopped", "--label", "team=core",
+                                                       "--cpus", "1.5", "--expose", "8080", "--expose", "80", "--expose", "53/udp"))
     fields = effect("docker.inspect", "box")["fields"]
     assert fields["state"] == "running" and fields["summary"].startswith("running for ")
     assert fields["env"] == {"DB_PASSWORD": "***", "URL": "pg://***@db/x", "A": "1", "PATH": "/bin"}
     assert fields["restart_policy"] == "unless-stopped" and fields["restarts"] == 0 and fields["image"] == IMAGE
     assert fields["memory_limit"] == 128 << 20 and fields["labels"] == {"team": "core"} and fields["pid"] > 0
+    assert fields["cpu_limit"] == 1.5 and fields["ports"] == [80, 8080]
     assert abs(fields["started_at"] - time.time()) < 60 and abs(fields["created_at"] - time.time()) < 60
     assert fields["oom_killed"] is False and "exit_code" not in fields
 
@@ -34,7 +36,7 @@ def test_inspect_tells_how_a_container_ended(docker_engine, effects):
     assert ended["state"] == "exited" and ended["exit_code"] == 3 and ended["summary"].startswith("exited (3) ")
     assert loops["state"] in ("restarting", "running", "exited") and loops["restarts"] > 0
     assert fresh["state"] == "created" and "started_at" not in fresh and fresh["summary"] == "created, never started"
-    assert absent["ok"] and absent["state"] == "absent" and absent["env"] == {}
+    assert absent["ok"] and absent["state"] == "absent" and absent["env"] == {} and "cpu_limit" not in loops
 
 
 def test_inspect_tells_that_memory_ran_out(docker_engine, effect):

@@ -1,14 +1,8 @@
-"""Preventions: `runbook audit`, what a resolved run says of them, and that the snippets that mend a gap are accepted by
-the programs they are for."""
+"""Preventions: `runbook audit`, and what a resolved run says of them. Those of API Down are in test_gaps.py."""
 
 import os
-import subprocess
 
 import pytest
-
-from lab.program import ROOT
-
-API_DOWN = os.path.join(ROOT, "runbooks", "api-down.lua")
 
 HEAD = 'runbook { title = "Prevent" }\nlocal p = params { fine = { true, "x" } }\n'
 TWO = HEAD + """
@@ -92,67 +86,3 @@ remedy("R", function() end)()
 """
     result = runbook("run", sandbox.write("x.lua", text))
     assert result.code == 0 and "prevention “One”: in place" in result.stdout, result
-
-
-# ---- API Down ----
-
-def mends(result):
-    """label -> snippet of the checks that failed."""
-    return {event["label"]: event["mend"] for event in result.events("check") if event.get("mend")}
-
-
-@pytest.fixture
-def audited(runbook, sandbox, docker_engine, prometheus_server):
-    """An audit of API Down where everything is at hand and little is in place."""
-    api = docker_engine.run_api()
-    sandbox.env["DOCKER_HOST"] = docker_engine.host
-    sandbox.write(".config/runbook/config.lua", 'return { prometheus = { url = "%s" } }' % prometheus_server.url)
-    result = runbook("audit", API_DOWN, "-p", f"base_url={api.url}", "-p", f"name={api.name}")
-    assert result.code == 1 and "unknown" not in {event["state"] for event in ended(result).values()}, result
-    return result
-
-
-def test_the_audit_of_api_down(audited):
-    assert set(mends(audited)) == {
-        "the container is started again when it ends", "an alert fires at 80 % memory", "an alert fires at 80 % CPU",
-        "an alert fires when the connections run out", "an alert fires when Redis fills up", "somebody looks from outside"}
-    passed = {event["label"] for event in audited.events("check") if event["passed"]}
-    assert passed == {"an alert fires when it can't be scraped", "/health is there", "/health/ready is there",
-                      "/health/live is there"}, audited
-
-
-def test_promtool_accepts_the_rules(audited, sandbox):
-    rules = [text for text in mends(audited).values() if text.startswith("groups:")]
-    assert len(rules) == 5
-    for number, text in enumerate(rules):
-        done = subprocess.run(["/usr/bin/promtool", "check", "rules", sandbox.write(f"rules-{number}.yml", text)],
-                              capture_output=True, text=True)
-        assert done.returncode == 0 and "SUCCESS: 1 rules found" in done.stdout, (text, done)
-
-
-def test_the_rules_close_the_gaps(audited, runbook, sandbox, prometheus_server):
-    """Given to Prometheus, nothing of what they are about is missing any more."""
-    rules = [text for text in mends(audited).values() if text.startswith("groups:")]
-    joined = "groups:\n" + "".join(text.split("\n", 1)[1].replace("- name: ", f"- name: g{i}-") for i, text in enumerate(rules))
-    path = os.path.join(prometheus_server.folder, "rules.yml")
-    before = open(path).read()
-    try:
-        with open(path, "w") as file:
-            file.write(before + joined.split("\n", 1)[1])
-        subprocess.run(["curl", "-sfX", "POST", prometheus_server.url + "/-/reload"], check=True)
-        started = audited.events("run.started")[0]
-        values = [f"{event['name']}={event['value']}" for event in audited.events("param") if event["source"] == "-p"]
-        result = runbook("audit", started["file"], *[word for value in values for word in ("-p", value)])
-        states = {title: event["state"] for title, event in ended(result).items()}
-        assert states.pop("Automatic restarts") == "missing" and set(states.values()) == {"in place"}, result
-    finally:
-        with open(path, "w") as file:
-            file.write(before)
-        subprocess.run(["curl", "-sfX", "POST", prometheus_server.url + "/-/reload"], check=True)
-
-
-def test_compose_accepts_the_restart_policy(audited, sandbox):
-    base = sandbox.write("docker-compose.yml", "version: '3'\nservices:\n  api:\n    image: conduit\n")
-    mend = sandbox.write("mend.yml", "version: '3'\n" + mends(audited)["the container is started again when it ends"])
-    done = subprocess.run(["/usr/bin/docker-compose", "-f", base, "-f", mend, "config"], capture_output=True, text=True)
-    assert done.returncode == 0 and "restart: unless-stopped" in done.stdout, done

@@ -14,7 +14,7 @@ from .process import HOST, Server, free_port, wait_for
 
 CLIENT = "/usr/bin/docker"  # Debian's: another one may stand before it on PATH
 IMAGE = "conduit-api:1"
-APPLETS = "sh nc sleep env cat ls ps kill rm echo printf true false yes dd head".split()
+APPLETS = "sh nc sleep env cat ls ps kill rm echo printf true false yes dd head wget".split()
 
 
 class Engine(Server):

@@ -23,7 +23,7 @@ class Postgres(Server):
 
     settings = {
         "listen_addresses": HOST, "fsync": "off", "max_connections": "40", "log_min_messages": "warning",
-        "shared_buffers": "16MB", "timezone": "UTC",
+        "shared_buffers": "16MB", "timezone": "UTC", "shared_preload_libraries": "pg_stat_statements",
     }
 
     def __init__(self, folder):

@@ -81,6 +81,17 @@ equal(env.CONN, "Host=db;Username=c;Password=***;Port=1", "the password of a con
 equal(env.PLAIN, "postgres://db/x", "a URL without user-info")
 equal(env.AT, "https://host/path:x@y", "an @ in a path")
 
+local function inspected(host, exposed)
+  return state.fields { Id = "1", Name = "/api", Image = "sha256:1", State = { Status = "running", Running = true },
+                        Config = { Image = "api:1", ExposedPorts = exposed }, HostConfig = host }
+end
+equal(inspected({ NanoCpus = 2500000000 }).cpu_limit, 2.5, "--cpus")
+equal(inspected({ CpuQuota = 25000, CpuPeriod = 50000 }).cpu_limit, 0.5, "a quota of a period")
+equal(inspected({ CpuQuota = 25000, CpuPeriod = 0 }).cpu_limit, 0.25, "a quota of the kernel's period")
+equal(inspected({ NanoCpus = 0, CpuQuota = -1 }).cpu_limit, nil, "no limit")
+equal(table.concat(inspected({}, { ["8080/tcp"] = {}, ["53/udp"] = {}, ["80/tcp"] = {} }).ports, " "), "80 8080", "ports")
+equal(#inspected({}).ports, 0, "no ports")
+
 -------------------------------------------------------------------- Copies --
 
 local list = { "A=1", "B=2", "C=3" }

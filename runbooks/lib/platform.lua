@@ -1,4 +1,4 @@
--- Where does the API run? What the runbooks beside this one share, by `local platform = require "platform"`:
+-- Where does the API run? What the runbooks share, by `local platform = require "lib.platform"`:
 --
 --   local place = platform.of(p.platform, p.name)       "auto" finds out; "docker" or "kubernetes" look at nothing
 --   if not place.settle() then return unresolved(place.unsettled) end     once, before the first remedy: may ask
@@ -59,7 +59,7 @@ local names = { docker = "Docker", kubernetes = "Kubernetes" }
 
 -- `given`: auto, docker or kubernetes; `name`: that of the container or deployment.
 function platform.of(given, name)
-  local place, looking, seen, taken = {}, false, nil, nil
+  local place, looking, seen, taken = { name = name }, false, nil, nil
   if given ~= "auto" then taken = given end
 
   local function take(what, how)

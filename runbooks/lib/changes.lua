@@ -1,4 +1,4 @@
--- What changed of late? What the runbooks beside this one share, by `local changes = require "changes"`:
+-- What changed of late? What the runbooks share, by `local changes = require "lib.changes"`:
 --
 --   local what_changed = changes.probe { within = "24h", machines = { "", "db1" }, name = "conduit-api", on_docker = f }
 --

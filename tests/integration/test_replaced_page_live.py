@@ -1,0 +1,67 @@
+"""API Down's lines, dry, against real programs: from a laptop, where API, PostgreSQL and Redis are elsewhere, and on Kubernetes."""
+
+import pytest
+
+from test_api_down import RUNBOOK
+from test_gaps import cluster, kubectl  # noqa: F401 (fixtures)
+
+
+def dry(runbook, *arguments):
+    result = runbook("run", RUNBOOK, "--dry-run", *arguments)
+    assert result.code == 0, result
+    return result, {event["line"] for event in result.events("effect.outcome")}
+
+
+def unknown(result):
+    return {event["probe"]: event["why"] for event in result.events("probe.ended") if event["state"] == "unknown"}
+
+
+@pytest.fixture
+def elsewhere(sandbox, docker_engine, sshd, redis_server, closed_port):
+    """The arguments of a laptop: the engine by DOCKER_HOST, the machines by ssh; PostgreSQL is down."""
+    sshd.start()
+    api = docker_engine.run_api(options=("-e", "CONDUIT_API_KEY=hunter2", "-e", "Logging__LogLevel__Default=Debug"))
+    api.break_with(503)
+    sandbox.env["DOCKER_HOST"] = docker_engine.host
+    machine = '{ ssh = "%s", config = "%s" }' % (sshd.name, sshd.config)
+    sandbox.write(".config/runbook/config.lua", "return { machines = { api = %s, db = %s, cache = %s } }" % (3 * (machine,)))
+    return ["-p", f"base_url={api.url}", "-p", f"name={api.name}", "-p", f"database=postgresql://conduit@127.0.0.1:{closed_port}/x",
+            "-p", f"redis={redis_server.url}", "-p", "machine=api", "-p", "database_on=db", "-p", "redis_on=cache"]
+
+
+def test_from_a_laptop(runbook, elsewhere):
+    result, lines = dry(runbook, *elsewhere)
+    assert not unknown(result), result
+    assert {"sysinfo.memory @api", "sysinfo.disks @api", "sysinfo.du /var/lib/docker @api",
+            "sysinfo.process ConduitLLM.Http @api", "service.status postgresql @db", "service.restart postgresql @db",
+            "docker.stats conduit-api", "docker.logs conduit-api", "docker.inspect conduit-api",
+            "docker.exec conduit-api cat appsettings.json"} <= lines, lines
+    assert "CONDUIT_ENVIRONMENT=lab" in result.stdout and "CONDUIT_API_KEY=***" in result.stdout
+    assert "Logging__LogLevel__Default: Information in appsettings.json, Debug in the environment" in result.stdout
+    assert "hunter2" not in result.stdout
+
+
+CONFIG_MAP = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "conduit-api", "namespace": "conduit"},
+              "data": {"CONDUIT_MODE": "strict", "CONDUIT_DB": "Host=db;Password=hunter2;Maximum Pool Size=9"}}
+
+
+@pytest.mark.parametrize("state, failing", [("crashloop", True), ("healthy", False)])
+def test_on_kubernetes(runbook, sandbox, cluster, kubectl, postgres, redis_server, state, failing):  # noqa: F811
+    """Everything but what runs inside a pod: the lab's cluster runs none."""
+    cluster.load(state)
+    cluster.world["configmaps"] = [CONFIG_MAP]
+    container = cluster.deployment()["spec"]["template"]["spec"]["containers"][0]
+    container["env"] = [{"name": "CONDUIT_TOKEN", "value": "hunter2"}, {"name": "CONDUIT_REGION", "value": "north"},
+                        {"name": "CONDUIT_SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    sandbox.env["KUBECONFIG"] = sandbox.folder + "/kubeconfig"
+    result, lines = dry(runbook, "-p", "platform=kubernetes", "-p", "base_url=http://127.0.0.1:1",
+                        "-p", f"database={postgres.dsn}", "-p", f"redis={redis_server.url}")
+    verbs = {line.split(" ")[0] for line in lines}
+    assert {"kubectl.get", "kubectl.describe", "kubectl.logs", "kubectl.top", "kubectl.exec", "sql.row", "redis.info",
+            "kubectl.rollout_restart", "kubectl.set_env"} <= verbs and not any(verb.startswith("docker.") for verb in verbs)
+    named = {pod["metadata"]["name"] for pod in cluster.objects("pods")}
+    assert any(line == f"kubectl.logs {pod}" or line == f"kubectl.logs {pod} previous=true" for line in lines for pod in named)
+    assert "CONDUIT_REGION=north" in result.stdout and "CONDUIT_TOKEN=***" in result.stdout
+    assert "CONDUIT_MODE=strict" in result.stdout and "CONDUIT_DB=Host=db;Password=***;Maximum" in result.stdout
+    assert "hunter2" not in result.stdout, result
+    assert failing is any(not event["passed"] for event in result.events("check") if event["label"] == "every pod is ready")
