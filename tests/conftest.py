@@ -196,11 +196,7 @@ def port_fixture(kind, name):
 
 stuck_port_fixture = port_fixture(faults.StuckPort, "stuck_port")
 silent_port_fixture = port_fixture(faults.SilentPort, "silent_port")
-
-
-@pytest.fixture
-def closed_port():
-    return process.free_port()
+closed_port_fixture = port_fixture(process.HeldPort, "closed_port")
 
 
 # The programs under test.

@@ -62,6 +62,13 @@ local function not_paused(item)
   return item.paused and "it is paused, and can't be rolled before `kubectl rollout resume`" or nil
 end
 
+-- kubectl marks a restart with the second it was made in: a second one in it changes nothing. A kubectl before 1.25 only says
+-- that its patch is empty.
+local function too_soon(err)
+  local message = err and err.message or ""
+  return message:find("within the past second", 1, true) or message:find(": empty patch", 1, true)
+end
+
 roll("rollout_restart", {
   summary = "Renews the pods of a workload, a few at a time, and waits until they are ready",
   words = function(call) return { "rollout", "restart", slash(call) } end,
@@ -69,11 +76,10 @@ roll("rollout_restart", {
   radius = write.workload_radius(function(call, _, pods)
     return ("restarts %s of %s %s"):format(pods, call.kind, call.name)
   end, not_paused),
-  -- kubectl marks a restart with the second it was made in: a second one in it changes nothing.
   run = function(call)
     local it = client.open(call, true)
     local done, err = it:carry_out { "rollout", "restart", slash(call) }
-    if err and err.message:find("within the past second", 1, true) then
+    if too_soon(err) then
       tasks.sleep(RESTART_AGAIN_SECONDS)
       done, err = it:carry_out { "rollout", "restart", slash(call) }
     end

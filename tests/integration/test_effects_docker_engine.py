@@ -2,9 +2,10 @@
 
 import json
 import os
+import select
 import shutil
 import socket
-import threading
+import ssl
 
 import pytest
 
@@ -12,6 +13,7 @@ from lab.docker_effects import effect, effects, text_of
 from lab.process import HOST
 from lab.tls import Authority
 from lab.web import Site
+from lab.wire import wire
 
 
 def test_without_an_engine_nothing_is_known(effects, sandbox, closed_port):
@@ -76,56 +78,39 @@ def test_an_engine_that_fails_is_no_finding(effect, failure, kind, words):
     assert site.requests[-1].path == "/v1.30/containers/x/json"
 
 
-class Relay:
-    """The engine's socket over TLS, for those whose certificate the authority signed."""
+def relay_of(authority, socket_path):
+    """Of a Wire: the engine's socket over TLS, for those whose certificate the authority signed."""
+    context = authority.context("good")
+    context.load_verify_locations(authority.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
 
-    def __init__(self, authority, socket_path):
-        self.path, self.listener = socket_path, socket.create_server((HOST, 0))
-        self.port = self.listener.getsockname()[1]
-        self.context = authority.context("good")
-        self.context.load_verify_locations(authority.ca)
-        self.context.verify_mode = 2  # ssl.CERT_REQUIRED
-        threading.Thread(target=self._serve, daemon=True).start()
+    def serve(connection, _):
+        with context.wrap_socket(connection, server_side=True) as client, socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(socket_path)
+            relay_both(client, engine)
+    return serve
 
-    def _serve(self):
-        while True:
-            try:
-                plain, _ = self.listener.accept()
-            except OSError:
+
+def relay_both(client, engine):
+    """Until one of them hangs up. In one thread: OpenSSL's connections are not for two."""
+    other = {client: engine, engine: client}
+    while True:
+        ready = [client] if client.pending() else select.select(other, [], [])[0]
+        for source in ready:
+            data = source.recv(65536)
+            if not data:
                 return
-            threading.Thread(target=self._relay, args=(plain,), daemon=True).start()
-
-    def _relay(self, plain):
-        try:
-            client = self.context.wrap_socket(plain, server_side=True)
-        except OSError:
-            return
-        engine = socket.socket(socket.AF_UNIX)
-        engine.connect(self.path)
-        threading.Thread(target=self._copy, args=(client, engine), daemon=True).start()
-        self._copy(engine, client)
-
-    def _copy(self, source, target):
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def stop(self):
-        self.listener.close()
+            other[source].sendall(data)
 
 
 @pytest.fixture
-def relay(docker_engine, tmp_path):
+def relay(docker_engine, wire, tmp_path):
     folder = tmp_path / "tls"
     folder.mkdir()
-    relay = Relay(Authority(str(folder)), docker_engine.socket)
+    relay = wire(relay_of(Authority(str(folder)), docker_engine.socket))
     relay.files = {"ca": str(folder / "ca.pem"), "cert": str(folder / "good.pem"), "key": str(folder / "good.key")}
     relay.host = f"tcp://localhost:{relay.port}"
-    yield relay
-    relay.stop()
+    return relay
 
 
 def test_over_tls(docker_engine, effects, relay):

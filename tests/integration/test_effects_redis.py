@@ -2,12 +2,12 @@
 
 import os
 import socket
-import threading
 
 import pytest
 
 from lab.process import HOST
 from lab.program import ROOT
+from lab.wire import wire
 
 RUNBOOK = """
 runbook { title = "Cache" }
@@ -40,19 +40,12 @@ def outcome(result, effect):
     return found[-1]
 
 
-def imitation(listener, reply):
-    """Answers whatever arrives with `reply`, one connection after another."""
-    def serve():
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                while connection.recv(4096):
-                    connection.sendall(reply)
-    threading.Thread(target=serve, daemon=True).start()
-    return listener
+def always(reply):
+    """Of a Wire: answers whatever arrives with `reply`."""
+    def serve(connection, _):
+        while connection.recv(4096):
+            connection.sendall(reply)
+    return serve
 
 
 def test_every_entry(sandbox, redis_server, closed_port):
@@ -64,24 +57,19 @@ def test_every_entry(sandbox, redis_server, closed_port):
 @pytest.mark.parametrize("reply", [
     "LOADING Redis is loading the dataset in memory", "MASTERDOWN Link with MASTER is down",
     "MISCONF Redis is configured to save RDB snapshots"])
-def test_a_server_in_trouble_is_not_well(play, reply):
-    site = imitation(socket.create_server((HOST, 0)), f"-{reply}\r\n".encode())
+def test_a_server_in_trouble_is_not_well(play, wire, reply):
+    site = wire(always(f"-{reply}\r\n".encode()))
     result = play('  check("up", redis.ping(p.redis), { fault = "down" })\n  redis.command(p.redis, "GET", "a")',
-                  url=f"redis://{HOST}:{site.getsockname()[1]}")
-    site.close()
+                  url=f"redis://{HOST}:{site.port}")
     assert outcome(result, "redis.ping")["status"] == "not_well", result
     assert outcome(result, "redis.ping")["result"]["why"] == reply
     assert outcome(result, "redis.command")["status"] == "not_well"
 
 
-def test_a_unix_socket(play, sandbox):
+def test_a_unix_socket(play, sandbox, wire):
     path = os.path.join(sandbox.folder, "redis.sock")
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-    imitation(listener, b"+PONG\r\n")
+    wire(always(b"+PONG\r\n"), family=socket.AF_UNIX, address=path)
     result = play('  check("up", redis.ping(p.redis), { fault = "down" })', url=path)
-    listener.close()
     assert outcome(result, "redis.ping")["status"] == "ok", result
 
 
@@ -122,12 +110,10 @@ def test_keys_is_refused_with_the_reason(play):
     assert not result.events("effect.outcome")
 
 
-def test_a_server_that_calls_a_read_a_write_is_believed(play):
+def test_a_server_that_calls_a_read_a_write_is_believed(play, wire):
     """Its flags can only make a command stricter."""
     said = b"*1\r\n*3\r\n$3\r\nget\r\n:2\r\n*1\r\n+write\r\n"
-    site = imitation(socket.create_server((HOST, 0)), said)
-    result = play('  redis.command(p.redis, "GET", "a")', url=f"redis://{HOST}:{site.getsockname()[1]}")
-    site.close()
+    result = play('  redis.command(p.redis, "GET", "a")', url=f"redis://{HOST}:{wire(always(said)).port}")
     told = outcome(result, "redis.command")
     assert told["status"] == "failed" and told["result"]["error"]["kind"] == "permission", result
 

@@ -1,13 +1,13 @@
 """The sql family on a real PostgreSQL: tests/stdlib/sql_test.lua entry by entry, and through whole runs here."""
 
 import os
-import socket
-import threading
 
 import pytest
 
+from lab.postgres import answers_start_up_with, fatal
 from lab.process import HOST, wait_for
 from lab.program import ROOT
+from lab.wire import wire
 
 YES = 'return { ["*"] = "yes" }'
 APPLICATIONS = "SELECT string_agg(application_name, ',') FROM pg_stat_activity WHERE usename = 'conduit'"
@@ -43,49 +43,16 @@ def outcome(result, effect):
     return found[-1]
 
 
-class Imitation:
-    """Accepts one connection after another and answers each with `reply`."""
-
-    def __init__(self, reply):
-        self.reply = reply
-        self.listener = socket.create_server((HOST, 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                request = connection.recv(4096)
-                if request[4:8] == b"\x04\xd2\x16\x2f":   # SSLRequest: no
-                    connection.sendall(b"N")
-                    connection.recv(4096)
-                connection.sendall(self.reply)
-
-    def close(self):
-        self.listener.close()
-
-
-def fatal(sqlstate, words):
-    fields = b"".join(code + text.encode() + b"\0" for code, text in
-                      ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", sqlstate), (b"M", words))) + b"\0"
-    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
-
-
 def test_every_entry(sandbox, postgres, closed_port):
     test = os.path.join(ROOT, "tests", "stdlib", "sql_test.lua")
     result = sandbox.run("luahost", test, postgres.dsn, postgres.admin_dsn, closed_port)
     assert result.code == 0, result
 
 
-def test_a_server_that_starts_up_is_not_well(play):
-    site = Imitation(fatal("57P03", "the database system is starting up"))
+def test_a_server_that_starts_up_is_not_well(play, wire):
+    site = wire(answers_start_up_with(fatal("57P03", "the database system is starting up")))
     result = play('  check("up", sql.ready(p.database), { fault = "down" })',
-      dsn=f"postgresql://u@{HOST}:{site.port}/d")
-    site.close()
+                  dsn=f"postgresql://u@{HOST}:{site.port}/d")
     told = outcome(result, "sql.ready")
     assert told["status"] == "not_well" and told["result"]["state"] == "starting", result
     assert "starting up" in told["result"]["why"]

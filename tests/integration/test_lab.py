@@ -12,7 +12,8 @@ import urllib.request
 
 import pytest
 
-from lab.process import HOST, wait_for
+from lab.process import HOST, HeldPort, wait_for
+from lab.wire import Wire
 
 
 def fetch(url, body=None, headers=(), ca=None, timeout=5):
@@ -151,6 +152,28 @@ def test_ports_that_do_not_answer(stuck_port, silent_port, closed_port):
         connection.recv(1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((HOST, closed_port), timeout=0.3)
+
+
+def test_a_closed_wire_takes_nobodys_clients():
+    """Broken by: close without shutdown (a thread in `accept` stays there, and later accepts for another listener)."""
+    server = Wire(lambda connection, _: connection.sendall(b"hello"))
+    with socket.create_connection((HOST, server.port), timeout=5) as connection:
+        assert connection.recv(5) == b"hello"
+    server.close()
+    assert not server.thread.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, server.port), timeout=0.3)
+
+
+def test_a_held_port_is_refused_and_can_be_listened_at():
+    held = HeldPort()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, held.port), timeout=0.3)
+    with pytest.raises(OSError), socket.socket() as other:
+        other.bind((HOST, held.port))
+    with socket.create_server((HOST, held.port)):
+        socket.create_connection((HOST, held.port), timeout=5).close()
+    held.close()
 
 
 # PagerDuty and Slack

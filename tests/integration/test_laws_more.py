@@ -256,10 +256,10 @@ def test_12_a_full_disk_stops_no_diagnosis(sandbox, http_faults, small_disk):
     fill(small_disk)
     http_faults.set("/fix")
     result = start(sandbox, http_faults.url, FIX, "--yes", "high", program="run")
-    assert result.code == 1 and http_faults.requests, result
     folder = re.search(r"kept in memory only, under (\S+):", result.stdout + result.stderr)[1]
-    assert os.path.exists(folder + "/journal.jsonl")
-    shutil.rmtree(folder)
+    kept = os.path.exists(folder + "/journal.jsonl")
+    shutil.rmtree(folder)  # first: every later run of this user would find it
+    assert result.code == 1 and http_faults.requests and kept, result
 
 
 def test_12_space_is_reserved_for_what_must_be_written(sandbox, http_faults, small_disk):

@@ -316,7 +316,9 @@ def test_a_run_is_made_written_and_read_back(host, sandbox):
       assert(nothing == nil and why.kind == "usage")
       nothing, why = run.event("note", { f = print })
       assert(nothing == nil and why.kind == "usage" and why.message:find "function")
-      is(run.find "last", made) is(run.find(made.id:sub(1, 10)), made) is(run.list(), { made })
+      local here = {}  -- a fallback is any suite's of this machine
+      for _, it in ipairs(run.list()) do here[#here + 1] = not it.fallback and it or nil end
+      is(run.find "last", made) is(run.find(made.id:sub(1, -2)), made) is(here, { made })
       is(run.find("zzz"), nil)
     """)
     line = json.loads(out)

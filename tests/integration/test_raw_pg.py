@@ -2,9 +2,7 @@
 
 import os
 import signal
-import socket
 import subprocess
-import threading
 import time
 
 import pytest
@@ -13,6 +11,7 @@ from lab import postgres as postgresql
 from lab.luavalues import ask, lua
 from lab.process import HOST
 from lab.tls import Authority
+from lab.wire import wire
 
 
 @pytest.fixture
@@ -342,39 +341,23 @@ def test_the_environment_leads_nowhere_else(pg, postgres):
     assert info["server_version"].startswith("1") and info["pid"] > 0 and info["in_recovery"] is False
 
 
-def test_starting_server(refusal, luahost):
+def test_starting_server(refusal, wire):
     """A server that says 57P03: written by hand, as a real one says it for an instant only."""
-    def field(kind, text):
-        return kind + text.encode() + b"\0"
-    body = (field(b"S", "FATAL") + field(b"V", "FATAL") + field(b"C", "57P03") + field(b"M", "the database system is starting up")
-            + field(b"D", "Consistent recovery state has not been yet reached.") + b"\0")
-    with socket.create_server((HOST, 0)) as listener:
-        def serve():
-            while True:
-                connection, _ = listener.accept()
-                with connection:
-                    if connection.recv(8)[4:8] == b"\x04\xd2\x16\x2f":  # SSLRequest
-                        connection.sendall(b"N")
-                    connection.recv(4096)
-                    connection.sendall(b"E" + (len(body) + 4).to_bytes(4, "big") + body)
-        threading.Thread(target=serve, daemon=True).start()
-        error = refusal(f"postgresql://u@{HOST}:{listener.getsockname()[1]}/d")
+    recovering = "Consistent recovery state has not been yet reached."
+    site = wire(postgresql.answers_start_up_with(
+        postgresql.fatal("57P03", "the database system is starting up", detail=recovering)))
+    error = refusal(f"postgresql://u@{HOST}:{site.port}/d")
     assert (error["kind"], error["sqlstate"]) == ("starting", "57P03")
-    assert error["message"].endswith("the database system is starting up; Consistent recovery state has not been yet reached.")
+    assert error["message"].endswith("the database system is starting up; " + recovering)
 
 
 @pytest.mark.parametrize("answer, kind", [
     (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol"), (b"", "reset"), (b"S\0\0\0", "protocol")])
-def test_not_a_postgres_server(refusal, answer, kind):
-    with socket.create_server((HOST, 0)) as listener:
-        def serve():
-            while True:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(8)
-                    connection.sendall(answer)
-        threading.Thread(target=serve, daemon=True).start()
-        error = refusal(f"postgresql://u@{HOST}:{listener.getsockname()[1]}/d", timeout=2)
+def test_not_a_postgres_server(refusal, wire, answer, kind):
+    def serve(connection, _):
+        connection.recv(8)
+        connection.sendall(answer)
+    error = refusal(f"postgresql://u@{HOST}:{wire(serve).port}/d", timeout=2)
     assert error["kind"] == kind, error
 
 

@@ -3,13 +3,13 @@
 import os
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 
 from lab.luavalues import ask, lua
 from lab.process import HOST, wait_for
+from lab.wire import wire
 
 
 @pytest.fixture
@@ -19,44 +19,6 @@ def redis_lua(luahost):
         return ask(luahost, f'local redis = require "raw.redis"\n'
                             f'local conn, failure = redis.connect({lua(options)})\n{text}')
     return call
-
-
-class Wire:
-    """Answers each connection by `serve(connection)`, in a thread."""
-
-    def __init__(self, serve):
-        self.listener = socket.create_server((HOST, 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        self.serve = serve
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
-
-    def _run(self, connection):
-        with connection:
-            try:
-                self.serve(connection)
-            except OSError:
-                pass
-
-
-@pytest.fixture
-def wire():
-    """wire(serve) -> the port of a server that answers so."""
-    servers = []
-
-    def start(serve):
-        servers.append(Wire(serve))
-        return servers[-1].port
-    yield start
-    for server in servers:
-        server.listener.close()
 
 
 def ping(redis_lua, port, options="{timeout = 0.5}"):
@@ -220,22 +182,22 @@ def test_a_server_that_never_answers(redis_lua, silent_port):
 
 
 def test_a_server_that_drips(redis_lua, wire):
-    def serve(connection):
+    def serve(connection, _):
         connection.recv(4096)
         for byte in b"$1000000\r\n" + b"x" * 1000:
             connection.sendall(bytes([byte]))
             time.sleep(0.02)
-    assert ping(redis_lua, wire(serve))[0][1]["kind"] == "timeout"
+    assert ping(redis_lua, wire(serve).port)[0][1]["kind"] == "timeout"
 
 
 def test_a_reply_byte_by_byte(redis_lua, wire):
-    def serve(connection):
+    def serve(connection, _):
         for _ in range(2):
             connection.recv(4096)
             for byte in b"*2\r\n$2\r\nab\r\n:7\r\n":
                 connection.sendall(bytes([byte]))
                 time.sleep(0.002)
-    assert ping(redis_lua, wire(serve)) == [[["ab", 7], None], [["ab", 7], None]]
+    assert ping(redis_lua, wire(serve).port) == [[["ab", 7], None], [["ab", 7], None]]
 
 
 @pytest.mark.parametrize("data, kind", [
@@ -252,24 +214,24 @@ def test_a_reply_byte_by_byte(redis_lua, wire):
     (b"$10\r\nhalf", "reset"),
 ])
 def test_nonsense(redis_lua, wire, data, kind):
-    def serve(connection):
+    def serve(connection, _):
         connection.recv(4096)
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
-    first, second = ping(redis_lua, wire(serve), "{timeout = 20}")
+    first, second = ping(redis_lua, wire(serve).port, "{timeout = 20}")
     assert first[1]["kind"] == kind and second[1]["kind"] == "reset"
 
 
 def test_what_comes_unasked_is_not_taken_for_an_answer(redis_lua, wire):
-    def serve(connection):
+    def serve(connection, _):
         connection.recv(4096)
         connection.sendall(b"+PONG\r\n")
         time.sleep(0.1)
         connection.sendall(b"+stale\r\n")
         connection.recv(4096)
-    shown = redis_lua({"host": HOST, "port": wire(serve)}, """
+    shown = redis_lua({"host": HOST, "port": wire(serve).port}, """
       show(conn:call { "PING" })
       require("raw.task").sleep(0.3)
       show(conn:call { "PING" })""")
@@ -277,9 +239,9 @@ def test_what_comes_unasked_is_not_taken_for_an_answer(redis_lua, wire):
 
 
 def test_a_server_that_lets_nobody_in(redis_lua, wire):
-    def serve(connection):
+    def serve(connection, _):
         connection.sendall(b"-DENIED Redis is running in protected mode\r\n")
-    shown = redis_lua({"host": HOST, "port": wire(serve)}, """
+    shown = redis_lua({"host": HOST, "port": wire(serve).port}, """
       require("raw.task").sleep(0.2)
       show(conn:call { "PING" })""")
     assert shown[0][1]["kind"] == "permission" and "protected mode" in shown[0][1]["message"]

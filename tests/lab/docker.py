@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 
-from .process import HOST, Server, free_port, wait_for
+from .process import HOST, HeldPort, Server, wait_for
 
 CLIENT = "/usr/bin/docker"  # Debian's: another one may stand before it on PATH
 IMAGE = "conduit-api:1"
@@ -77,9 +77,9 @@ class Engine(Server):
         if self.containers():
             self.cli("rm", "-f", "-v", *self.containers())
 
-    def run_api(self, name="conduit-api", port=None, options=(), wait=True):
+    def run_api(self, name="conduit-api", options=(), wait=True):
         """Starts the imitation API in a container on the host's network and waits until it answers."""
-        api = Api(self, name, port or free_port())
+        api = Api(self, name)
         api.create(options)
         if wait:
             wait_for(api.status, f"{name} answers")
@@ -108,9 +108,10 @@ class Engine(Server):
 class Api:
     """A running imitation API. The folder `world` is mounted into it and decides how it answers."""
 
-    def __init__(self, engine, name, port):
-        self.engine, self.name, self.port = engine, name, port
-        self.url = f"http://{HOST}:{port}"
+    def __init__(self, engine, name):
+        self.engine, self.name, self.held = engine, name, HeldPort()
+        self.port = self.held.port
+        self.url = f"http://{HOST}:{self.port}"
         self.world = os.path.join(engine.folder, "world-" + name)
         shutil.rmtree(self.world, ignore_errors=True)
         os.mkdir(self.world)

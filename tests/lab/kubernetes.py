@@ -11,19 +11,34 @@ import copy
 import json
 import os
 import re
+import shutil
 import time
 import urllib.parse
 
+from . import openapi
+from .effects import PATH
+from .program import ROOT
 from .web import Site
 
 HERE = os.path.join(os.path.dirname(__file__), "kubernetes")
+DEBIANS = os.path.join(ROOT, "build", "kubernetes-client", "usr", "bin")  # where script/bootstrap unpacks it
 NAMESPACE = "conduit"
 GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch",
           "configmaps": ""}
 KINDS = {"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "events": "Event", "deployments": "Deployment",
          "replicasets": "ReplicaSet", "jobs": "Job", "configmaps": "ConfigMap"}
-PATH = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<kind>[a-z]+)"
-                  r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
+RESOURCE = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<kind>[a-z]+)"
+                      r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
+
+
+def paths():
+    """A PATH for each kubectl there is: the installed one, another that comes first on the caller's PATH, and Debian's."""
+    found = {}
+    for path in (PATH, os.environ["PATH"], DEBIANS):
+        program = shutil.which("kubectl", path=path)
+        if program:
+            found.setdefault(os.path.realpath(program), os.path.dirname(program) + ":" + PATH)
+    return list(found.values())
 
 
 def merge(target, patch):
@@ -142,7 +157,7 @@ class Cluster(Site):
             return self.review(request)
         if path.startswith("/apis/metrics.k8s.io/") and self.metrics:
             return 200, self.metrics
-        it = PATH.match(path)
+        it = RESOURCE.match(path)
         if not it or it["kind"] not in KINDS or GROUPS[it["kind"]] != (it["group"] or ""):
             return self.failure(404, "NotFound", "the server could not find the requested resource")
         verb = {"GET": "get" if it["name"] else "list", "PATCH": "patch", "DELETE": "delete", "PUT": "update",
@@ -156,6 +171,8 @@ class Cluster(Site):
         """What resources there are, as it is asked for by a kubectl of any age."""
         if path == "/version":
             return self.discovery["version"]
+        if path == "/openapi/v2":
+            return openapi.document((GROUPS[name], "v1", kind) for name, kind in KINDS.items())
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"]}
         named = [it for it in self.discovery["groups"] if it["metadata"].get("name")]

@@ -77,3 +77,24 @@ class Postgres(Server):
         while client.stdout.readline() not in ("ready\n", ""):
             pass
         return client
+
+
+# What a Wire needs to pass for a PostgreSQL server of one answer.
+
+SSL_REQUEST = b"\x04\xd2\x16\x2f"
+
+
+def answers_start_up_with(reply):
+    def serve(connection, _):
+        if connection.recv(4096)[4:8] == SSL_REQUEST:
+            connection.sendall(b"N")
+            connection.recv(4096)
+        connection.sendall(reply)
+    return serve
+
+
+def fatal(sqlstate, words, detail=None):
+    """An ErrorResponse."""
+    told = ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", sqlstate), (b"M", words), (b"D", detail))
+    fields = b"".join(code + text.encode() + b"\0" for code, text in told if text) + b"\0"
+    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields

@@ -15,11 +15,18 @@ PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def free_port():
-    """A TCP port that nobody uses now. Somebody could take it before we do; Server.start tries again then."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+class HeldPort:
+    """A TCP port that is ours until `close`: bound, but not listened at. Connecting to it is refused; the kernel hands it to
+    nobody, as a listener's or as a connection's own port; a server that sets SO_REUSEADDR, as all do, may listen at it."""
+
+    def __init__(self):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind((HOST, 0))
+        self.port = self.socket.getsockname()[1]
+
+    def close(self):
+        self.socket.close()
 
 
 def wait_for(condition, what, seconds=START_SECONDS, every=0.05):
@@ -42,9 +49,9 @@ class Server:
 
     def __init__(self, folder):
         self.folder = folder
-        self.port = free_port()
+        self.held = HeldPort()       # as long as there is this object: a restart finds its port free
+        self.port = self.held.port
         self.process = None
-        self.settled = False         # it ran on this port once: a restart keeps it
 
     @property
     def pid(self):
@@ -58,12 +65,9 @@ class Server:
         if self.running():
             self.thaw()
             return self
-        for _ in range(3):
+        for _ in range(3):       # what was killed may have left children that are still going
             if self._started():
-                self.settled = True
                 return self
-            if not self.settled:
-                self.port = free_port()
         raise AssertionError(f"{type(self).__name__} does not start:\n{self.log_tail()}")
 
     def _started(self):

@@ -7,7 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .process import HOST, wait_for
+from .process import HOST, HeldPort, wait_for
 
 
 class Request:
@@ -91,7 +91,8 @@ class Site:
         self.ended = threading.Event()
         self.requests = []
         self.listeners = []
-        self.port = self.listen()
+        self.held = HeldPort()       # a site that stopped finds its port free
+        self.port = self.listen(self.held.port)
         self.url = f"http://{HOST}:{self.port}"
 
     def listen(self, port=0, context=None):

@@ -1,4 +1,4 @@
-"""raw.http asked from a test, and servers of one behaviour each.
+"""raw.http asked from a test, and servers of one behaviour each, below HTTP.
 
 The fixtures `request_` and `wire` are for test files to import."""
 
@@ -31,11 +31,13 @@ class Wire:
         self.listener.listen(256)
         self.serve, self.count = serve, 0
         self.address = self.listener.getsockname()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port = self.address[1] if family == socket.AF_INET else None
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
 
     @property
     def url(self):
-        return f"http://{HOST}:{self.address[1]}"
+        return f"http://{HOST}:{self.port}"
 
     def _accept(self):
         while True:
@@ -54,12 +56,16 @@ class Wire:
                 pass
 
     def close(self):
+        """Nobody listens any more. The thread must end before its listener is closed: a thread left in `accept` goes on by the
+        listener's number when a signal (any child's end) interrupts it, and takes a client of whoever has that number by then."""
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.listener.close()
 
 
 @pytest.fixture
 def wire():
+    """wire(serve, family=…, address=…) -> a Wire, closed after the test."""
     servers = []
 
     def start(serve, **options):

@@ -94,10 +94,12 @@ equal(select(2, run("rollout_restart", "deployment", "x")).kind, "unreachable", 
 -- Twice within a second: once more, later.
 local complete = '{"kind":"Deployment","metadata":{"name":"x","generation":2},"spec":{"replicas":1,"selector":{}},"status":'
   .. '{"observedGeneration":2,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":null}}'
-local twice = "error: failed to create patch for x: if restart has already been triggered within the past second, please wait"
-answers = { ["rollout restart"] = { { 1, "", twice }, { 0, "deployment.apps/x restarted\n" } },
-            ["get deployment x"] = { 0, complete } }
-equal(run("rollout_restart", "deployment", "x").state, "complete", "restarted the second time")
+for _, twice in ipairs { "if restart has already been triggered within the past second, please wait", "empty patch" } do
+  answers = { ["rollout restart"] = { { 1, "", "error: failed to create patch for x: " .. twice },
+                                      { 0, "deployment.apps/x restarted\n" } },
+              ["get deployment x"] = { 0, complete } }
+  equal(run("rollout_restart", "deployment", "x").state, "complete", "restarted the second time")
+end
 
 -- A program in a container: its code, or kubectl's own failure.
 answers = { ["exec p -- id"] = { 3, "out", "err\ncommand terminated with exit code 3\n" } }
