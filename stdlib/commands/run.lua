@@ -132,6 +132,9 @@ local function open_mode(options)
   return mode
 end
 
+-- What audits and doctors do instead of a run; both are dry, and a doctor runs nothing on the author's word.
+local looks = { audit = "true", doctor = "strict" }
+
 ------------------------------------------------------------------ The run --
 
 -- Levels are armed when the script first acts: by then it has declared them all.
@@ -183,9 +186,23 @@ local function offer_undo(it)
   for i = #run.owed, 1, -1 do pcall(require("words.remedy").undo, run.owed[i]) end
 end
 
-local function owed_lines()
-  local lines = {}
+-- Where the responder goes on when this runbook knows no more.
+local function see_also()
+  local related = (run.first_about or run.about).related
+  if not related or #related == 0 then return nil end
+  return "see also: " .. table.concat(related, ", ")
+end
+
+-- What the operator reads before the last line.
+local function last_words(it)
+  local settled, lines = (gate.mode().settle or require("arming").settle)(it), {}
+  if #run.preventions > 0 then require("audit").afterwards(it) end
+  if it.outcome == "suspended" then
+    lines[1] = "no terminal to ask on; run it again from one, or give the answer with --answers FILE"
+  end
   for _, owed in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(owed.title) end
+  table.move(settled, 1, #settled, #lines + 1, lines)
+  if it.outcome == "unresolved" and not looks[run.command] then lines[#lines + 1] = see_also() end
   return lines
 end
 
@@ -199,8 +216,16 @@ local function compare(it, code)
   return #list > 0 and 1 or code
 end
 
--- What audits and doctors do instead of a run; both are dry, and a doctor runs nothing on the author's word.
-local looks = { audit = "true", doctor = "strict" }
+-- How the run ended, whatever became of it.
+local function carry_out(options, host)
+  local ok, it = pcall(looks[run.command] and require(run.command).carry_out or execute, options, host)
+  if ok then return it end
+  it = ending.of_error(it)
+  if it.outcome ~= "resolved" and it.outcome ~= "suspended" and it.outcome ~= "aborted" then
+    screen.say("runbook: " .. screen.inert(it.text, 1000))
+  end
+  return it
+end
 
 return function(arguments, options, host, command)
   run.file, run.command = arguments[1], command
@@ -211,19 +236,9 @@ return function(arguments, options, host, command)
     screen.say("runbook: " .. tostring(it.text))
     return ending.exit(it)
   end
-  local ok, it = pcall(looks[command] and require(command).carry_out or execute, options, host)
-  if not ok then it = ending.of_error(it) end
-  if not ok and it.outcome ~= "resolved" and it.outcome ~= "suspended" and it.outcome ~= "aborted" then
-    screen.say("runbook: " .. screen.inert(it.text, 1000))
-  end
+  local it = carry_out(options, host)
   offer_undo(it)
-  local says = (gate.mode().settle or require("arming").settle)(it)
-  if #run.preventions > 0 then require("audit").afterwards(it) end
-  for _, line in ipairs(owed_lines()) do table.insert(says, 1, line) end
-  if it.outcome == "suspended" then
-    table.insert(says, 1, "no terminal to ask on; run it again from one, or give the answer with --answers FILE")
-  end
-  local code = compare(it, ending.write(it, says))
+  local code = compare(it, ending.write(it, last_words(it)))
   if gate.mode().name == "live" then require("report").write() end
   local close_machines = require("settings").close_machines
   if close_machines then close_machines() end

@@ -13,7 +13,7 @@ import yaml
 from lab.docker import CLIENT, IMAGE
 from lab.exporters import Exporters
 from lab.kubernetes import Cluster
-from lab.process import HOST, free_port, wait_for
+from lab.process import HOST, wait_for
 from lab.program import ROOT
 
 API_DOWN = os.path.join(ROOT, "runbooks", "api-down.lua")
@@ -46,9 +46,8 @@ def tool(*words, check=True, **options):
 
 @pytest.fixture
 def api(docker_engine, sandbox):
-    port = free_port()
     sandbox.env["DOCKER_HOST"] = docker_engine.host
-    return docker_engine.run_api(port=port, options=("--expose", str(port)))
+    return docker_engine.run_api()
 
 
 @pytest.fixture

@@ -118,8 +118,8 @@ class Api:
 
     def create(self, options):
         env = ["-e", f"PORT={self.port}", "-e", f"ADDRESS={HOST}", "-e", "CONDUIT_ENVIRONMENT=lab"]
-        self.engine.cli("run", "-d", "--name", self.name, "--network", "host", "-v", f"{self.world}:/world", *env,
-                        *options, IMAGE)
+        self.engine.cli("run", "-d", "--name", self.name, "--network", "host", "-v", f"{self.world}:/world",
+                        "--expose", str(self.port), *env, *options, IMAGE)
 
     def say(self, file, text):
         with open(os.path.join(self.world, file), "w") as world:
