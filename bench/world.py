@@ -2,12 +2,14 @@
 servers of tests/lab, and one more), and ended with it."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import tempfile
+import urllib.parse
 
-from lab import docker, postgres, process, redis
+from lab import docker, kubernetes, postgres, process, redis
 
 NGINX = """\
 load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;
@@ -47,6 +49,31 @@ class Nginx(process.Server):
     @property
     def url(self):
         return f"http://{process.HOST}:{self.port}"
+
+
+class Pods(kubernetes.Cluster):
+    """A namespace of so many pods. Answers are made once: what is measured is who reads them."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.many_pods(count)
+        self.made = {}
+
+    def answer(self, handler, request):
+        url = urllib.parse.urlsplit(request.path)
+        with self.lock:
+            if request.path not in self.made:
+                status, body = self.respond(request, url.path, dict(urllib.parse.parse_qsl(url.query)))
+                self.made[request.path] = status, json.dumps(body).encode()
+        handler.reply(*self.made[request.path], {"Content-Type": "application/json"})
+
+    def config(self):
+        """A kubeconfig for it."""
+        return json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "bench",
+            "clusters": [{"name": "bench", "cluster": {"server": self.url}}],
+            "contexts": [{"name": "bench", "context": {"cluster": "bench", "namespace": kubernetes.NAMESPACE, "user": "bench"}}],
+            "users": [{"name": "bench", "user": {"token": "x"}}]})
 
 
 class World:

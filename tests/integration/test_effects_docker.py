@@ -40,7 +40,8 @@ def test_inspect_tells_how_a_container_ended(docker_engine, effects):
 
 
 def test_inspect_tells_that_memory_ran_out(docker_engine, effect):
-    docker_engine.run("greedy", "sh", "-c", "dd if=/dev/zero of=/dev/null bs=200M count=1",
+    # The engine begins to watch a container's memory a moment after its start: at once is too early to be seen.
+    docker_engine.run("greedy", "sh", "-c", "sleep 1; dd if=/dev/zero of=/dev/null bs=200M count=1; code=$?; sleep 1; exit $code",
                       options=("-m", "16m", "--memory-swap", "16m"))
     wait_for(lambda: docker_engine.inspect("greedy")["State"]["Status"] == "exited", "it ends")
     fields = effect("docker.inspect", "greedy")["fields"]

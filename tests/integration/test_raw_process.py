@@ -22,6 +22,9 @@ def run(luahost):
     return call
 
 
+NAP = f"9{os.getpid()}"  # seconds that no other suite's programs sleep
+
+
 def sh(script):
     return ["sh", "-c", script]
 
@@ -135,36 +138,36 @@ def test_exactly_at_the_cap_is_not_cut(run):
 
 def test_timeout_keeps_what_came(run):
     started = time.monotonic()
-    result, error = run(sh("echo part; echo why >&2; exec sleep 98765.1"), timeout=0.3)
+    result, error = run(sh(f"echo part; echo why >&2; exec sleep {NAP}.1"), timeout=0.3)
     assert result is None and error["kind"] == "timeout" and "0.3 s" in error["message"]
     assert (error["stdout"], error["stderr"]) == ("part\n", "why\n")
-    assert time.monotonic() - started < 2 and not alive("98765.1")
+    assert time.monotonic() - started < 2 and not alive(f"{NAP}.1")
 
 
 def test_what_ignores_term_is_killed_with_its_children(run):
-    script = "trap '' TERM; sleep 98765.2 & sleep 98765.2 & while :; do sleep 98765.3; done"
+    script = f"trap '' TERM; sleep {NAP}.2 & sleep {NAP}.2 & while :; do sleep {NAP}.3; done"
     _, error = run(sh(script), timeout=0.3)
     assert error["kind"] == "timeout"
-    assert not alive("98765.2") and not alive("98765.3")
+    assert not alive(f"{NAP}.2") and not alive(f"{NAP}.3")
 
 
 def test_a_stopped_child_ends_at_term(run):
     started = time.monotonic()
-    _, error = run(sh("kill -STOP $$; sleep 98765.4"), timeout=0.3)
+    _, error = run(sh(f"kill -STOP $$; sleep {NAP}.4"), timeout=0.3)
     assert error["kind"] == "timeout" and time.monotonic() - started < 2
 
 
 def test_many_grandchildren_that_fork_on_die(run):
-    script = "f() { sleep 98765.5 & [ $1 -gt 0 ] && { f $(($1-1)) & f $(($1-1)) & }; wait; }; f 5"
+    script = f"f() {{ sleep {NAP}.5 & [ $1 -gt 0 ] && {{ f $(($1-1)) & f $(($1-1)) & }}; wait; }}; f 5"
     _, error = run(sh(script), timeout=0.5)
     assert error["kind"] == "timeout"
-    wait_for(lambda: not alive("98765.5"), "all grandchildren are gone", 5)
+    wait_for(lambda: not alive(f"{NAP}.5"), "all grandchildren are gone", 5)
 
 
 def test_a_grandchild_that_keeps_the_output_open(run):
-    result, _ = run(sh("sleep 98765.6 & echo hi"))
+    result, _ = run(sh(f"sleep {NAP}.6 & echo hi"))
     assert result["code"] == 0 and result["stdout"] == "hi\n" and result["cut"] and result["ms"] < 1500
-    wait_for(lambda: not alive("98765.6"), "the grandchild got SIGTERM", 5)
+    wait_for(lambda: not alive(f"{NAP}.6"), "the grandchild got SIGTERM", 5)
 
 
 def test_a_grandchild_with_output_of_its_own_is_left_alone(run):
@@ -174,26 +177,26 @@ def test_a_grandchild_with_output_of_its_own_is_left_alone(run):
 
 def test_cancelling_ends_the_child(luahost):
     started = time.monotonic()
-    shown = ask(luahost, """
+    shown = ask(luahost, f"""
       local task, process = require "raw.task", require "raw.process"
       local child = task.spawn(function()
-        process.run { argv = { "sleep", "98765.7" }, env = { PATH = "/usr/bin:/bin" }, timeout = 100 }
+        process.run {{ argv = {{ "sleep", "{NAP}.7" }}, env = {{ PATH = "/usr/bin:/bin" }}, timeout = 100 }}
       end)
       task.sleep(0.2)
       task.cancel(child)
       local ok, err = task.join(child)
       show(ok, task.is_interrupt(err))
     """)
-    assert shown[0][:2] == [False, "cancel"] and time.monotonic() - started < 10 and not alive("98765.7")
+    assert shown[0][:2] == [False, "cancel"] and time.monotonic() - started < 10 and not alive(f"{NAP}.7")
 
 
 def test_the_end_of_the_host_ends_the_child(luahost):
-    result = luahost("""
+    result = luahost(f"""
       local task, process = require "raw.task", require "raw.process"
-      task.spawn(function() process.run { argv = { "sleep", "98765.8" }, env = { PATH = "/usr/bin:/bin" } } end)
+      task.spawn(function() process.run {{ argv = {{ "sleep", "{NAP}.8" }}, env = {{ PATH = "/usr/bin:/bin" }} }} end)
       task.sleep(0.1)
     """)
-    assert result.code == 0 and not alive("98765.8")
+    assert result.code == 0 and not alive(f"{NAP}.8")
 
 
 def test_fifty_at_once(luahost):
