@@ -30,6 +30,9 @@ end
 
 -- Rows of a look that failed, and of a server that doesn't do well.
 function look.failure(what, err, mend)
+  if err.kind == "unmeasured" then -- a probe won't know; all else can be done
+    return { what = what, state = "warning", text = err.message, said = err.message }
+  end
   local state = look.state(err.kind)
   if state == "warning" then return look.not_well(what, err.message) end
   return { what = what, state = state, text = err.message, said = err.message, mend = mend or look.mend(err.kind) }

@@ -296,7 +296,7 @@ local function top(call)
   if not done then
     if err.kind == "absent" then return { items = {}, state = "absent", cut = false } end
     if err.kind == "missing" then
-      return outcome.failed("missing", "this cluster measures nothing: %s (is the metrics server there?)",
+      return outcome.failed("unmeasured", "this cluster measures nothing: %s (is the metrics server there?)",
                             err.message)
     end
     return client.failed(err)

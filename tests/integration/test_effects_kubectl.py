@@ -257,7 +257,7 @@ def test_a_server_that_hangs(kubectl, cluster):
 def test_wrong_kinds_and_no_metrics(kubectl):
     kind, top = kubectl(("get", "nosuchtype"), ("top", "pods"))
     assert kind["error"]["kind"] == "usage" and "resource type" in kind["error"]["message"]
-    assert top["error"]["kind"] == "missing" and "metrics server" in top["error"]["message"]
+    assert top["error"]["kind"] == "unmeasured" and "metrics server" in top["error"]["message"]
 
 
 def test_no_kubeconfig(perform, tmp_path):

@@ -110,10 +110,10 @@ def test_a_dry_run_and_an_audit_ask_nothing_and_say_so(runbook, engine, cluster,
 
 def test_an_audit_looks_once_for_all_preventions(runbook, sandbox, engine, cluster):
     """They look side by side; the first look is waited for."""
-    shutil.copy(os.path.join(ROOT, "runbooks", "platform.lua"), os.path.join(sandbox.folder, "platform.lua"))
+    shutil.copytree(os.path.join(ROOT, "runbooks", "lib"), os.path.join(sandbox.folder, "lib"))
     script = sandbox.write("x.lua", """
 runbook { title = "X" }
-local place = require("platform").of("auto", "conduit-api")
+local place = require("lib.platform").of("auto", "conduit-api")
 for i = 1, 5 do prevention("P" .. i, function() check("kubernetes", place.on_docker() == false) end) end
 return unresolved "never reached"
 """)
@@ -139,13 +139,12 @@ def test_a_false_alarm_asks_nobody(runbook, engine, cluster):
 
 def test_the_level_of_a_script_with_modules_is_carried_out(runbook, sandbox, pagerduty):
     """Another process runs the declarations again, from source/, with the modules as they were."""
-    for name in ("api-down", "platform", "changes"):
-        shutil.copy(os.path.join(ROOT, "runbooks", name + ".lua"), os.path.join(sandbox.folder, name + ".lua"))
+    shutil.copytree(os.path.join(ROOT, "runbooks"), sandbox.folder, dirs_exist_ok=True)
     path = os.path.join(sandbox.folder, "api-down.lua")
     with open(path) as file:
         text = file.read()
     with open(path, "w") as file:
-        file.write(text.replace("if alert().down", 'exec({ "rm", "platform.lua" }, { reads = true })\nif alert().down'))
+        file.write(text.replace("if alert().down", 'exec({ "rm", "lib/platform.lua" }, { reads = true })\nif alert().down'))
     sandbox.write("runbook.config.lua", 'return { pager = { "pagerduty", routing_key = secret "PAGERDUTY_KEY", url = "%s" } }'
                   % pagerduty.url)
     sandbox.env["PAGERDUTY_KEY"] = pagerduty.routing_key
@@ -153,7 +152,7 @@ def test_the_level_of_a_script_with_modules_is_carried_out(runbook, sandbox, pag
     sandbox.write("answers.lua", 'return { ["*where*"] = "docker", ["*"] = "no" }')
     result = runbook("run", "api-down.lua", *NOWHERE, "--answers", "answers.lua")
     assert result.code == 1 and "the on-call engineer was paged" in result.stdout, result
-    assert not os.path.exists(os.path.join(sandbox.folder, "platform.lua"))
+    assert not os.path.exists(os.path.join(sandbox.folder, "lib", "platform.lua"))
     kept = [open(os.path.join(result.run_dir, "source", name)).read() for name in sorted(os.listdir(result.run_dir + "/source"))]
     assert any(text.startswith("-- Where does the API run?") for text in kept)
     with open(os.path.join(result.run_dir, "escalation.jsonl")) as file:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -328,7 +329,8 @@ def ask_as_nobody(sandbox, text):
     path = sandbox.write("nobody.lua", PRELUDE + text)
     for parent in _parents(path):
         os.chmod(parent, os.stat(parent).st_mode | 0o055)
-    done = subprocess.run([executable("luahost"), path], user="nobody", group="nogroup", extra_groups=[],
+    program = shutil.copy(executable("luahost"), sandbox.folder)     # where it was built, nobody may have no way to
+    done = subprocess.run([program, path], user="nobody", group="nogroup", extra_groups=[],
                           capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}, cwd="/")
     if done.returncode:
         return None

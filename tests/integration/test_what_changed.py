@@ -13,7 +13,7 @@ from test_platform import KUBECONFIG, cluster, engine, looked  # noqa: F401 (fix
 SCRIPT = """
 runbook { title = "X" }
 local p = params { within = { "24h", "x" }, docker = { true, "x" }, name = { "conduit-api", "x" }, on = { {}, "x" } }
-local look = require("changes").probe { within = p.within, name = p.name ~= "" and p.name or nil, machines = p.on,
+local look = require("lib.changes").probe { within = p.within, name = p.name ~= "" and p.name or nil, machines = p.on,
                                         on_docker = function() return p.docker end }
 local found = look()
 return unresolved("changed: " .. tostring(found.changed))
@@ -23,7 +23,7 @@ return unresolved("changed: " .. tostring(found.changed))
 @pytest.fixture
 def look(runbook, sandbox):
     """look(…parameters) -> (the sentence, whether something changed or nil, the result)"""
-    shutil.copy(os.path.join(ROOT, "runbooks", "changes.lua"), os.path.join(sandbox.folder, "changes.lua"))
+    shutil.copytree(os.path.join(ROOT, "runbooks", "lib"), os.path.join(sandbox.folder, "lib"))
     sandbox.write("x.lua", SCRIPT)
 
     def run(*arguments, world=None):

@@ -101,7 +101,6 @@ class Cluster(Site):
         self.world["namespaces"] = [{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE},
                                      "status": {"phase": "Active"}}]
         self.forbidden, self.hangs, self.rollouts, self.rollout_seconds = set(), False, True, 0
-        self.metrics = None
         self.pending = []
 
     # What stands on it.
@@ -155,8 +154,6 @@ class Cluster(Site):
             return 200, found
         if path.endswith("/selfsubjectaccessreviews"):
             return self.review(request)
-        if path.startswith("/apis/metrics.k8s.io/") and self.metrics:
-            return 200, self.metrics
         it = RESOURCE.match(path)
         if not it or it["kind"] not in KINDS or GROUPS[it["kind"]] != (it["group"] or ""):
             return self.failure(404, "NotFound", "the server could not find the requested resource")
