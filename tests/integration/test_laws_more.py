@@ -246,8 +246,7 @@ def small_disk(sandbox):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], capture_output=True).returncode:
         pytest.skip("nothing may be mounted here")
     yield folder
-    for pid in sandbox.processes():
-        os.kill(pid, signal.SIGKILL)
+    sandbox.end_processes()
     subprocess.run(["umount", "-l", folder], check=True)
 
 

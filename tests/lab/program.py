@@ -106,13 +106,17 @@ class Sandbox:
                     raise AssertionError(report.read())
 
     def close(self):
-        """Ends what still runs in the sandbox (watchdogs outlive their run on purpose), then looks for reports."""
+        """Ends what still runs in the sandbox, then looks for reports."""
+        self.end_processes()
+        self.check_sanitizers()
+
+    def end_processes(self):
+        """Watchdogs outlive their run on purpose."""
         for pid in self.processes():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self.check_sanitizers()
 
     def processes(self):
         """The processes that were started in this sandbox, told by their environment, arguments or open files."""
