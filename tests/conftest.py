@@ -20,7 +20,7 @@ import pytest
 
 pytest.register_assert_rewrite("lab")  # their assertions tell what they saw too
 
-from lab import docker, faults, pagerduty, process, program, prometheus, redis, web
+from lab import docker, faults, pagerduty, process, program, prometheus, redis, systemd, web
 from lab import postgres as postgresql, slack as slack_api, sshd as ssh
 
 LIMIT_SECONDS = 120
@@ -155,6 +155,14 @@ def docker_engine(engine_session):
 @pytest.fixture(scope="session")
 def prometheus_server(server_of):
     return server_of(prometheus.Prometheus)
+
+
+@pytest.fixture(scope="module")
+def systemd_session(server_of):
+    """Each file's own: what its units went through is part of how they are."""
+    if not systemd.possible():
+        pytest.skip("a systemd of the tests' own needs root and the control group hierarchy name=systemd")
+    return server_of(systemd.Systemd)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from lab import systemd
 from lab.effects import PATH, performer
 from lab.machines import machines, on, one, perform  # noqa: F401 (fixtures)
 from lab.program import BUILD
@@ -99,13 +98,6 @@ def test_times_are_in_the_zone_of_the_machine(sandbox, tmp_path):
 
 
 # Services
-
-@pytest.fixture(scope="session")
-def systemd_session(server_of):
-    if not systemd.possible():
-        pytest.skip("a systemd of the tests' own needs root and the control group hierarchy name=systemd")
-    return server_of(systemd.Systemd)
-
 
 @pytest.fixture
 def changes(luahost, systemd_session):

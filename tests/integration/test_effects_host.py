@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from lab import systemd
 from lab.effects import PATH, performer
 from lab.program import ROOT
 
@@ -119,13 +118,6 @@ print(e.run(c.call(e, "conduit-wrapped")).state)
 
 
 # service
-
-@pytest.fixture(scope="session")
-def systemd_session(server_of):
-    if not systemd.possible():
-        pytest.skip("a systemd of the tests' own needs root and the control group hierarchy name=systemd")
-    return server_of(systemd.Systemd)
-
 
 @pytest.fixture
 def service(luahost, systemd_session):

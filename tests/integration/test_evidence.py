@@ -102,14 +102,7 @@ def test_compose_saves_what_it_stops(apply, docker_engine, sandbox):
 @pytest.fixture
 def cluster(sandbox):
     server = Cluster()
-    path = sandbox.write("kubeconfig", f"""apiVersion: v1
-kind: Config
-current-context: prod
-clusters: [{{name: here, cluster: {{server: "{server.url}"}}}}]
-contexts: [{{name: prod, context: {{cluster: here, namespace: conduit, user: oncall}}}}]
-users: [{{name: oncall, user: {{token: x}}}}]
-""")
-    sandbox.env["KUBECONFIG"] = path
+    sandbox.env["KUBECONFIG"] = sandbox.write("kubeconfig", server.kubeconfig())
     yield server
     server.stop()
 

@@ -240,18 +240,9 @@ def cluster():
     server.stop()
 
 
-KUBECONFIG = """apiVersion: v1
-kind: Config
-current-context: prod
-clusters: [{{name: here, cluster: {{server: "{server}"}}}}]
-contexts: [{{name: prod, context: {{cluster: here, namespace: conduit, user: oncall}}}}]
-users: [{{name: oncall, user: {{token: x}}}}]
-"""
-
-
 @pytest.fixture
 def kubectl(cluster, sandbox):
-    path = sandbox.write("kubeconfig", KUBECONFIG.format(server=cluster.url))
+    path = sandbox.write("kubeconfig", cluster.kubeconfig())
     return lambda *words, **options: tool("/usr/bin/kubectl", "--kubeconfig", path, *words, **options)
 
 

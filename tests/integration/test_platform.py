@@ -12,13 +12,6 @@ from lab.kubernetes import Cluster
 from lab.program import BUILD, ROOT
 
 API_DOWN = os.path.join(ROOT, "runbooks", "api-down.lua")
-KUBECONFIG = """apiVersion: v1
-kind: Config
-current-context: prod
-clusters: [{{name: here, cluster: {{server: "{server}"}}}}]
-contexts: [{{name: prod, context: {{cluster: here, namespace: conduit, user: oncall}}}}]
-users: [{{name: oncall, user: {{token: x}}}}]
-"""
 NOWHERE = ["-p", "base_url=http://127.0.0.1:1", "-p", "database=postgresql://127.0.0.1:1/x", "-p", "redis=redis://127.0.0.1:1"]
 
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl", path=PATH), reason="there is no kubectl")
@@ -28,7 +21,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("kubectl", path=PATH), reason="
 def cluster(sandbox):
     """A cluster that holds the deployment conduit-api; the sandbox's kubectl goes there."""
     server = Cluster()
-    sandbox.write("kubeconfig", KUBECONFIG.format(server=server.url))
+    sandbox.write("kubeconfig", server.kubeconfig())
     sandbox.env["KUBECONFIG"] = os.path.join(sandbox.folder, "kubeconfig")
     yield server
     server.stop()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lab.program import ROOT
-from test_platform import KUBECONFIG, cluster, engine, looked  # noqa: F401 (fixtures)
+from test_platform import cluster, engine, looked  # noqa: F401 (fixtures)
 
 SCRIPT = """
 runbook { title = "X" }

@@ -13,15 +13,6 @@ PEOPLE = """
   pager    = { "pagerduty", routing_key = secret "PAGERDUTY_KEY", url = "%s" },
   chat     = { "slack", token = secret "SLACK_TOKEN", url = "%s/api" },
   incident = { "webhook", url = "%s/hook" },"""
-KUBECONFIG = """apiVersion: v1
-kind: Config
-current-context: prod
-clusters: [{{name: here, cluster: {{server: "{server}"}}}}]
-contexts: [{{name: prod, context: {{cluster: here, namespace: conduit, user: oncall}}}}]
-users: [{{name: oncall, user: {{token: x}}}}]
-"""
-
-
 class Looked:
     """How a doctor's look ended: `code`, `rows` (its events), `result` (lab.program.Result)."""
 
@@ -82,4 +73,4 @@ def cluster():
 def kubeconfig(cluster, sandbox):
     if not shutil.which("kubectl", path="/usr/bin"):
         pytest.skip("there is no kubectl")
-    return sandbox.write("kubeconfig", KUBECONFIG.format(server=cluster.url))
+    return sandbox.write("kubeconfig", cluster.kubeconfig())

@@ -22,6 +22,13 @@ from .web import Site
 
 HERE = os.path.join(os.path.dirname(__file__), "kubernetes")
 DEBIANS = os.path.join(ROOT, "build", "kubernetes-client", "usr", "bin")  # where script/bootstrap unpacks it
+KUBECONFIG = """apiVersion: v1
+kind: Config
+current-context: prod
+clusters: [{{name: here, cluster: {{server: "{server}"}}}}]
+contexts: [{{name: prod, context: {{cluster: here, namespace: conduit, user: oncall}}}}]
+users: [{{name: oncall, user: {{token: x}}}}]
+"""
 NAMESPACE = "conduit"
 GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch",
           "configmaps": ""}
@@ -102,6 +109,10 @@ class Cluster(Site):
                                      "status": {"phase": "Active"}}]
         self.forbidden, self.hangs, self.rollouts, self.rollout_seconds = set(), False, True, 0
         self.pending = []
+
+    def kubeconfig(self):
+        """A kubeconfig that leads here: context prod, namespace conduit."""
+        return KUBECONFIG.format(server=self.url)
 
     # What stands on it.
 
