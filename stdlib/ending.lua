@@ -2,6 +2,7 @@
 local duration = require "duration"
 local journal = require "journal"
 local run = require "run"
+local story = require "story"
 local tasks = require "tasks"
 local words = require "words.ending"
 
@@ -15,14 +16,15 @@ local function no(text, ...) return { outcome = "unresolved", text = text:format
 
 -- `return resolved` is the script's word; it counts only if the goal, or what the probes know, agrees.
 local function judge_resolved(text)
+  local applied, unknown = story.applied_here(), story.unknown_here()
   if run.goal then
-    if require("words.goal").look() then return { outcome = "resolved", text = text, by = run.applied[#run.applied] } end
+    if require("words.goal").look() then return { outcome = "resolved", text = text, by = applied[#applied] } end
     return no("the script says resolved (%s), but this doesn't hold: %s", text, run.goal.label)
   end
-  if #run.unknown > 0 then
-    return no("the script says resolved (%s), but %s is unknown: %s", text, run.unknown[1].title, run.unknown[1].why)
+  if #unknown > 0 then
+    return no("the script says resolved (%s), but %s is unknown: %s", text, unknown[1].title, unknown[1].why)
   end
-  return { outcome = "resolved", text = text, by = run.applied[#run.applied] }
+  return { outcome = "resolved", text = text, by = applied[#applied] }
 end
 
 -- What the script returned.

@@ -49,7 +49,7 @@ end
 
 function on.check(fields)
   if fields.passed or fields.prevention then return end
-  tell("FAIL %s%s", inert(fields.label), why(fields.detail))
+  tell("WRONG %s", inert(fields.says))
 end
 
 function on.approval(fields)

@@ -7,6 +7,7 @@ local raw_run = require "raw.run"
 local run = require "run"
 local script = require "script"
 local secrets = require "secrets"
+local story = require "story"
 local tasks = require "tasks"
 
 -- All of a level is in the outbox, some of it undelivered: the watchdog goes on with _deliver.
@@ -45,9 +46,8 @@ end
 local function learn(folder)
   local began
   for _, event in ipairs(raw_run.read_journal(folder .. "/journal.jsonl") or {}) do
-    run.learn(event.event, event)
+    story.learn(event.event, event)
     began = began or event.at
-    if event.event == "remedy.ended" and event.state == "applied" then run.applied[#run.applied + 1] = event.remedy end
   end
   local at = began and require("helpers").time.parse(began)
   if at then run.began = run.began - math.max(0, tasks.wall() - at) end

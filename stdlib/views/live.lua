@@ -22,7 +22,7 @@ local function erase()
 end
 
 -- Meaning is in the words; colour only repeats it.
-local colours = { { "^%S+%s+FAIL", "31" }, { "unknown", "33" }, { "refused", "33" }, { "^%S+%s+would", "36" },
+local colours = { { "^%S+%s+WRONG", "31" }, { "unknown", "33" }, { "refused", "33" }, { "^%S+%s+would", "36" },
                   { "^DRY RUN", "36" } }
 local function coloured(line)
   if not colour then return line end

@@ -75,8 +75,7 @@ end
 on["probe.started"] = function(fields) waiting[fields.probe] = { checks = {}, effects = {} } end
 
 function on.check(fields)
-  under(fields.probe, ("  %s %s%s"):format(fields.passed and "ok  " or "FAIL", inert(fields.label),
-    fields.detail and ": " .. inert(fields.detail, 300) or ""))
+  under(fields.probe, ("  %s %s"):format(fields.passed and "WELL " or "WRONG", inert(fields.says, 400)))
   if fields.mend and waiting[fields.probe] then table.insert(waiting[fields.probe].mends, fields) end
 end
 

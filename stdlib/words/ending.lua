@@ -26,7 +26,8 @@ function words.note(value)
   local here = tasks.context()
   if here.pass == "plan" or here.pass == "dry" then return end
   local text = text_of(value)
-  journal.event("note", { probe = here.probe or nil, line = result.is(value) and result.line(value) or nil,
+  journal.event("note", { probe = here.probe or nil, args = here.probe_args or nil,
+                          line = result.is(value) and result.line(value) or nil,
                           text = #text > NOTE_MAX and text:sub(-NOTE_MAX) or text, cut = #text > NOTE_MAX or nil })
 end
 

@@ -3,6 +3,7 @@ local blame = require "blame"
 local duration = require "duration"
 local run = require "run"
 local snapshot = require "snapshot"
+local story = require "story"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -31,7 +32,7 @@ end
 function escalation.view()
   local about = run.first_about or run.about
   return { id = run.id or "scenario", title = about.title, severity = about.severity or "critical",
-           headline = run.headline(), findings = run.findings(), report = escalation.report(),
+           headline = story.headline(about.title or run.file), findings = story.findings(), report = escalation.report(),
            elapsed = duration.clock(run.elapsed()) }
 end
 
@@ -41,10 +42,10 @@ function escalation.report()
   local lines = { ("%s (%s), run %s, %s since the alert"):format(about.title or run.file, about.severity or "-",
     run.id or "scenario", duration.clock(run.elapsed())) }
   if about.impact then lines[#lines + 1] = "Impact: " .. about.impact end
-  for _, finding in ipairs(run.findings()) do lines[#lines + 1] = "- " .. finding end
-  for _, title in ipairs(run.applied) do lines[#lines + 1] = "Applied: " .. title end
-  if #run.applied == 0 then lines[#lines + 1] = "No remedy was applied." end
-  for _, piece in ipairs(run.evidence) do lines[#lines + 1] = ("Evidence: %s, %s/%s"):format(piece.line, run.path, piece.file) end
+  for _, finding in ipairs(story.findings()) do lines[#lines + 1] = "- " .. finding end
+  for _, it in ipairs(story.applied) do lines[#lines + 1] = "Applied: " .. it.title end
+  if #story.applied == 0 then lines[#lines + 1] = "No remedy was applied." end
+  for _, piece in ipairs(story.evidence) do lines[#lines + 1] = ("Evidence: %s, %s/%s"):format(piece.line, run.path, piece.file) end
   return table.concat(lines, "\n")
 end
 

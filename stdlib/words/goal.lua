@@ -4,6 +4,7 @@ local duration = require "duration"
 local journal = require "journal"
 local result = require "result"
 local run = require "run"
+local story = require "story"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -96,7 +97,8 @@ end
 -- Ends the run when the goal holds.
 function goal.end_if_held()
   if not run.goal or not goal.holds() then return end
-  local by = run.applied[#run.applied]
+  local applied = story.applied_here()
+  local by = applied[#applied]
   journal.event("recovered", { label = run.goal.label, by = by })
   tasks.raise_end { outcome = "resolved", by = by, text = run.goal.label, held = true, part = run.part }
 end

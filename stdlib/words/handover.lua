@@ -9,6 +9,7 @@ local journal = require "journal"
 local lock = require "lock"
 local run = require "run"
 local script = require "script"
+local story = require "story"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -23,14 +24,14 @@ local function fresh_part(name, file, given)
   local shared = {}
   for _, source in ipairs(run.given_params or {}) do if source.shared then shared[#shared + 1] = source end end
   local part = { name = name, file = file, depth = (run.part and run.part.depth or 0) + 1 }
-  return { about = {}, params = {}, probes = {}, remedies = {}, preventions = {}, applied = {}, unknown = {}, part = part,
+  return { about = {}, params = {}, probes = {}, remedies = {}, preventions = {}, part = part,
            given_params = { { name = "handover", values = given }, table.unpack(shared) },
            acted = false, on_first_act = function() part.lock = lock.take() end }
 end
 
 -- Of these nil is a value too.
-local own = { "about", "params", "probes", "remedies", "preventions", "applied", "unknown", "given_params", "part",
-              "goal", "param_specs", "acted", "on_first_act" }
+local own = { "about", "params", "probes", "remedies", "preventions", "given_params", "part", "goal",
+              "param_specs", "acted", "on_first_act" }
 
 local function put_aside(fresh)
   local saved = {}
@@ -40,11 +41,10 @@ end
 
 -- Puts the caller's back; the run as a whole keeps what was applied and what is unknown. The remedies applied in the part.
 local function put_back(saved)
-  local applied, unknown = run.applied, run.unknown
+  local applied = story.applied_here()
   lock.release(run.part.lock)
+  story.end_part()
   for _, field in ipairs(own) do run[field] = saved[field] end
-  table.move(applied, 1, #applied, #run.applied + 1, run.applied)
-  table.move(unknown, 1, #unknown, #run.unknown + 1, run.unknown)
   return applied
 end
 

@@ -48,9 +48,9 @@ local function look(it, path)
 end
 
 -- Called by check, inside a prevention.
-function prevention.checked(report, label, passed)
+function prevention.checked(report, check)
   report.checks = report.checks + 1
-  if not passed then table.insert(report.missing, label) end
+  if not check.passed then table.insert(report.missing, check.says) end
 end
 
 -- Looks at all of them side by side; their reports, told in the order of the script.

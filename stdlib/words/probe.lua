@@ -1,6 +1,7 @@
 -- probe(title, fn) and check(label, value, options): looking, and what was found.
 local blame = require "blame"
 local exact = require "exact"
+local finding = require "finding"
 local journal = require "journal"
 local prevention = require "words.prevention"
 local result = require "result"
@@ -44,32 +45,44 @@ local function read_value(value)
   if type(value) == "boolean" then return value end
   if result.is(value) then
     if result.status(value) == "failed" then result.raise_failed(value) end
-    return result.fields(value).ok ~= false, result.summary(value)
+    return result.fields(value).ok ~= false, result.summary(value), result.line(value)
   end
   blame.raise("check: true, false or a result expected, got %s", values.describe(value))
 end
 
-local known = { fault = true, detail = true, mend = true }
+-- A value beside what it should be: its figure, and whether it is so. nil is no value: not known, and no mistake.
+local function compare(label, value, comparison, limit, unit)
+  local holds = finding.comparisons[comparison]
+  if not holds then
+    blame.raise("check: a comparison expected (< <= > >= == ~=), got %s", values.describe(comparison))
+  end
+  if value == nil or value ~= value then blame.raise("check: %s: it has no value", label) end
+  local kind = type(limit)
+  if kind ~= "number" and kind ~= "string" or kind == "string" and comparison ~= "==" and comparison ~= "~=" then
+    blame.raise("check: a number expected to compare with, got %s", values.describe(limit))
+  end
+  if type(value) ~= kind then blame.raise("check: a %s expected, got %s", kind, values.describe(value)) end
+  return holds(value, limit), { value = value, comparison = comparison, limit = limit, unit = unit }
+end
+
+local known = { fault = "string", mend = "string", unit = "string", detail = "any" }
 
 local function read_options(options, here)
   if type(options) ~= "table" or values.is_host(options) then
     blame.raise("check: a table of options like { fault = \"down\" } expected, got %s", values.describe(options))
   end
-  for name in pairs(options) do
+  for name, value in pairs(options) do
     if not known[name] then
       blame.raise("check: unknown option '%s'%s", tostring(name), blame.hint(tostring(name), values.keys(known)))
     end
-  end
-  if options.fault ~= nil and type(options.fault) ~= "string" then
-    blame.raise("check: fault: a name expected, got %s", values.describe(options.fault))
-  end
-  if options.mend ~= nil and type(options.mend) ~= "string" then
-    blame.raise("check: mend: a text expected, got %s", values.describe(options.mend))
+    if known[name] ~= "any" and type(value) ~= known[name] then
+      blame.raise("check: %s: a %s expected, got %s", name, known[name], values.describe(value))
+    end
   end
   if options.mend and not here.prevention then
     blame.raise "check: mend: only a check of a prevention says how its gap is closed"
   end
-  return options.fault, options.detail, options.mend
+  return options
 end
 
 -- A fault named by several checks is there when one of them failed.
@@ -78,18 +91,32 @@ local function record(found, fault, passed)
   if not passed then found[fault] = true elseif found[fault] == nil then found[fault] = false end
 end
 
-function words.check(label, value, options)
+-- What was seen: the event's fields.
+local function observe(label, value, comparison, limit, options)
+  local it = { label = label, fault = options.fault }
+  if comparison ~= nil then
+    it.passed, it.figure = compare(label, value, comparison, limit, options.unit)
+  else
+    it.passed, it.detail, it.line = read_value(value)
+  end
+  if options.detail ~= nil then it.detail = exact.tostring(options.detail) end
+  it.mend = not it.passed and options.mend or nil
+  it.says = finding.says(it)
+  return it
+end
+
+-- check(label, value, options), or with its figure: check(what, value, "<", limit, options). True when it is well.
+function words.check(label, value, ...)
   if type(label) ~= "string" then blame.raise("check: a label expected, got %s", values.describe(label)) end
-  local here = tasks.context()
-  local fault, detail, mend = read_options(options or {}, here)
-  local passed, learned = read_value(value)
-  detail = detail ~= nil and exact.tostring(detail) or learned
-  record(here.found, fault, passed)
-  if here.pass == "plan" then return passed end
-  if here.prevention then prevention.checked(here.prevention, label, passed) end
-  journal.event("check", { probe = here.probe or nil, prevention = here.prevention and true or nil, label = label,
-                           passed = passed, fault = fault, detail = detail, mend = not passed and mend or nil })
-  return passed
+  local here, comparison, limit, options = tasks.context(), ...
+  if type(comparison) ~= "string" then comparison, limit, options = nil, nil, comparison end
+  local it = observe(label, value, comparison, limit, read_options(options or {}, here))
+  record(here.found, it.fault, it.passed)
+  if here.pass == "plan" then return it.passed end
+  if here.prevention then prevention.checked(here.prevention, it) end
+  it.probe, it.args, it.prevention = here.probe or nil, here.probe_args or nil, here.prevention and true or nil
+  journal.event("check", it)
+  return it.passed
 end
 
 -------------------------------------------------------------------- Probes --
@@ -101,10 +128,29 @@ local function check_returned(returned)
   error(("a probe returns its findings, a table like { down = true }; got %s"):format(values.describe(returned)), 0)
 end
 
+-- An argument as text; of a table its fields.
+local function argument_text(value)
+  if type(value) ~= "table" or values.is_host(value) then return type(value) == "function" and "a function" or tostring(value) end
+  local parts = {}
+  for _, key in ipairs(values.keys(value)) do
+    local item = value[key] == nil and value[tonumber(key)] or value[key]
+    parts[#parts + 1] = (tonumber(key) and "" or key .. "=") .. (type(item) == "table" and "…" or argument_text(item))
+  end
+  return table.concat(parts, " ")
+end
+
+-- Its arguments as text, by which one look is told from another; nil when there are none.
+local function told(...)
+  local list = table.pack(...)
+  for i = 1, list.n do list[i] = argument_text(list[i]) end
+  return list.n > 0 and table.concat(list, ", ") or nil
+end
+
 -- Runs the probe's function; its result table, or nil and why it is unknown.
-local function look(title, fn, found, ...)
+local function look(title, args, fn, found, ...)
   local arguments = table.pack(...)
-  local ok, in_time, returned = pcall(tasks.within, { probe = title, found = found, path = run.next_path() },
+  local ok, in_time, returned = pcall(tasks.within,
+    { probe = title, probe_args = args or false, found = found, path = run.next_path() },
     function()
       return tasks.deadline(probe.SECONDS, function() return check_returned(fn(table.unpack(arguments, 1, arguments.n))) end)
     end)
@@ -116,28 +162,17 @@ local function look(title, fn, found, ...)
   return returned
 end
 
--- Its arguments as text, by which one look is told from another; false when a table is among them, nil when there are none.
-local function told(...)
-  local list = table.pack(...)
-  if list.n == 0 then return nil end
-  for i = 1, list.n do
-    if type(list[i]) == "table" or type(list[i]) == "function" then return false end
-    list[i] = tostring(list[i])
-  end
-  return table.concat(list, ", ")
-end
-
 local function run_probe(title, fn, ...)
   local here = tasks.context()
   if here.level then blame.raise("probe '%s' can't be called inside an escalation: it may only notify", title) end
   run.acting()
   if here.probe then blame.raise("probe '%s' can't be called inside %s", title,
     here.probe == "recovered" and "recovered" or "probe '" .. here.probe .. "'") end
-  local began, found = tasks.now(), {}
-  journal.event("probe.started", { probe = title })
-  local returned, unknown = look(title, fn, found, ...)
+  local began, found, args = tasks.now(), {}, told(...)
+  journal.event("probe.started", { probe = title, args = args })
+  local returned, unknown = look(title, args, fn, found, ...)
   for name, value in pairs(returned or {}) do found[name] = value end
-  journal.event("probe.ended", { probe = title, args = told(...), state = unknown and "unknown" or "known", why = unknown,
+  journal.event("probe.ended", { probe = title, args = args, state = unknown and "unknown" or "known", why = unknown,
                                  findings = found, ms = math.floor((tasks.now() - began) * 1000) })
   return new_findings(title, found, unknown)
 end

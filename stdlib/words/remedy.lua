@@ -94,7 +94,6 @@ local function apply(it, made, fn, ...)
   local owed = owe(it, made, ...)
   if ok then
     journal.event("remedy.ended", { remedy = it.title, state = "applied" })
-    run.applied[#run.applied + 1] = it.title
     return true
   end
   if tasks.is_interrupt(why) then error(why, 0) end

@@ -269,7 +269,7 @@ def test_the_report_links_it(apply, docker_engine, sandbox):
     links = re.findall(r"\[docker\.(?:logs|inspect) box\]\((.*?)\)", report)
     assert len(links) == 2 and all(os.path.exists(os.path.join(result.run_dir, link)) for link in links), report
     assert re.search(r"\| 00:0\d \| docker.restart box: ok \|", report) and "“Do it” approved by --answers" in report
-    assert r"FAIL it \| \[works\](http://evil) \`x\`: \<b\>\|" in report and "\x1b" not in report, report
+    assert r"WRONG it \| \[works\](http://evil) \`x\`: \<b\>\|" in report and "\x1b" not in report, report
     table = [line for line in report.split("\n") if line.startswith("| ")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in table), table
 

@@ -51,7 +51,7 @@ def test_unknown_is_no_gap_and_not_well(runbook, sandbox, body, why):
     ('prevention("P")', "a function expected"),
     ('probe("A", function() end)() prevention("P", function() end)', None),
     ('check("x", true, { mend = "y" })', "only a check of a prevention"),
-    ('prevention("P", function() check("x", true, { mend = 1 }) end)', "a text expected"),
+    ('prevention("P", function() check("x", true, { mend = 1 }) end)', "mend: a string expected"),
 ])
 def test_mistakes_are_told(runbook, sandbox, text, says):
     result = runbook("audit", sandbox.write("x.lua", HEAD + text))
