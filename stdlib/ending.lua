@@ -24,7 +24,7 @@ local function judge_resolved(text)
   if #unknown > 0 then
     return no("the script says resolved (%s), but %s is unknown: %s", text, unknown[1].title, unknown[1].why)
   end
-  return { outcome = "resolved", text = text, by = applied[#applied] }
+  return { outcome = "resolved", text = text } -- nobody looked: what was applied is not told as the cure
 end
 
 -- What the script returned.
@@ -66,23 +66,28 @@ function ending.exit(it)
   return exits[it.outcome] or 70
 end
 
--- reads 14 · declared 1 · would 0 · changed 2 · refused 1 · failed 0 · owed 0 · 06:41 · resolved by "Restart …"
+-- The recap's counts, in its order; what is told and owed is counted elsewhere.
+local recap_counts = { { "looked", "looked" }, { "on_word", "on the author's word" }, { "would", "would" },
+                       { "changed", "changed" }, { "may_have_run", "may have run" }, { "write_failed", "write failed" },
+                       { "refused", "refused" }, { "could_not_look", "could not look" } }
+
+-- A remedy is told as the cure only of a goal that was seen to hold.
+local function verdict(it)
+  if it.verdict then return it.verdict end
+  if it.outcome ~= "resolved" then return it.text and it.outcome .. ": " .. it.text or it.outcome end
+  if not run.goal and not it.held then return "resolved by the script's word; nobody looked: " .. it.text end
+  return it.by and ("resolved by %q"):format(it.by) or it.held and "resolved by itself" or "resolved: " .. it.text
+end
+
+-- looked 14 · on the author's word 1 · would 0 · changed 2 · … · owed 0 · 06:41 · resolved by "Restart …"
 function ending.recap(it)
-  local counts = journal.counts
-  local verdict = it.outcome
-  if it.outcome == "resolved" then
-    verdict = it.by and ("resolved by %q"):format(it.by) or it.held and "resolved by itself" or "resolved: " .. it.text
-  elseif it.text then
-    verdict = verdict .. ": " .. it.text
-  end
-  if it.verdict then
-    verdict = it.verdict
-  elseif run.options.dry_run then
-    verdict = "DRY RUN, nothing was changed · " .. verdict
-  end
-  return ("reads %d · declared %d · would %d · changed %d · refused %d · failed %d · owed %d · %s · %s"):format(
-    counts.read, counts.declared, counts.would, counts.changed, counts.refused, counts.failed, #run.owed,
-    duration.clock(run.elapsed()), verdict)
+  local parts = {}
+  for i, count in ipairs(recap_counts) do parts[i] = ("%s %d"):format(count[2], journal.counts[count[1]]) end
+  parts[#parts + 1] = ("owed %d"):format(#run.owed)
+  parts[#parts + 1] = duration.clock(run.elapsed())
+  if run.options.dry_run and not it.verdict then parts[#parts + 1] = "DRY RUN, nothing was changed" end
+  parts[#parts + 1] = verdict(it)
+  return table.concat(parts, " · ")
 end
 
 -- Writes run.ended; `says` are lines the operator reads before the recap.

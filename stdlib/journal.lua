@@ -8,7 +8,8 @@ local values = require "values"
 -- Tables are written this deep at most; JSON's own limit is a little more.
 local DEPTH_MAX = 190
 
-local journal = { counts = { read = 0, declared = 0, would = 0, changed = 0, refused = 0, failed = 0, told = 0 } }
+local journal = { counts = { looked = 0, on_word = 0, would = 0, changed = 0, may_have_run = 0, write_failed = 0, refused = 0,
+                             could_not_look = 0, told = 0, not_told = 0 } }
 local listeners = {}
 local counters = {} -- task path → effects so far
 local open = false  -- scenarios and commands without a run directory write nothing
@@ -107,14 +108,23 @@ function journal.intent(act)
   end
 end
 
-local counted = { would = "would", refused = "refused", failed = "failed", unknown = "failed" }
+-- Where an effect that ended so stands in the counts: every one in exactly one of them.
+local changed = { ok = "changed", failed = "write_failed", unknown = "may_have_run" }
+local counted = {
+  read     = { ok = "looked", not_well = "looked", failed = "could_not_look", unknown = "could_not_look" },
+  declared = { ok = "on_word", not_well = "on_word", failed = "could_not_look", unknown = "could_not_look" },
+  notify   = { ok = "told", not_well = "not_told", failed = "not_told", unknown = "not_told" },
+  write    = changed, destructive = changed,
+}
+
+local function count(class, status)
+  local counts, name = journal.counts, (status == "would" or status == "refused") and status or counted[class][status]
+  counts[name] = counts[name] + 1
+end
 
 function journal.outcome(act, status, fields, seconds)
-  local counts, class = journal.counts, act.class
-  local name = counted[status] or ((class == "write" or class == "destructive") and "changed")
-    or (class == "notify" and "told") or class
-  if counts[name] then counts[name] = counts[name] + 1 end
-  local event = about(act)
+  local class, event = act.class, about(act)
+  count(class, status)
   event.status, event.result, event.ms = status, fields, seconds and math.floor(seconds * 1000 + 0.5)
   return journal.event("effect.outcome", event, class == "write" or class == "destructive" or class == "notify")
 end

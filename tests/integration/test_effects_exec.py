@@ -132,7 +132,7 @@ remedy("Fail", {{ risk = "low" }}, function() exec {{ "ls-not-there" }} end)()
     assert os.path.exists(made), done
     assert ("exec uname", "ok") in outcomes(done) and ("exec false", "not_well") in outcomes(done), done
     assert (f"exec touch {made}", "ok") in outcomes(done), done
-    assert "no such program" in done.stdout and "reads 1 · declared 3" in done.stdout, done
+    assert "no such program" in done.stdout and "looked 1 · on the author's word 3" in done.stdout, done
 
 
 def test_a_write_by_any_name_is_refused_in_a_probe(runbook, sandbox):

@@ -296,7 +296,7 @@ def test_12_no_server_is_needed_to_decide(sandbox):
       return resolved(tostring(found.down and found.store and found.db))
     """
     result = start(sandbox, "", script, program="run")
-    assert result.code == 0 and "resolved: true" in result.stdout, result
+    assert result.code == 0 and "nobody looked: true" in result.stdout, result
 
 
 # ---- 13. Foreign text is inert ----

@@ -72,7 +72,7 @@ def test_a_resolved_run_says_each_in_a_line(runbook, sandbox):
     result = runbook("run", sandbox.write("x.lua", text), "-p", "fine=no")
     assert result.code == 0, result
     assert "prevention “One”: missing: first" in result.stdout and "prevention “Two”: in place" in result.stdout
-    assert "key: value" not in result.stdout and result.stdout.rstrip().endswith("resolved: done")
+    assert "key: value" not in result.stdout and result.stdout.rstrip().endswith("nobody looked: done")
     assert not runbook("run", "x.lua", "--dry-run").events("prevention.ended")
     unresolved = sandbox.write("y.lua", text.replace("return resolved", "return unresolved"))
     assert not runbook("run", unresolved).events("prevention.ended")

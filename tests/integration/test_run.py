@@ -75,4 +75,5 @@ def test_the_recap_is_the_last_line(runbook, sandbox):
     sandbox.write("x.lua", 'runbook { title = "X" }\nreturn unresolved "nothing to do"')
     result = runbook("run", "x.lua")
     assert result.stdout.splitlines()[-1] == (
-        "reads 0 · declared 0 · would 0 · changed 0 · refused 0 · failed 0 · owed 0 · 00:00 · unresolved: nothing to do")
+        "looked 0 · on the author's word 0 · would 0 · changed 0 · may have run 0 · write failed 0 · refused 0 · "
+        "could not look 0 · owed 0 · 00:00 · unresolved: nothing to do")
