@@ -60,6 +60,8 @@ static const struct command commands[] = {
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},
+    {"trust", "[DIR]", 0, 1, no_options,
+     "run what lies in DIR although others can change it; without DIR: what is trusted"},
     {"effects", "[NAME]", 0, 1, no_options, "the catalogue of effects"},
     {"_escalate", NULL, 2, 2, no_options, NULL}, /* the watchdog's: a level of a run */
     {"_deliver", NULL, 1, 1, no_options, NULL},  /* the watchdog's: the outbox of a run */

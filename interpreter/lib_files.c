@@ -3,8 +3,9 @@
  *
  * walk{under=, name=, older_than=, newer_than=, min_bytes=, flat=, max=, timeout=}
  *   → {files = {{path=, bytes=, modified=, dev=, ino=}…} by path, cut=, errors = {count=, first=}}
- * read{path=, max=1 MiB, keep="head"|"tail", timeout=} → {text=, cut=, bytes=}
- * read_first{paths={…}, max=1 MiB, timeout=} → {path=, text=, cut=} of the first that exists, false when none does
+ * read{path=, max=1 MiB, keep="head"|"tail", owned=, timeout=} → {text=, cut=, bytes=}
+ * read_first{paths={…}, max=1 MiB, owned=, timeout=} → {path=, text=, cut=} of the first that exists, false when none does
+ * owned: only if nobody but us and root can change it (owner.h); else kind "owner"
  * stat(path) → {state="file"|"directory"|"symlink"|"other"|"absent", bytes=, modified=, mode=, uid=, gid=},
  * of a link itself delete{under=, files={{path=, dev=, ino=, modified=, bytes=}…}, timeout=} → {deleted=,
  * bytes=, left={{path=, why=}…}} write{path=, text=, mode=, timeout=} → {bytes=} held_open{files={{dev=,
@@ -24,6 +25,7 @@
 #include "libs.h"
 #include "luautil.h"
 #include "options.h"
+#include "owner.h"
 #include "work.h"
 
 #define FILES_TIMEOUT 10.0
@@ -42,7 +44,7 @@ struct files_work {
   uint64_t size;
   size_t max;
   int mode;
-  bool tail, cut, absent;
+  bool tail, cut, absent, owned;
 };
 
 static void files_clear(struct work *base) {
@@ -120,6 +122,7 @@ static int l_walk(lua_State *L) {
 
 static void read_run(struct work *base) {
   struct files_work *work = (struct files_work *)base;
+  if (work->owned && !owner_check(work->path, &base->error)) return;
   files_read(work->path, work->max, work->tail, &work->text, &work->size, &work->cut, &base->error);
 }
 
@@ -136,7 +139,7 @@ static int l_read(lua_State *L) {
   static const struct work_kind kind = {.run = read_run, .push = read_push, .clear = files_clear};
   static const char *const keeps[] = {"head", "tail"};
   lua_settop(L, 1);
-  options_check(L, 1, "path max keep timeout");
+  options_check(L, 1, "path max keep owned timeout");
   const char *path = options_path(L, 1, "path");
   const char *keep = field_string(L, 1, "keep", NULL, keeps[0]);
   bool tail = strcmp(keep, keeps[1]) == 0;
@@ -147,6 +150,7 @@ static int l_read(lua_State *L) {
   work->path = xstrdup(path);
   work->max = max;
   work->tail = tail;
+  work->owned = field_bool(L, 1, "owned", false);
   return work_await(L, &work->work, timeout, "reading a file");
 }
 
@@ -155,6 +159,7 @@ static int l_read(lua_State *L) {
 static void read_first_run(struct work *base) {
   struct files_work *work = (struct files_work *)base;
   files_read_first(&work->list, work->max, &work->found, &work->text, &work->cut, &base->error);
+  if (work->owned && work->found) owner_check(work->found, &base->error);
 }
 
 static int read_first_push(lua_State *L, struct work *base) {
@@ -170,13 +175,14 @@ static int read_first_push(lua_State *L, struct work *base) {
 static int l_read_first(lua_State *L) {
   static const struct work_kind kind = {.run = read_first_run, .push = read_first_push, .clear = files_clear};
   lua_settop(L, 1);
-  options_check(L, 1, "paths max timeout");
+  options_check(L, 1, "paths max owned timeout");
   char **paths = field_strings(L, 1, "paths");
   double timeout = files_timeout(L);
   size_t max = (size_t)options_integer(L, 1, "max", FILES_READ_BYTES, 1, FILES_READ_MOST);
   struct files_work *work = work_new(L, sizeof *work, &kind);
   for (; paths && *paths; paths++) file_list_add(&work->list)->path = xstrdup(*paths);
   work->max = max;
+  work->owned = field_bool(L, 1, "owned", false);
   return work_await(L, &work->work, timeout, "reading a file");
 }
 

@@ -10,6 +10,7 @@
  * save(name, text) → true | nil, error      a new file of the open run; replace(name, text, synced=true): a new content,
  * atomically; what can be made anew from the journal need not be synced
  * sha256(text) → hex      random(count) → bytes      real_path(path) → without links and dots | nil, error
+ * trust(folder) → {path=, uid=} | nil, error      trust_file() → where trusted folders stand | nil, error (owner.h)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@
 #include "libs.h"
 #include "lock.h"
 #include "luautil.h"
+#include "owner.h"
 #include "redact.h"
 #include "rundir.h"
 #include "runtime.h"
@@ -265,8 +267,28 @@ static int l_real_path(lua_State *L) {
   return 1;
 }
 
+static int l_trust_file(lua_State *L) {
+  char path[PATH_MAX];
+  struct error error = {0};
+  if (!owner_trust_file(path, sizeof path, &error)) return push_failure(L, &error);
+  lua_pushstring(L, path);
+  return 1;
+}
+
+static int l_trust(lua_State *L) {
+  char real[PATH_MAX];
+  uid_t uid;
+  struct error error = {0};
+  if (!owner_trust(luaL_checkstring(L, 1), real, &uid, &error)) return push_failure(L, &error);
+  lua_createtable(L, 0, 2);
+  set_text(L, "path", real);
+  set_integer(L, "uid", uid);
+  return 1;
+}
+
 int luaopen_raw_run(lua_State *L) {
   static const luaL_Reg functions[] = {{"create", l_create}, {"find", l_find},
+                                       {"trust", l_trust},   {"trust_file", l_trust_file},
                                        {"list", l_list},     {"open_journal", l_open_journal},
                                        {"event", l_event},   {"read_journal", l_read_journal},
                                        {"save", l_save},     {"replace", l_replace},

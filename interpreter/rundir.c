@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include "buffer.h"
+#include "owner.h"
 
 static const char *const folders[] = {"source", "blobs", "evidence", "outbox", "inbox", "escalation"};
 
@@ -109,7 +110,7 @@ static bool make_in(struct rundir *rundir, const char *home, const char *name, b
                     struct error *error) {
   char slug[RUNDIR_SLUG_MAX + 1 + sizeof "runbook"];
   make_slug(slug, name);
-  if (!make_path(home, error)) return false;
+  if (!make_path(home, error) || !owner_check(home, error)) return false;
   for (int i = 0; i < RUNDIR_TRIES; i++) {
     make_id(rundir, slug, dry, wall);
     if (snprintf(rundir->path, sizeof rundir->path, "%s/%s", home, rundir->id) >= (int)sizeof rundir->path)
@@ -137,6 +138,7 @@ bool rundir_create(struct rundir *rundir, const char *name, bool dry, double wal
   struct error first = {0};
   *rundir = (struct rundir){0};
   if (rundir_home(home, sizeof home, &first) && make_in(rundir, home, name, dry, wall, &first)) return true;
+  if (strcmp(first.kind, "owner") == 0) return *error = first, false;
   rundir->fallback = true;
   if (!memory_home(home, sizeof home, true, error) || !make_in(rundir, home, name, dry, wall, error))
     return error_set(error, first.kind, "%s; nor in memory: %s", first.message, error->message);
@@ -272,6 +274,7 @@ bool rundir_find(struct rundir *rundir, const char *prefix, struct error *error)
   else
     found = pick(&all, prefix, error);
   if (found) set_rundir(rundir, found);
+  bool well = found && owner_check(rundir->path, error);
   free_entries(&all);
-  return found != NULL;
+  return well;
 }

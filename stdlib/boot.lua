@@ -3,7 +3,7 @@ local boot = {}
 
 local commands = { run = "commands.run", _escalate = "commands.escalate", _deliver = "commands.escalate",
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox", audit = "commands.run",
-                   doctor = "commands.run" }
+                   doctor = "commands.run", trust = "commands.trust" }
 
 -- `host`: what only C knows: { getenv =, program =, libdir =, folder =, version =, secrets = }. Returns the exit code.
 function boot.main(command, arguments, options, host)

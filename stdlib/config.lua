@@ -2,6 +2,7 @@
 local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
+local raw_run = require "raw.run"
 local secrets = require "secrets"
 local settings = require "settings"
 local values = require "values"
@@ -72,12 +73,13 @@ end
 -- Secrets of the config are fetched when something is sent, not when it is read.
 local function lazy_secret(name) return { secret = name } end
 
-local function evaluate(path, text)
+-- `foreign`: a link out of its folder brought the text: what it says is no config's, and none of its words are shown.
+local function evaluate(path, text, foreign)
   local env = { secret = lazy_secret }
   local chunk, why = load(text, "@" .. path, "t", setmetatable(env, { __index = function(_, name)
     error(("'%s' is not known in a config: it returns a table and can do nothing else"):format(tostring(name)), 2)
   end }))
-  if not chunk then error({ usage = why }, 0) end
+  if not chunk then error({ usage = foreign and path .. ": it is a link to a file that is no config" or why }, 0) end
   local ok, given = pcall(chunk)
   if not ok then error({ usage = tostring(given) }, 0) end
   check(path, given)
@@ -99,11 +101,16 @@ end
 
 -- The config that counts for a runbook in `folder`, its path and its text; {} when there is none.
 function config.find(folder, getenv)
-  local it, err = files.read_first { paths = places(folder, getenv), max = SIZE_MAX }
-  if it == nil then error({ usage = "the config can't be read: " .. err.message }, 0) end
+  local it, err = files.read_first { paths = places(raw_run.real_path(folder) or folder, getenv), max = SIZE_MAX, owned = true }
+  if it == nil then
+    local kind = err.kind == "owner" and "refused" or "usage"
+    error({ [kind] = "the config can't be used: " .. err.message }, 0)
+  end
   if not it then return {} end
   if it.cut then fail(it.path, "it is longer than %d bytes", SIZE_MAX) end
-  return evaluate(it.path, it.text), it.path, it.text
+  local target = raw_run.real_path(it.path)
+  local foreign = not target or target:match "^(.*)/" ~= it.path:match "^(.*)/"
+  return evaluate(it.path, it.text, foreign), it.path, it.text
 end
 
 -- Reads a config's text that an earlier process of this run kept.

@@ -33,7 +33,8 @@ function run.read_source(path)
     if not text then return nil, "it was not part of the run when it began" end
     return text
   end
-  local read, err = files.read { path = path, max = SIZE_MAX }
+  local read, err = files.read { path = path, max = SIZE_MAX, owned = run.options.scenario == nil }
+  if not read and err.kind == "owner" then error({ refused = err.message }, 0) end
   if not read then return nil, err.message end
   if read.cut then return nil, ("it is longer than %d bytes"):format(SIZE_MAX) end
   keep(path, read.text)

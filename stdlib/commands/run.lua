@@ -22,7 +22,8 @@ local function usage(text, ...) error({ usage = text:format(...) }, 0) end
 
 local function read_table(path, what)
   local files = require "raw.files"
-  local read, err = files.read { path = path, max = FILE_MAX }
+  local read, err = files.read { path = path, max = FILE_MAX, owned = true }
+  if not read and err.kind == "owner" then error({ refused = what .. ": " .. err.message }, 0) end
   if not read then usage("%s %s: %s", what, path, err.message) end
   if path:find "%.json$" then
     local value, problem = json.decode(read.text)
