@@ -6,7 +6,7 @@ import os
 import pytest
 
 STRANGER = 65534
-QUIET = 'runbook { title = "X" }\nsysinfo.uptime()\nreturn unresolved "looked"\n'
+QUIET = 'runbook { title = "X" }\nsysinfo.uptime()\nreturn unresolved "it went through"\n'
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
 
@@ -16,7 +16,7 @@ def give_away(sandbox, name):
 
 
 def assert_refused(result, whose):
-    assert result.code == 6 and f"{whose} belongs to" in result.stderr and "looked" not in result.stdout, result
+    assert result.code == 6 and f"{whose} belongs to" in result.stderr and "it went through" not in result.stdout, result
 
 
 @pytest.mark.parametrize("command", ["run", "doctor", "audit"])
