@@ -9,6 +9,7 @@ local story = {
   applied = {},  -- remedies applied, in order: { title =, depth = }
   tried = {},    -- remedies that were not applied: { title =, state = "failed" | "declined", why = }
   evidence = {}, -- pieces saved before changes: { line =, file =, bytes = }
+  waits = nil,   -- the question that nobody has answered yet
 }
 
 local checks, notes = {}, {}  -- in the order in which they first came: fields of their events, and `instance`
@@ -22,9 +23,10 @@ local function forget(list, matches)
   for i = #list, 1, -1 do if matches(list[i]) then table.remove(list, i) end end
 end
 
-local function replace(list, it)
+-- Puts `it` in the place of the one it renews: the one of that instance with the same name.
+local function renew(list, it, name)
   for i, other in ipairs(list) do
-    if other.instance == it.instance and other.label == it.label and other.text == it.text then
+    if other.instance == it.instance and other[name] == it[name] then
       list[i] = it
       return
     end
@@ -49,16 +51,30 @@ local on = {}
 
 on["probe.started"] = function(fields) looks[instance_of(fields)] = {} end
 
+-- Of several checks of one look with one label, as in a loop over pods, none that passed hides one that failed.
+local function joined(before, it)
+  if not before or before.passed then return it end
+  if it.passed then return before end
+  it.details = before.details or { before.detail }
+  local known = false
+  for _, detail in ipairs(it.details) do known = known or detail == it.detail end
+  if not known then table.insert(it.details, it.detail) end
+  return it
+end
+
 function on.check(fields)
   if not is_of_the_run(fields) then return end
   local it = copy(fields)
   local look = looks[it.instance]
-  if look then look[it.label] = true end
-  replace(checks, it)
+  if look then
+    it = joined(look[it.label], it)
+    look[it.label] = it
+  end
+  renew(checks, it, "label")
 end
 
 function on.note(fields)
-  if is_of_the_run(fields) then replace(notes, copy(fields)) end
+  if is_of_the_run(fields) then renew(notes, copy(fields), "text") end
 end
 
 -- A look that came to its end replaces the one before; of one that broke off, what it did not reach stays as it was.
@@ -81,6 +97,9 @@ on["remedy.ended"] = function(fields)
     story.tried[#story.tried + 1] = { title = fields.remedy, state = fields.state, why = fields.why }
   end
 end
+
+function on.question(fields) story.waits = fields.text end
+function on.answer() story.waits = nil end
 
 function on.evidence(fields) table.move(fields.saved, 1, #fields.saved, #story.evidence + 1, story.evidence) end
 
@@ -123,13 +142,56 @@ local function rank(check)
   return check.fault and 1 or 2
 end
 
--- The failed checks in the order in which they matter: faults, others, the alert's own symptom. Each is the event's fields.
-function story.wrong()
-  local ranked = { {}, {}, {} }
+local function ranked_wrong()
+  local ranked, list = { {}, {}, {} }, {}
   for _, check in ipairs(checks) do if not check.passed then table.insert(ranked[rank(check)], check) end end
-  local list = {}
   for _, part in ipairs(ranked) do table.move(part, 1, #part, #list + 1, list) end
   return list
+end
+
+-- How many names one line tells; the others are counted.
+local NAMES_MAX = 5
+
+local function names_text(names)
+  if #names <= NAMES_MAX then return table.concat(names, ", ") end
+  return ("%s and %d more"):format(table.concat(names, ", ", 1, NAMES_MAX), #names - NAMES_MAX)
+end
+
+local function begin_group(check)
+  local group = copy(check)
+  if group.details and not group.figure then group.detail = names_text(group.details) end
+  group.labels, group.looks = { check.label }, { check.args }
+  return group
+end
+
+-- Whether one line can tell both: the same words of several checks of one look, or of several looks at one check.
+local function is_of_a_kind(group, other)
+  if other.figure or group.figure or not other.detail or other.detail ~= group.detail then return false end
+  if group.probe ~= other.probe or rank(group) ~= rank(other) then return false end
+  return #group.looks <= 1 and group.args == other.args or #group.labels == 1 and group.label == other.label
+end
+
+local function add_to(groups, check)
+  local it = begin_group(check)
+  for _, group in ipairs(groups) do
+    if is_of_a_kind(group, it) then
+      local list = group.args == it.args and "labels" or "looks"
+      return table.insert(group[list], it[list][1])
+    end
+  end
+  groups[#groups + 1] = it
+end
+
+-- The failed checks in the order in which they matter: faults, others, the alert's own symptom; three of a kind are one:
+-- { probe =, args =, label =, says =, labels = {…}, and the fields of the first one's event }.
+function story.wrong()
+  local groups = {}
+  for _, check in ipairs(ranked_wrong()) do add_to(groups, check) end
+  for _, group in ipairs(groups) do
+    group.label, group.args = names_text(group.labels), #group.looks > 0 and names_text(group.looks) or nil
+    group.says = finding.says(group)
+  end
+  return groups
 end
 
 -- The checks that passed, in the order in which they first came.
@@ -139,17 +201,29 @@ function story.well()
   return list
 end
 
--- What merely is so: { probe =, text =, line = of a result }.
+-- The same in few words each, figures where there are some: { "memory 62 %", "the API answers" }.
+function story.well_words()
+  local words = {}
+  for i, check in ipairs(story.well()) do words[i] = check.figure and check.says or check.label end
+  return words
+end
+
+-- What merely is so: { probe =, args =, text =, line = of a result }.
 function story.noted() return notes end
+
+-- "Health (web-1)": a probe, with its arguments where it was called with some.
+function story.place(title, args) return args and args ~= "" and ("%s (%s)"):format(title, args) or title end
 
 -- What was found, a line each, for people who see nothing else: what is wrong first, then what is not known.
 function story.findings()
   local list = {}
-  for _, check in ipairs(story.wrong()) do
-    local sentence = finding.sentence(check)
-    list[#list + 1] = check.probe and ("%s: %s"):format(check.probe, sentence) or sentence
+  for _, it in ipairs(story.wrong()) do
+    local sentence = finding.sentence(it)
+    list[#list + 1] = it.probe and ("%s: %s"):format(story.place(it.probe, it.args), sentence) or sentence
   end
-  for _, it in ipairs(story.unknown) do list[#list + 1] = ("%s: not known: %s"):format(it.title, it.why) end
+  for _, it in ipairs(story.unknown) do
+    list[#list + 1] = ("%s: not known: %s"):format(story.place(it.title, it.args), it.why)
+  end
   return list
 end
 
