@@ -105,16 +105,16 @@ void duration_format(struct buffer *out, double seconds) {
 
 /* ---- Sizes ---- */
 
-#define SIZE_FORM "bytes, or a number with KB, MB, GB or TB expected, such as \"64MB\""
+#define SIZE_FORM "bytes, or a number with KB, MB, GB or TB (or Ki, Mi, Gi, Ti) expected, such as \"64MB\""
 
-/* The power of 1024 of "", "B", "K", "KB", "KiB" … in either case; -1 for another word. */
+/* The power of 1024 of "", "B", "K", "KB", "Ki", "KiB" … in either case; -1 for another word. */
 static int size_power(const char *unit, size_t len) {
   static const char letters[] = "KMGTP";
   if (len == 0 || (len == 1 && (*unit | 32) == 'b')) return 0;
   const char *letter = strchr(letters, toupper((unsigned char)*unit));
   if (!letter || !*letter) return -1;
-  bool rest = len == 1 || (len == 2 && (unit[1] | 32) == 'b') ||
-              (len == 3 && unit[1] == 'i' && (unit[2] | 32) == 'b');
+  size_t binary = len > 1 && unit[1] == 'i'; /* as Kubernetes writes it, with or without the B */
+  bool rest = len == 1 + binary || (len == 2 + binary && (unit[1 + binary] | 32) == 'b');
   return rest ? (int)(letter - letters) + 1 : -1;
 }
 

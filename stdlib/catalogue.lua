@@ -7,8 +7,8 @@
 --   params     positional: { { name, type, help }, … }
 --   options    { name = { type, default, help, what=, required=, one_of=, secret= } }
 --              types: string integer number boolean duration size strings map any. `what` options choose what is touched and
---              stand in the line; `secret` ones take a secret. A duration reaches the entry as seconds, a size as
---              bytes.
+--              stand in the line; `secret` ones take a secret, however deep. A duration reaches the entry as seconds, a
+--              size as bytes.
 --              `show = function(value)` of a param is what stands for it in the line.
 --   rest       { name, help }: all further positional arguments, strings and numbers, as a list of strings
 --   result     { field = "type: meaning", … }; `ok` and `why` are always there
@@ -131,8 +131,8 @@ local function read_value(entry, what, spec, value)
   if not spec.secret and values.holds_secret(value) then
     local place = type(value) == "table" and not values.is_secret(value) and secret_word(value)
     if place then what = ("%s: word %d is a secret"):format(what, place) end
-    blame.raise("%s: %s: a secret may not go here: it would be shown. Secrets are accepted in headers, auth, a DSN, env "
-      .. "and stdin", entry.name, what)
+    blame.raise("%s: %s: a secret may not go here: it would be shown. Secrets are accepted in headers, auth, body, "
+      .. "json, a DSN, env and stdin", entry.name, what)
   end
   if values.is_placeholder(value) then return value end
   local read, expected = readers[kind](value)

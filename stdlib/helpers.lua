@@ -16,7 +16,9 @@ end
 
 -- A copy without values of the program's, and whether a placeholder stands in it.
 local function encodable(value, above)
-  if values.is_secret(value) then blame.raise("json.encode: a secret may not go here: it would be shown") end
+  if values.is_secret(value) then
+    blame.raise("json.encode: a secret may not go here: it would be shown; http's option json takes one")
+  end
   if values.is_placeholder(value) then return tostring(value), true end
   if result.is(value) then value = result.fields(value) end
   if type(value) ~= "table" then return value, false end
@@ -72,9 +74,15 @@ local function moment(word, at)
   return seconds
 end
 
+-- Whole seconds: what "%d" takes, and what stays the same in a name made of it.
+local function now() return math.floor(tasks.wall()) end
+local function since(word, at) return math.floor(tasks.wall() - moment(word, at)) end
+
 helpers.time = {
-  now = function() return tasks.wall() end,
+  now = now,
   parse = parse_time,
+  -- a time → "2026-11-23T17:40:00Z"
+  text = function(at) return (raw_text.time_text(math.floor(moment("time.text", at))):gsub("%.%d+Z$", "Z")) end,
   -- "1h30m" → 5400
   seconds = function(text)
     local seconds, why = duration.parse(text)
@@ -82,9 +90,9 @@ helpers.time = {
     return seconds
   end,
   -- a time → "5m ago"
-  ago = function(at) return duration.text(math.max(0, tasks.wall() - moment("time.ago", at))) .. " ago" end,
+  ago = function(at) return duration.text(math.max(0, since("time.ago", at))) .. " ago" end,
   -- a time → seconds since then
-  since = function(at) return tasks.wall() - moment("time.since", at) end,
+  since = function(at) return since("time.since", at) end,
 }
 
 return helpers

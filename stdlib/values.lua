@@ -79,6 +79,7 @@ function values.reveal_all(value)
   if values.is_placeholder(value) then return value end
   if values.is_secret(value) or type(value) ~= "table" then return values.reveal(value) end
   local copy = {}
+  if getmetatable(value) == "list" then debug.setmetatable(copy, debug.getmetatable(value)) end -- an empty one stays a list
   for key, item in pairs(value) do copy[key] = values.reveal_all(item) end
   return copy
 end

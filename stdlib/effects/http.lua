@@ -74,8 +74,8 @@ for verb, meaning in pairs(verbs) do
     follow = { "boolean", false, "Follow redirects, ten at most" },
   }
   if class ~= "read" then
-    options.body = { "string", nil, "The body", binary = true }
-    options.json = { "any", nil, "The body, encoded as JSON" }
+    options.body = { "string", nil, "The body", binary = true, secret = true }
+    options.json = { "any", nil, "The body, encoded as JSON", secret = true }
   end
   if verb == "post" then options.reads = { "boolean", false, "On your word it changes nothing: a declared read" } end
   catalogue.effect("http." .. verb, {

@@ -98,6 +98,15 @@ local function check_spec(name, spec)
   end
 end
 
+-- Where a value comes from that nobody gave: a secret's not from the command line, where every user of the machine reads it.
+local function required(name, spec)
+  local help = spec[2] and (" (%s)"):format(spec[2]) or ""
+  if not spec.secret then return ("parameter '%s' is required: -p %s=…%s"):format(name, name, help) end
+  return ("parameter '%s' is required, and a secret: in the config, params = { %s = secret \"NAME\" }, where `secrets` says "
+    .. "how NAME is had (unless it does, from the environment variable NAME); or in a file for --params%s"):format(name,
+    name, help)
+end
+
 -- A secret parameter's value is text, or a secret of the config's.
 local function secret_of(name, value)
   local secrets = require "secrets"
@@ -145,9 +154,8 @@ function words.params(specs)
   for _, name in ipairs(values.keys(specs)) do
     local spec = specs[name]
     local value, source = given(name, spec)
-    if value == nil or value == "" and spec.required then
-      if spec.required then error({ usage = ("parameter '%s' is required: -p %s=… (%s)"):format(name, name,
-        spec[2] or "") }, 0) end
+    if value == nil or value == "" and (spec.required or spec.secret) then -- an empty secret is none
+      if spec.required then error({ usage = required(name, spec) }, 0) end
     elseif spec.secret then
       run.params[name] = secret_of(name, value)
     else

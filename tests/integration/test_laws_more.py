@@ -176,7 +176,11 @@ note(http.get((base:gsub("://", "://user:0ther%%2Fpass@")) .. "/echo").body)
 note("and alone: pl4in-in-url, 0ther%2Fpass")
 local ran = exec({ "env" }, { reads = true, env = { CHILD_TOKEN = s } })
 note(ran.stdout)
-remedy("Fix", {}, function() http.post(base .. "/echo", { headers = { A = s } }) error("with " .. echo.body) end)()
+remedy("Send", {}, function()
+  http.post(base .. "/echo", { headers = { A = s }, json = { deep = { { token = "t " .. s } }, none = json.decode "[]" } })
+  note(http.post(base .. "/echo", { body = "token=" .. s }).body)
+end)()
+remedy("Fix", {}, function() error("with " .. echo.body) end)()
 error("at the end " .. echo.body)
 """
 
@@ -196,6 +200,8 @@ def test_11_a_secret_leaves_no_trace(sandbox, http_faults):
     sandbox.env["TOKEN"] = SECRET
     result = start(sandbox, http_faults.url, TRACES, "--yes", "high", program="run")
     assert result.code == 3 and SECRET.encode("utf-8") in http_faults.requests[0].headers["X-Token"].encode("latin-1"), result
+    sent = [request for request in http_faults.requests if request.method == "POST"]
+    assert sent[0].json == {"deep": [{"token": f"t {SECRET}"}], "none": []} and sent[1].body.decode() == f"token={SECRET}"
     kept = {"stdout": result.out, "stderr": result.err}
     for folder, _, names in os.walk(result.run_dir):
         kept.update({name: open(os.path.join(folder, name), "rb").read() for name in names})

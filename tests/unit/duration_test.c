@@ -85,12 +85,16 @@ static void sizes_are_read_and_written(void **state) {
       {"64MB", 67108864, "64 MB"},
       {"64mb", 67108864, "64 MB"},
       {"64MiB", 67108864, "64 MB"},
+      {"512Mi", 536870912, "512 MB"},
+      {"1.5Gi", 1610612736, "1.5 GB"},
+      {"1Ti", 1099511627776, "1 TB"},
       {"1.5 GB", 1610612736, "1.5 GB"},
       {"2T", 2199023255552, "2 TB"},
       {"1048575", 1048575, "1 MB"},
       {"8191P", 9222246136947933184, "8 EB"},
   };
-  static const char *const wrong[] = {"", "MB", "-1", "1XB", "1Ki b", "1e3", "1kilo", "8192P", "1 ", "0x10"};
+  static const char *const wrong[] = {"",      "MB",  "-1",    "1XB",   "1Ki b", "1Bi", "1i",
+                                      "1KiBi", "1e3", "1kilo", "8192P", "1 ",    "0x10"};
   struct error error = {0};
   int64_t bytes = 42;
   (void)state;
