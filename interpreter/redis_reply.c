@@ -4,11 +4,18 @@
 #include <hiredis/hiredis.h>
 #include "buffer.h"
 
+/* hiredis 1.0 counts elements in another type, and knows RESP3, which is never asked for. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
+
 struct redis_decoder {
   redisReader *reader;
   size_t bytes, max_bytes;
   size_t nodes;
-  bool too_many;
+  struct error refused; /* by one of our own callbacks, which made the reader fail */
 };
 
 void redis_node_free(struct redis_node *node) {
@@ -21,15 +28,29 @@ void redis_node_free(struct redis_node *node) {
 
 /* ---- What hiredis' reader calls; NULL makes it fail ---- */
 
+static void *refuse_size(const redisReadTask *task) {
+  struct redis_decoder *decoder = task->privdata;
+  error_set(&decoder->refused, "limit", "the reply has more than %d parts", REDIS_REPLY_NODES_MAX);
+  return NULL;
+}
+
+static void *refuse_protocol(const redisReadTask *task, const char *why) {
+  struct redis_decoder *decoder = task->privdata;
+  error_set(&decoder->refused, "protocol", "not a Redis reply: %s", why);
+  return NULL;
+}
+
+static void *refuse_resp3(const redisReadTask *task) { return refuse_protocol(task, "RESP3"); }
+
 static struct redis_node *node_new(const redisReadTask *task, enum redis_type type) {
   struct redis_decoder *decoder = task->privdata;
-  if (++decoder->nodes > REDIS_REPLY_NODES_MAX) {
-    decoder->too_many = true;
-    return NULL;
-  }
+  struct redis_node *parent = task->parent ? task->parent->obj : NULL;
+  if (task->type > REDIS_REPLY_ERROR || task->type == REDIS_REPLY_NIL) return refuse_resp3(task);
+  if (++decoder->nodes > REDIS_REPLY_NODES_MAX) return refuse_size(task);
   struct redis_node *node = xcalloc(1, sizeof *node);
   node->type = type;
-  if (task->parent) ((struct redis_node *)task->parent->obj)->elements[task->idx] = node;
+  if (parent) parent->elements[task->idx] = node;
+  node->depth = parent ? parent->depth + 1 : 0;
   return node;
 }
 
@@ -43,14 +64,13 @@ static void *create_string(const redisReadTask *task, char *text, size_t len) {
   return node;
 }
 
-static void *create_array(const redisReadTask *task, int count) {
+static void *create_array(const redisReadTask *task, element_count count) {
   struct redis_decoder *decoder = task->privdata;
-  if (count < 0 || (size_t)count > REDIS_REPLY_NODES_MAX - decoder->nodes) {
-    decoder->too_many = true;
-    return NULL;
-  }
+  if ((size_t)count > REDIS_REPLY_NODES_MAX - decoder->nodes)
+    return refuse_size(task); /* a negative one too */
   struct redis_node *node = node_new(task, REDIS_ARRAY);
   if (!node) return NULL;
+  if (node->depth > REDIS_REPLY_DEPTH_MAX) return refuse_protocol(task, "nested too deep");
   node->elements = xcalloc((size_t)count + 1, sizeof *node->elements);
   node->len = (size_t)count;
   return node;
@@ -64,17 +84,38 @@ static void *create_integer(const redisReadTask *task, long long value) {
 
 static void *create_nil(const redisReadTask *task) { return node_new(task, REDIS_NIL); }
 
+#if HIREDIS_MAJOR >= 1
+static void *create_double(const redisReadTask *task, double value, char *text, size_t len) {
+  (void)value, (void)text, (void)len;
+  return refuse_resp3(task);
+}
+
+static void *create_bool(const redisReadTask *task, int value) {
+  (void)value;
+  return refuse_resp3(task);
+}
+#endif
+
 static void free_object(void *node) { redis_node_free(node); }
 
 /* ---- The decoder ---- */
 
 struct redis_decoder *redis_decoder_new(void) {
-  static redisReplyObjectFunctions functions = {create_string, create_array, create_integer, create_nil,
-                                                free_object};
+  static redisReplyObjectFunctions functions = {
+    .createString = create_string,
+    .createArray = create_array,
+    .createInteger = create_integer,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = create_double,
+    .createBool = create_bool,
+#endif
+    .createNil = create_nil,
+    .freeObject = free_object,
+  };
   struct redis_decoder *decoder = xcalloc(1, sizeof *decoder);
   decoder->reader = redisReaderCreateWithFunctions(&functions);
   if (!decoder->reader) abort();
-  redisReaderSetPrivdata(decoder->reader, decoder);
+  decoder->reader->privdata = decoder;
   return decoder;
 }
 
@@ -90,8 +131,10 @@ void redis_decoder_begin(struct redis_decoder *decoder, size_t max_bytes) {
 }
 
 static bool feed_failed(const struct redis_decoder *decoder, struct error *error) {
-  if (decoder->too_many)
-    return error_set(error, "limit", "the reply has more than %d parts", REDIS_REPLY_NODES_MAX);
+  if (decoder->refused.kind[0]) {
+    *error = decoder->refused;
+    return false;
+  }
   return error_set(error, "protocol", "not a Redis reply: %s", decoder->reader->errstr);
 }
 

@@ -7,14 +7,16 @@
 #include <stddef.h>
 #include "error.h"
 
-/* Nodes of one reply, an array's elements counted when it is announced; hiredis nests at most 7 deep by
- * itself. */
+/* Nodes of one reply, an array's elements counted when it is announced; and arrays in arrays: whoever walks a
+ * reply calls itself for each level. */
 #define REDIS_REPLY_NODES_MAX 1000000
+#define REDIS_REPLY_DEPTH_MAX 7
 
 enum redis_type { REDIS_STRING, REDIS_INTEGER, REDIS_NIL, REDIS_ARRAY, REDIS_FAILURE };
 
 struct redis_node {
   enum redis_type type;
+  int depth; /* arrays around it */
   long long integer;
   size_t len;                   /* bytes of `text`, or elements */
   char *text;                   /* of strings and failures; may hold NUL bytes */

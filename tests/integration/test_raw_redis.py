@@ -202,10 +202,16 @@ def test_a_reply_byte_by_byte(redis_lua, wire):
 
 @pytest.mark.parametrize("data, kind", [
     (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol"),
-    (b"%1\r\n+a\r\n+b\r\n", "protocol"),                           # RESP3 was not asked for
+    (b"%1\r\n+a\r\n+b\r\n", "protocol"),                           # RESP3 was not asked for; hiredis 1.0 would read it
+    (b",1.5\r\n", "protocol"),
+    (b"#t\r\n", "protocol"),
+    (b"_\r\n", "protocol"),
+    (b"(12\r\n", "protocol"),
+    (b"=7\r\ntxt:abc\r\n", "protocol"),
+    (b"*1\r\n" * 9 + b":1\r\n", "protocol"),
     (b"+OK\r\n+OK\r\n", "protocol"),                               # two answers to one question
     (b"$-2\r\n", "protocol"),
-    (b"*1\r\n" * 20, "protocol"),                                  # nested too deep
+    (b"*1\r\n" * 900000, "protocol"),                              # nested too deep
     (b"*2000000000\r\n", "limit"),
     (b"*1000001\r\n", "limit"),
     (b"*4\r\n" + b"*400000\r\n" + b":1\r\n" * 400000 + b"*700000\r\n", "limit"),
