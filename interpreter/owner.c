@@ -11,7 +11,7 @@
 #include <sys/statvfs.h>
 
 #define NAMES_BYTES 16384 /* one group with its members */
-#define NOBODY ((uid_t)-1)
+#define NOBODY ((uid_t) - 1)
 
 /* A walk along one path: `done` was looked at, without links; `left` is still to come. */
 struct walk {

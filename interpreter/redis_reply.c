@@ -102,15 +102,15 @@ static void free_object(void *node) { redis_node_free(node); }
 
 struct redis_decoder *redis_decoder_new(void) {
   static redisReplyObjectFunctions functions = {
-    .createString = create_string,
-    .createArray = create_array,
-    .createInteger = create_integer,
+      .createString = create_string,
+      .createArray = create_array,
+      .createInteger = create_integer,
 #if HIREDIS_MAJOR >= 1
-    .createDouble = create_double,
-    .createBool = create_bool,
+      .createDouble = create_double,
+      .createBool = create_bool,
 #endif
-    .createNil = create_nil,
-    .freeObject = free_object,
+      .createNil = create_nil,
+      .freeObject = free_object,
   };
   struct redis_decoder *decoder = xcalloc(1, sizeof *decoder);
   decoder->reader = redisReaderCreateWithFunctions(&functions);

@@ -26,12 +26,8 @@ static void (*restore_terminal)(void);
 static char mark; /* its address is what an awaiting coroutine yields */
 
 uv_loop_t *runtime_loop(void) { return &rt.loop; }
-struct task *runtime_current(void) {
-  return rt.current;
-}
-struct task *runtime_root(void) {
-  return rt.root;
-}
+struct task *runtime_current(void) { return rt.current; }
+struct task *runtime_root(void) { return rt.root; }
 void runtime_mark(lua_State *L) { lua_pushlightuserdata(L, &mark); }
 
 /* ---- The clock ---- */

@@ -95,7 +95,7 @@ static double random_double(uint64_t *seed) {
 
 static json_t *random_string(uint64_t *seed, bool is_key) {
   static const char *const pieces[] = {"a", "\"", "\\", "/", "\n", "\x01", "\x7f",
-                                       "ö", "€",  "😀",  "",  "$",  "\\u"};
+                                       "ö", "€",  "😀", "",  "$",  "\\u"};
   struct buffer text = {0};
   buffer_append(&text, "", 0);
   for (uint32_t n = unit_random(seed) % 8; n; n--) {
