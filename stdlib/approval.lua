@@ -51,9 +51,7 @@ end
 function approval.ask_one(it, act, text)
   local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = true, in_person = true,
     within = approval.WITHIN, level = "high", ignorance = run.ignorance, planned = "no",
-    plan = { remedy = it.title, level = "high", assumes = {},
-             effects = { { line = act.line, class = act.class, command = act.command,
-                           radius = act.preview and act.preview.text } } } }
+    plan = { remedy = it.title, level = "high", assumes = {}, effects = { plan.row(act) } } }
   journal.event("approval", { remedy = it.title, granted = answer == "yes", by = why or "operator",
                               line = act.line }, true)
   return answer == "yes"

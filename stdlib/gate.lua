@@ -8,9 +8,11 @@
 --   3. apply(): a real write is in the approved plan, once, what it would destroy is saved first, and its intent is on disk
 --      before the world is touched.
 local blame = require "blame"
+local byhand = require "byhand"
 local catalogue = require "catalogue"
 local journal = require "journal"
 local outcome = require "outcome"
+local plans = require "plan"
 local result = require "result"
 local run = require "run"
 local tasks = require "tasks"
@@ -109,6 +111,7 @@ local function apply(act, here)
   local planned = here.plan:take(act)
   if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, "it is not in the approved plan") end
   local preview = (planned or act).preview
+  act.pins = preview and act.entry.pins and act.entry.pins(preview)
   if act.entry.evidence and mode.save_evidence and not mode.save_evidence(act, preview) then
     refuse(act, "its evidence can't be saved")
   end
@@ -120,12 +123,12 @@ end
 
 -- Law 5: told as `would`, never as `ok`.
 local function tell(act, here)
-  act.preview = mode.preview(act)
+  plans.foresee(act, mode)
   if act.preview and act.preview.impossible then refuse(act, act.preview.impossible) end
   if here.plan then here.plan:add(act) end
   local fields = act.entry.would and act.entry.would(act.call, act.preview) or {}
   fields.ok, fields.dry = true, true
-  if here.pass ~= "plan" then journal.outcome(act, "would", { preview = act.preview and act.preview.text, dry = true }) end
+  if here.pass ~= "plan" then journal.outcome(act, "would", plans.told(act)) end
   return result.new(act.entry, act.line, "would", fields)
 end
 
@@ -184,7 +187,7 @@ function gate.perform(entry, ...)
   if not here.level then run.acting() end
   if here.plan and here.pass ~= "apply" then here.plan:count() end
   act.key, act.probe = journal.key(here), here.probe or nil
-  if entry.command then act.command = entry.command(act.call) end
+  act.command, act.no_command = byhand.of(act)
   check_place(act, here)
   if changes[act.class] then return write(act, here) end
   if act.class == "notify" then return notify(act, here) end

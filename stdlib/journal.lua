@@ -93,8 +93,11 @@ function journal.key(here)
   return path .. ":" .. counters[path]
 end
 
+local is_change = { write = true, destructive = true }
+
 local function about(act)
-  return { key = act.key, probe = act.probe, line = act.line, class = act.class, args = act.call, command = act.command }
+  return { key = act.key, probe = act.probe, line = act.line, class = act.class, args = act.call, command = act.command,
+           no_command = is_change[act.class] and act.no_command or nil, pins = act.pins }
 end
 
 -- A read begins: the screen shows it, the journal needs only its outcome.
@@ -126,7 +129,7 @@ function journal.outcome(act, status, fields, seconds)
   local class, event = act.class, about(act)
   count(class, status)
   event.status, event.result, event.ms = status, fields, seconds and math.floor(seconds * 1000 + 0.5)
-  return journal.event("effect.outcome", event, class == "write" or class == "destructive" or class == "notify")
+  return journal.event("effect.outcome", event, is_change[class] or class == "notify")
 end
 
 return journal

@@ -2,6 +2,7 @@
 -- others, each once.
 local catalogue = require "catalogue"
 local json = require "raw.json"
+local sends = require "sends"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -60,7 +61,7 @@ end
 
 -- A write beyond the plan stops the remedy and asks; only a person may let it pass.
 function plan:ask_beyond(act, mode)
-  act.preview = mode.preview(act)
+  plan.foresee(act, mode)
   local text = ("%s is not in the plan you approved. Make it?"):format(act.line)
   return require("approval").ask_one(self.remedy, act, text)
 end
@@ -100,14 +101,30 @@ function plan:writes()
   return list
 end
 
+-- Looks at what a write would hit, by reads alone, and at what it sends.
+function plan.foresee(act, mode)
+  act.preview = mode.preview(act)
+  act.sends = sends.of(act)
+end
+
+-- What was foreseen: the outcome of a write that was only told.
+function plan.told(act)
+  local radius = act.preview or {}
+  return { preview = radius.text, detail = sends.first(radius.detail), sends = act.sends, dry = true }
+end
+
+-- A write as plain data, for the journal and the screen.
+function plan.row(act)
+  local radius, told = act.preview or {}, plan.told(act)
+  return { line = act.line, class = act.class, command = act.command, no_command = act.no_command, radius = radius.text,
+           where = radius.where, detail = told.detail, sends = told.sends,
+           size = radius.size ~= math.huge and radius.size or nil }
+end
+
 -- Plain data for the journal and the screen.
 function plan:describe()
   local rows = {}
-  for i, act in ipairs(self.entries) do
-    local radius = act.preview or {}
-    rows[i] = { line = act.line, class = act.class, command = act.command, radius = radius.text, where = radius.where,
-                detail = radius.detail, size = radius.size ~= math.huge and radius.size or nil }
-  end
+  for i, act in ipairs(self.entries) do rows[i] = plan.row(act) end
   return { remedy = self.remedy.title, level = self:level(), effects = json.list(rows), assumes = json.list(self.assumptions) }
 end
 

@@ -1,4 +1,5 @@
 -- What the operator sees: one of three views over the run's events, and the questions. Views print; they decide nothing.
+local deed = require "views.deed"
 local duration = require "duration"
 local journal = require "journal"
 local patterns = require "patterns"
@@ -42,7 +43,7 @@ function screen.question_lines(question)
   if question.warning then add("    warning: %s", inert(question.warning)) end
   if question.beyond then
     for _, effect in ipairs(question.plan.effects) do
-      if effect.radius then add("    %s", inert(effect.radius, 300)) end
+      for _, line in ipairs(deed.lines(effect)) do add("    %s", line) end
     end
   end
   for _, finding in ipairs(question.ignorance or {}) do add("    decided without knowing %s", inert(finding)) end

@@ -74,6 +74,21 @@ function values.marked(value)
   return table.concat(texts)
 end
 
+-- What a string or secret is made of, in order: { text = } and { name = } of a secret.
+function values.parts(value)
+  local list = {}
+  for i, part in ipairs(parts(value)) do list[i] = { text = part.text, name = part.name } end
+  return list
+end
+
+-- The text as people are shown it: each secret is ***.
+function values.masked(value)
+  if not parts_of[value] then return tostring(value) end
+  local texts = {}
+  for i, part in ipairs(parts_of[value]) do texts[i] = part.text or "***" end
+  return table.concat(texts)
+end
+
 -- reveal for every string in a table, however deep.
 function values.reveal_all(value)
   if values.is_placeholder(value) then return value end
@@ -100,6 +115,19 @@ function values.placeholder_text(text)
   return placeholder
 end
 function values.is_placeholder(value) return name_of[value] ~= nil end
+
+-- The first placeholder that stands in a value, however deep.
+function values.find_placeholder(value, seen)
+  if name_of[value] then return value end
+  seen = seen or {}
+  if type(value) ~= "table" or values.is_host(value) or seen[value] then return nil end
+  seen[value] = true
+  for _, item in next, value do
+    local found = values.find_placeholder(item, seen)
+    if found then return found end
+  end
+end
+
 function placeholder_type.__tostring(value) return name_of[value] end
 
 function placeholder_type.__concat(a, b)

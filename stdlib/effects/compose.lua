@@ -6,6 +6,7 @@ local docker_change = require "effects.docker_change"
 local docker_host = require "effects.docker_host"
 local engine = require "effects.docker_engine"
 local files = require "raw.files"
+local sends = require "sends"
 local settings = require "settings"
 local state = require "effects.docker_state"
 local values = require "values"
@@ -64,6 +65,16 @@ local function arguments(call, ...)
   if call.project then words[3], words[4] = "-p", call.project end
   for _, word in ipairs { ... } do words[#words + 1] = word end
   return words
+end
+
+-- The engine that the config names, and the variables that the file refers to, go before it.
+local function by_hand(call, arguments_of)
+  local words = {}
+  if settings.docker.host then words[1] = "DOCKER_HOST=" .. settings.docker.host end
+  for _, name in ipairs(values.keys(call.env or {})) do words[#words + 1] = name .. "=" .. call.env[name] end
+  if #words > 0 then table.insert(words, 1, "env") end
+  words[#words + 1] = "docker-compose"
+  return table.move(arguments_of, 1, #arguments_of, #words + 1, words)
 end
 
 local function with_services(words, services)
@@ -179,11 +190,8 @@ local function effect(verb, entry)
   local vector = entry.vector
   entry.check = entry.check or function(call) check_services(name, call.services) end
   entry.target = function(call) return call.file end
-  entry.command = function(call)
-    local words = { "docker-compose" }
-    for i, word in ipairs(vector(call)) do words[i + 1] = word end
-    return words
-  end
+  entry.command = function(call) return by_hand(call, vector(call)) end
+  entry.sends = function(call) return sends.variables(call.env) end
   entry.run = entry.run or function(call)
     local it = engine.open(call.timeout)
     local done, err = carry_out(it, call, vector(call))

@@ -204,7 +204,7 @@ catalogue.effect("docker.exec", {
   command = function(call)
     local words = docker_host.command "exec"
     for _, name in ipairs(values.keys(call.env or {})) do
-      words[#words + 1], words[#words + 2] = "-e", name
+      words[#words + 1], words[#words + 2] = "-e", name .. "=" .. call.env[name]
     end
     if call.cwd then words[#words + 1], words[#words + 2] = "-w", call.cwd end
     if call.user then words[#words + 1], words[#words + 2] = "-u", call.user end

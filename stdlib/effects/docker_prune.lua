@@ -198,16 +198,34 @@ local function apply(call, plan)
   return result
 end
 
--- `docker system prune` deletes stopped containers too, so no single command does the same as two of these.
+-- Docker knows no days.
+local function go_duration(seconds)
+  seconds = math.ceil(seconds)
+  if seconds % 3600 == 0 then return ("%dh"):format(seconds // 3600) end
+  return seconds % 60 == 0 and ("%dm"):format(seconds // 60) or ("%ds"):format(seconds)
+end
+
+-- `docker system prune` deletes stopped containers too, so no single command does the same as two of these; and Docker's own
+-- pruning of containers spares none that the script names.
 local function command(call)
-  local kinds = {}
-  if call.images then kinds[#kinds + 1] = "image" end
-  if call.build_cache then kinds[#kinds + 1] = "builder" end
-  if call.containers then kinds[#kinds + 1] = "container" end
-  if #kinds ~= 1 then return nil end
-  local line = docker_host.command(kinds[1], "prune", "-f")
-  if kinds[1] ~= "container" then line[#line + 1] = "-a" end
+  if call.containers then return nil, "no single command spares the containers that the script names" end
+  if call.images and call.build_cache then return nil end
+  local line = docker_host.command(call.images and "image" or "builder", "prune", "-f", "-a")
+  if call.images and call.older_than then
+    line[#line + 1] = "--filter=until=" .. go_duration(call.older_than)
+  end
   return line
+end
+
+-- What went, for who reads the run afterwards.
+local function pins(plan)
+  local list = {}
+  for _, kind in ipairs { "containers", "images" } do
+    for _, row in ipairs(plan[kind] or {}) do
+      list[#list + 1] = { kind = kind:sub(1, -2), id = row.id, bytes = row.bytes, name = row.name }
+    end
+  end
+  return list
 end
 
 catalogue.effect("docker.prune", {
@@ -234,6 +252,7 @@ catalogue.effect("docker.prune", {
   evidence = function(save, _, plan) docker_change.save_all(save, plan and plan.containers or {}) end,
   run = apply,
   command = command,
+  pins = pins,
   target = docker_host.target,
   place = docker_host.place,
   would = function(_, plan)

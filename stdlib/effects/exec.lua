@@ -175,15 +175,16 @@ end
 
 ------------------------------------------------------------------- By hand --
 
--- Values of secrets stay ***; `env` carries the rest, so that the words can be typed as they are.
+-- `env` carries what the child gets beside its words.
 local function command(call)
   local words = {}
   if call.cwd then words = { "-C", call.cwd } end
   for _, name in ipairs(values.keys(call.env or {})) do
-    words[#words + 1] = name .. "=" .. tostring(call.env[name])
+    words[#words + 1] = name .. "=" .. call.env[name]
   end
   if #words > 0 then table.insert(words, 1, "env") end
-  for _, word in ipairs(call.argv) do words[#words + 1] = tostring(word) end
+  table.move(call.argv, 1, #call.argv, #words + 1, words)
+  words.stdin = call.stdin
   return words
 end
 

@@ -12,6 +12,8 @@ local tasks = require "tasks"
 local PREVIEW_TIMEOUT = 15
 -- Files that were left are named in the result up to this many.
 local LEFT_NAMED = 100
+-- Files named in a plan; the others are counted.
+local FILES_NAMED = 5
 -- Processes named that hold files open.
 local HOLDERS_NAMED = 3
 
@@ -42,6 +44,17 @@ local function held_text(list)
     held.count == 1 and "frees" or "free", unsure)
 end
 
+-- The first of them.
+local function named(list)
+  local lines = {}
+  for i = 1, math.min(#list, FILES_NAMED) do
+    local file = list[i]
+    lines[i] = ("%s, %s, changed %s"):format(file.path, duration.size_text(file.bytes), machine.ago(file.modified))
+  end
+  if #list > FILES_NAMED then lines[#lines + 1] = ("… %d more"):format(#list - FILES_NAMED) end
+  return lines
+end
+
 local function preview(call)
   local found, err = search.walk(call, PREVIEW_TIMEOUT)
   if not found then
@@ -51,7 +64,7 @@ local function preview(call)
     found.files, found.cut = table.move(found.files, 1, remote.DELETED_MAX, 1, {}), true
   end
   local measure = search.measure(found.files)
-  local it = { files = found.files, size = measure.count, bytes = measure.bytes }
+  local it = { files = found.files, size = measure.count, bytes = measure.bytes, detail = named(found.files) }
   if found.absent then
     it.text = ("deletes nothing: there is no folder %s"):format(call.under)
   elseif measure.count == 0 then
@@ -103,6 +116,15 @@ local function delete(call, plan)
            left_files = table.move(done.left, 1, math.min(#done.left, LEFT_NAMED), 1, {}) }
 end
 
+-- What went, for who reads the run afterwards.
+local function pins(plan)
+  local list = {}
+  for i, file in ipairs(plan.files or {}) do
+    list[i] = { path = file.path, bytes = file.bytes, modified = file.modified }
+  end
+  return list
+end
+
 local function check(call)
   search.check("files.delete", call)
   if call.under == "/" then blame.raise "files.delete: option 'under': not the root of all files" end
@@ -129,6 +151,7 @@ machine.effect("files.delete", {
     return words
   end,
   target = function(call) return tostring(call.under) end,
+  pins = pins,
   preview = preview,
   would = function(_, plan)
     plan = plan or {}

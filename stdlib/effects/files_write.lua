@@ -5,6 +5,7 @@ local files = require "raw.files"
 local machine = require "effects.machine"
 local outcome = require "outcome"
 local remote = require "effects.files_remote"
+local sends = require "sends"
 local values = require "values"
 
 -- Text that a runbook may write, in bytes: what is longer belongs into a file beside it.
@@ -15,9 +16,9 @@ local LOOK_TIMEOUT = 10
 -- raw.files, or the same on another machine.
 local function there() return machine.is_away() and remote or files end
 
-local function same_text(path, text)
+local function text_of(path)
   local now = there().read { path = path, max = WRITE_MAX + 1, timeout = LOOK_TIMEOUT }
-  return now and now.text == text
+  return now and now.text
 end
 
 -- What is there now: pinned, so that a file somebody changed meanwhile isn't overwritten unseen.
@@ -30,11 +31,14 @@ local function preview(call)
   elseif now.state ~= "file" then
     local why = ("%s is a %s, not a regular file"):format(call.path, now.state)
     return { text = why, size = 0, impossible = why }
-  elseif same_text(call.path, call.text) then
-    return { text = ("changes nothing: %s holds this text already"):format(call.path), size = 1, now = now }
+  end
+  local old = text_of(call.path)
+  if old == call.text then
+    return { text = ("changes nothing: %s holds this text already"):format(call.path), size = 1, now = now,
+             sends = {} }
   end
   return { text = ("replaces %s, %s, changed %s, by %s"):format(call.path, duration.size_text(now.bytes),
-    machine.ago(now.modified), new), size = 1, now = now }
+    machine.ago(now.modified), new), size = 1, now = now, sends = old and sends.diff(old, call.text) }
 end
 
 local function unchanged(before, now)
@@ -61,6 +65,12 @@ local function write(call, plan)
   return remote.write(asked)
 end
 
+-- tee keeps the permissions that are there; install sets them.
+local function by_hand(call)
+  if call.mode then return { "install", "-m", call.mode, "--", "/dev/stdin", call.path, stdin = call.text } end
+  return { "tee", "--", call.path, stdin = call.text, quiet = true }
+end
+
 local function check(call)
   call.path = machine.path("files.write", "argument 1 (path)", call.path)
   if type(call.text) == "string" and #call.text > WRITE_MAX then
@@ -81,7 +91,8 @@ machine.effect("files.write", {
   result = { bytes = "integer: its size now" },
   check = check,
   run = write,
-  command = function(call) return { "tee", "--", call.path } end,
+  command = by_hand,
+  sends = function(call) return sends.split(call.text, "+") end,
   target = function(call) return tostring(call.path) end,
   preview = preview,
   evidence = function(save, call, plan)
@@ -89,7 +100,7 @@ machine.effect("files.write", {
     if now and now.state == "file" then save("files.read", call.path, { on = call.on, keep = "tail" }) end
   end,
   would = function(call) return { bytes = type(call.text) == "string" and #call.text or nil } end,
-  verify = function(call) return same_text(call.path, call.text) end,
+  verify = function(call) return text_of(call.path) == call.text end,
   specimen = function(call) return { bytes = call and type(call.text) == "string" and #call.text or 0 } end,
   sum_up = function(it) return duration.size_text(it.bytes) .. " written" end,
 })

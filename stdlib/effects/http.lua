@@ -1,8 +1,12 @@
 -- http: requests over HTTP and HTTPS. GET, HEAD and OPTIONS are reads; POST is one on the author's word.
+local blame = require "blame"
 local catalogue = require "catalogue"
+local curl = require "effects.curl"
 local json = require "raw.json"
 local outcome = require "outcome"
 local rehearsal = require "rehearsal"
+local sends = require "sends"
+local values = require "values"
 
 -- Bodies are kept to this many bytes; a longer one is cut and says so.
 local BODY_MAX = 1 << 20
@@ -14,6 +18,11 @@ local fields = {
   remote_address = "string: who answered", url = "string: the address that answered",
 }
 
+local function has_header(headers, wanted)
+  for name in pairs(headers) do if type(name) == "string" and name:lower() == wanted then return true end end
+  return false
+end
+
 local function with_tls_days(tls)
   if tls and tls.expires_at then
     tls.expires_in_days = math.floor((tls.expires_at - require("tasks").wall()) / 86400)
@@ -21,18 +30,20 @@ local function with_tls_days(tls)
   return tls
 end
 
-local function request(method, call)
-  local http = require "raw.http"
-  local headers, body = call.headers or {}, call.body
+-- What goes out, for the act, the plan and the command by hand alike.
+local function request_of(method, call)
+  local headers, body = values.copy_shallow(call.headers or {}), call.body
   if call.json ~= nil then
     body = json.encode(call.json)
-    headers = setmetatable({ ["Content-Type"] = "application/json" }, nil)
-    for name, value in pairs(call.headers or {}) do headers[name] = value end
+    if not has_header(headers, "content-type") then headers["Content-Type"] = "application/json" end
   end
-  local reply, err = http.request {
-    method = method, url = call.url, headers = headers, body = body, timeout = call.timeout, follow = call.follow,
-    max_body = BODY_MAX, auth = call.auth, connect_to = rehearsal.routes(),
-  }
+  return { method = method, url = call.url, headers = headers, body = body, follow = call.follow }
+end
+
+local function request(method, call)
+  local asked = request_of(method, call)
+  asked.timeout, asked.max_body, asked.auth, asked.connect_to = call.timeout, BODY_MAX, call.auth, rehearsal.routes()
+  local reply, err = require("raw.http").request(asked)
   if not reply then return outcome.from_error(err, { tls = with_tls_days(err.tls), ms = err.ms }) end
   with_tls_days(reply.tls)
   reply.ok = reply.status >= 200 and reply.status <= 299
@@ -48,15 +59,23 @@ local function host_of(url)
   return place:match "^%[.-%]" or place:match "^[^:]*"
 end
 
-local function curl(method, call)
-  local words = { "curl", "-sS" }
-  if method == "HEAD" then words[#words + 1] = "-I" elseif method ~= "GET" then
-    words[#words + 1], words[#words + 2] = "-X", method
-  end
-  if call.follow then words[#words + 1] = "-L" end
-  words[#words + 1] = call.url
-  return words
+local function by_hand(method, call)
+  local asked = request_of(method, call)
+  asked.user = call.auth and (call.auth.user or "")
+  return curl.words(asked)
 end
+
+-- The body, then the headers.
+local function sends_of(method, call)
+  local asked = request_of(method, call)
+  local lines = asked.body ~= nil and sends.split(asked.body) or {}
+  for _, name in ipairs(values.keys(asked.headers)) do
+    lines[#lines + 1] = ("%s: %s"):format(name, values.masked(asked.headers[name]))
+  end
+  return lines
+end
+
+local function class_of(call) return call.destructive and "destructive" or call.reads and "declared" or "write" end
 
 local verbs = {
   get = { "read", "Fetches an address" }, head = { "read", "Asks for an address's headers" },
@@ -78,14 +97,22 @@ for verb, meaning in pairs(verbs) do
     options.json = { "any", nil, "The body, encoded as JSON", secret = true }
   end
   if verb == "post" then options.reads = { "boolean", false, "On your word it changes nothing: a declared read" } end
+  if class == "write" then options.destructive = { "boolean", false, "What it does can't be undone: approved as such" } end
   catalogue.effect("http." .. verb, {
     summary = meaning[2],
-    class = verb == "post" and function(call) return call.reads and "declared" or "write" end or class,
+    class = class == "write" and class_of or class,
+    class_help = "write, destructive with `destructive = true`" .. (options.reads and ", declared read with `reads = true`" or ""),
+    check = function(call)
+      if call.reads and call.destructive then
+        blame.raise("http.%s: 'reads' and 'destructive' contradict each other", verb)
+      end
+    end,
     params = { { "url", "string", "http:// or https:// address" } },
     options = options,
     result = fields,
     run = function(call) return request(method, call) end,
-    command = function(call) return curl(method, call) end,
+    command = function(call) return by_hand(method, call) end,
+    sends = class ~= "read" and function(call) return sends_of(method, call) end or nil,
     target = function(call) return host_of(tostring(call.url)) end,
     preview = class ~= "read" and function(call) return { text = ("sends %s to %s"):format(method, call.url), size = 1 } end
       or nil,

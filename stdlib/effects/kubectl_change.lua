@@ -4,6 +4,7 @@ local blame = require "blame"
 local client = require "effects.kubectl_client"
 local json = require "raw.json"
 local rollout = require "effects.kubectl_rollout"
+local sends = require "sends"
 local state = require "effects.kubectl_state"
 local tasks = require "tasks"
 local values = require "values"
@@ -165,6 +166,20 @@ local function assignments(env)
   return words
 end
 
+-- In an effect's line: A=1,B-
+local function in_line(env)
+  return values.is_placeholder(env) and env or { table.concat(assignments(env), ",") }
+end
+
+-- "sets A, B; removes C"
+local function set_or_removed(env)
+  local set, removed, parts = {}, {}, {}
+  for _, name in ipairs(values.keys(env)) do table.insert(env[name] == false and removed or set, name) end
+  if #set > 0 then parts[1] = "sets " .. table.concat(set, ", ") end
+  if #removed > 0 then parts[#parts + 1] = "removes " .. table.concat(removed, ", ") end
+  return table.concat(parts, "; ")
+end
+
 local function check_env(call)
   call.env = values.copy_shallow(call.env)
   if not next(call.env) then blame.raise "kubectl.set_env: argument 3 (env): no variable given" end
@@ -190,13 +205,13 @@ end
 
 roll("set_env", {
   summary = "Sets variables of a workload's containers, renews its pods, and waits until they are ready",
-  params = { { "env", "map", "Variable → value; false removes it" } },
+  params = { { "env", "map", "Variable → value; false removes it", show = in_line } },
   options = { container = { "string", nil, "Only this container; all of them", what = true } },
   check = check_env,
   words = set_env_words,
   silent_when_same = true,
   radius = write.workload_radius(function(call, item, pods)
-    local text = ("sets %s of %s %s"):format(table.concat(values.keys(call.env), ", "), call.kind, call.name)
+    local text = ("%s of %s %s"):format(set_or_removed(call.env), call.kind, call.name)
     return item.paused and text .. ", which is paused: its pods stay as they are"
       or ("%s, renewing %s"):format(text, pods)
   end),
@@ -217,6 +232,7 @@ local patch_types = { "strategic", "merge", "json" }
 write.effect("patch", {
   summary = "Changes parts of an object",
   params = { kind_param, name_param, { "patch", "map", "The parts, as the API names them" } },
+  sends = function(call) return sends.split(json.encode(call.patch)) end,
   options = { type = { "string", "strategic", "How lists are merged", one_of = patch_types, what = true } },
   result = write.fields,
   words = function(call)
@@ -257,7 +273,7 @@ end
 for verb, what in pairs { label = "labels", annotate = "annotates" } do
   write.effect(verb, {
     summary = ("Sets or removes %s of an object"):format(verb == "label" and "labels" or "annotations"),
-    params = { kind_param, name_param, { "values", "map", "Name → value; false removes it" } },
+    params = { kind_param, name_param, { "values", "map", "Name → value; false removes it", show = in_line } },
     result = write.fields,
     check = check_pairs(verb),
     words = pairs_words(verb),

@@ -114,7 +114,9 @@ function client.command(call, words)
   local place = here or { context = given.context, server = given.server, namespace = given.namespace }
   local argv = vector(place, call, words)
   local env = environment().KUBECONFIG
-  return env and table.move(argv, 1, #argv, 3, { "env", "KUBECONFIG=" .. env }) or argv
+  if env then argv = table.move(argv, 1, #argv, 3, { "env", "KUBECONFIG=" .. env }) end
+  argv.stdin = words.stdin
+  return argv
 end
 
 ------------------------------------------------------------------- Its words --

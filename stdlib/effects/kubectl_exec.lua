@@ -59,6 +59,11 @@ write.effect("exec", {
     end
   end,
   words = words,
+  by_hand = function(call)
+    local list = words(call)
+    list.stdin = call.stdin
+    return list
+  end,
   may = function() return { "create", "pods", "--subresource=exec" } end,
   radius = write.object_radius(function(call)
     return ("runs %s in pod %s"):format(call.argv[1], call.pod)

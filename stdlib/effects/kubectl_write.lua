@@ -155,11 +155,10 @@ function write.effect(verb, entry)
     rollout.check_wait(call)
     if check then check(call) end
   end
+  local by_hand = entry.by_hand or entry.words
   entry.command = function(call)
-    for _, value in pairs(call) do
-      if values.is_placeholder(value) then return { "kubectl", verb, tostring(value) } end
-    end
-    return client.command(call, entry.words(call))
+    local words = by_hand(call)
+    return words and client.command(call, words)
   end
   entry.target, entry.where, entry.preview = object_name, client.where, preview_of(entry)
   entry.run = entry.run or function(call, plan)

@@ -3,6 +3,7 @@
 -- refusals and by-hand commands are settled here once. While such an effect runs, machine.run is on its machine;
 -- what looks at this machine without it (raw.sys, raw.files) has a second way for the others.
 local blame = require "blame"
+local byhand = require "byhand"
 local catalogue = require "catalogue"
 local process = require "raw.process"
 local settings = require "settings"
@@ -47,11 +48,16 @@ end
 
 local changes = { write = true, destructive = true }
 
--- The same by hand: the words as they are here, over ssh elsewhere.
+-- The same by hand: the words as they are here, over ssh elsewhere, whose shell has none of our variables.
 local function by_hand(on, words, sudo)
-  if machine.is_here(on) then return words end
-  local line, there, destination = text.shell_quote(words), ssh.words(on)
+  if machine.is_here(on) or not words then return words end
+  for _, word in ipairs(words) do
+    if values.is_secret(word) then return nil, "a secret goes along, which no word of a command may be" end
+  end
+  local line, there, destination = byhand.words(words), ssh.words(on)
+  if words.quiet then line = line .. " >/dev/null" end
   there[#there + 1], there[#there + 2] = destination, sudo and "sudo -n " .. line or line
+  there.stdin = words.stdin
   return there
 end
 
@@ -108,7 +114,11 @@ function machine.effect(name, entry)
     check_name(name, call.on)
     if check then check(call) end
   end
-  entry.command = function(call) return by_hand(call.on, command(call), needs_sudo(entry, call)) end
+  entry.command = function(call)
+    local words, why = command(call)
+    if not words then return nil, why end
+    return by_hand(call.on, words, needs_sudo(entry, call))
+  end
   entry.run = placed(entry, entry.run, entry.away, true)
   if entry.preview then entry.preview = known_only(placed(entry, entry.preview)) end
   if entry.verify then entry.verify = placed(entry, entry.verify) end

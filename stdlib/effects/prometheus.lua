@@ -1,5 +1,6 @@
 -- prometheus: questions to a Prometheus server, or whatever speaks its API (Thanos, Mimir, VictoriaMetrics).
 local blame = require "blame"
+local curl_words = require("effects.curl").words
 local catalogue = require "catalogue"
 local json = require "raw.json"
 local outcome = require "outcome"
@@ -85,9 +86,9 @@ local function sample(labels, pair)
 end
 
 local function curl(call, path, parameters)
-  local url = call.url and (values.is_secret(call.url) and "***" or call.url)
-    or settings.prometheus.url or "http://localhost:9090"
-  return { "curl", "-sS", (tostring(url):gsub("/+$", ""):gsub("//[^/@]*@", "//")) .. question(path, parameters) }
+  local url = call.url or settings.prometheus.url or "http://localhost:9090"
+  if type(url) == "string" then url = url:gsub("/+$", "") end
+  return curl_words { url = url .. question(path, parameters) }
 end
 
 local function target(call)

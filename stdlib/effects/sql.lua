@@ -2,8 +2,10 @@
 -- execute commits by itself. Sessions are looked at and ended in sql_sessions.lua.
 local blame = require "blame"
 local catalogue = require "catalogue"
+local duration = require "duration"
 local json = require "raw.json"
 local outcome = require "outcome"
+local sends = require "sends"
 local settings = require "settings"
 local sql_dsn = require "effects.sql_dsn"
 local sql_server = require "effects.sql_server"
@@ -105,7 +107,33 @@ local function undone(err)
   return nil, err
 end
 
-local function by_hand(call) return sql_dsn.psql(call.dsn, "-c", tostring(call.sql)) end
+-- psql's words for one statement, its parameters filled in; `before`: what the session is told first, as the act does.
+local function psql(call, before)
+  local filled = sql_text.filled(call.sql, call.params)
+  if not filled then return nil end
+  local words = sql_dsn.psql(call.dsn)
+  for _, statement in ipairs(before) do table.move({ "-c", statement }, 1, 2, #words + 1, words) end
+  return table.move({ "-c", filled }, 1, 2, #words + 1, words)
+end
+
+local function read_by_hand(call)
+  local before = { "BEGIN READ ONLY" }
+  if settings.reader then before[2] = "SET ROLE " .. sql_text.literal(settings.reader) end
+  return psql(call, before)
+end
+
+local function write_by_hand(call)
+  return psql(call, { ("SET lock_timeout = %s"):format(sql_text.literal(duration.text(call.lock_timeout))) })
+end
+
+local function sends_of(call)
+  local lines = sends.split(call.sql)
+  for i, value in ipairs(not values.is_placeholder(call.params) and call.params or {}) do
+    lines[#lines + 1] = ("$%d = %s"):format(i, value == json.null and "NULL" or tostring(value))
+  end
+  return lines
+end
+
 local function target(call) return sql_dsn.target(call.dsn) end
 
 -------------------------------------------------------------------- ready --
@@ -168,7 +196,7 @@ local function reader(name, entry)
   entry.class, entry.params = "read", { dsn_param, sql_param }
   entry.options = entry.options or {}
   entry.options.params = read_options.params
-  entry.check, entry.command, entry.target = checker("sql." .. name, sql_text.not_a_read), by_hand, target
+  entry.check, entry.command, entry.target = checker("sql." .. name, sql_text.not_a_read), read_by_hand, target
   catalogue.effect("sql." .. name, entry)
 end
 
@@ -319,7 +347,8 @@ catalogue.effect("sql.execute", {
     return { affected = answer.affected, command = answer.command, rows = answer.rows, columns = answer.columns,
              cut = answer.cut or nil }
   end,
-  command = by_hand,
+  command = write_by_hand,
+  sends = sends_of,
   target = target,
   preview = preview,
   would = function() return { rows = {}, columns = {} } end,

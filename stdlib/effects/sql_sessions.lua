@@ -84,6 +84,14 @@ local function whose(sessions)
   return lines
 end
 
+local function told(sessions)
+  local list = {}
+  for i, it in ipairs(sessions) do
+    list[i] = { pid = it.pid, began = it.began, user = it.user, application = it.application, seconds = it.seconds }
+  end
+  return list
+end
+
 local function ages(sessions)
   local youngest, oldest = sessions[#sessions].seconds or 0, sessions[1].seconds or 0
   if #sessions == 1 then return (", for %s"):format(duration.text(oldest)) end
@@ -123,7 +131,8 @@ local function preview(call)
     pins[i] = { session.pid, session.began or 0 }
     if not session.allowed then forbidden = forbidden + 1 end
   end
-  local made = { text = describe(call, sessions, counted), size = #sessions, pins = pins, detail = whose(sessions) }
+  local made = { text = describe(call, sessions, counted), size = #sessions, pins = pins, detail = whose(sessions),
+                 sessions = told(sessions) }
   if forbidden > 0 then
     made.impossible = ("%d of the %d sessions may not be ended by this role: it needs pg_signal_backend and "
       .. "pg_read_all_stats, and for a superuser's sessions to be a superuser"):format(forbidden, #sessions)
@@ -227,6 +236,9 @@ local function by_hand(call)
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " .. words_of_filter(call))
 end
 
+-- Who was ended: for the journal.
+local function pins_of(plan) return plan.sessions end
+
 local options = {
   user = { "string", nil, "Only sessions of this role", what = true },
   application = { "string", nil, "Only sessions with this application_name", what = true },
@@ -242,7 +254,7 @@ local result = {
 
 local function entry(name, how, fields)
   fields.class, fields.result, fields.target, fields.command = "destructive", result, how.target, by_hand
-  fields.preview, fields.evidence, fields.run = preview, evidence, ender(how)
+  fields.preview, fields.evidence, fields.run, fields.pins = preview, evidence, ender(how), pins_of
   fields.would = function(_, seen) return { terminated = seen and seen.pins and seen.size, left = 0, new = 0 } end
   fields.specimen = { terminated = 3, left = 0, new = 0 }
   fields.sum_up = function(it) return ("ended %s, left %s, new %s"):format(it.terminated, it.left, it.new) end

@@ -1,6 +1,8 @@
 -- SQL as text: its tokens, whether it is one statement that reads, which functions it names, what class a write has.
 -- Only as much of PostgreSQL's lexer (src/backend/parser/scan.l) as tells strings and comments from code, with
 -- standard_conforming_strings on, which every read sets. What can't be told is refused, never guessed.
+local json = require "raw.json"
+
 local sql_text = {}
 
 -- The statements that a read may be.
@@ -123,6 +125,30 @@ function sql_text.tokens(text)
   end
   if not at then return nil, "a comment has no end" end
   return tokens
+end
+
+-- A value as PostgreSQL reads it, of a type that its place decides, as a parameter's is.
+function sql_text.literal(value)
+  if value == nil or value == json.null then return "NULL" end
+  if math.type(value) == "float" then value = ("%.17g"):format(value) end
+  local text, escaped = tostring(value):gsub("'", "''"), nil
+  text, escaped = text:gsub("\\", "\\\\")
+  return (escaped > 0 and "E'" or "'") .. text .. "'"
+end
+
+-- A statement with its parameters' values in their places; nil when it doesn't make sense.
+function sql_text.filled(text, params)
+  local pieces, from, at = {}, 1, skip(text, 1)
+  while at and at <= #text do
+    local token, after = take(text, at)
+    if not token then return nil end
+    local number = token.kind == "param" and tonumber(token.text:sub(2))
+    if number and params and number >= 1 and number <= #params then
+      pieces[#pieces + 1], from = text:sub(from, at - 1) .. sql_text.literal(params[number]), after
+    end
+    at = skip(text, after)
+  end
+  return at and table.concat(pieces) .. text:sub(from)
 end
 
 -- The tokens of one statement, without the semicolons after it.

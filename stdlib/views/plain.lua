@@ -1,5 +1,6 @@
 -- Plain lines: what a pipe, a log or a small terminal gets. A probe is printed when it ends, so that probes side by side
 -- don't mix. No meaning by colour: every state is a word.
+local deed = require "views.deed"
 local duration = require "duration"
 local run = require "run"
 local text = require "raw.text"
@@ -52,10 +53,14 @@ function plain.effect_lines(fields)
   if why then said[#said + 1] = inert(why, 300) end
   local line = ("%s%s%s%s"):format(would and "would " or "", inert(fields.line),
     #said > 0 and ": " .. table.concat(said, ", ") or "", fields.ms and "  " .. milliseconds(fields.ms) or "")
-  if not fields.command or #fields.command == 0 then return { line } end
-  local by_hand = "by hand: " .. inert(text.shell_quote(fields.command), 300)
-  if text.width(line .. by_hand) + 6 <= LINE_COLUMNS then return { line .. "  " .. by_hand } end
-  return { line, "  " .. by_hand }
+  local lines, by_hand = { line }, deed.by_hand(fields)
+  for _, told in ipairs(would and deed.lines(fields.result) or {}) do lines[#lines + 1] = "  " .. told end
+  if not by_hand then return lines end
+  if #lines == 1 and not by_hand:find "\n" and text.width(line .. by_hand) + 6 <= LINE_COLUMNS then
+    return { line .. "  " .. by_hand }
+  end
+  lines[#lines + 1] = "  " .. by_hand
+  return lines
 end
 
 local on = {}
@@ -159,10 +164,9 @@ function on.plan(fields)
   if dry then return end
   for _, effect in ipairs(fields.effects) do
     say("  plan: %s%s", inert(effect.line), effect.class == "destructive" and "  (destructive)" or "")
-    if effect.radius then say("    %s", inert(effect.radius, 300)) end
-    if effect.detail then say("    %s", inert(effect.detail, 300)) end
-    if effect.where then say("    at: %s", inert(effect.where)) end
-    if effect.command then say("    by hand: %s", inert(text.shell_quote(effect.command), 300)) end
+    for _, line in ipairs(deed.lines(effect)) do say("    %s", line) end
+    local by_hand = deed.by_hand(effect)
+    if by_hand then say("    %s", by_hand) end
   end
   for _, label in ipairs(fields.assumes or {}) do say("    assumes: %s", inert(label)) end
 end

@@ -94,7 +94,7 @@ def test_flushing_says_what_goes_and_does_it(play, redis_server):
     assert result.code == 0, result
     plan = result.events("plan")[-1]
     assert plan["level"] == "high" and plan["effects"][0]["line"] == f"redis.command {redis_server.url} FLUSHDB"
-    assert plan["effects"][0]["command"] == ["redis-cli", "-h", HOST, "-p", str(redis_server.port), "FLUSHDB"]
+    assert plan["effects"][0]["command"] == f"redis-cli -h {HOST} -p {redis_server.port} FLUSHDB"
     assert redis_server.cli("DBSIZE") == "0" and redis_server.cli("-n", "1", "DBSIZE") == "1"
 
 

@@ -18,7 +18,8 @@ local function perform(step)
   local class = type(entry.class) == "function" and entry.class(call) or entry.class
   local changes = class == "write" or class == "destructive"
   local preview = changes and entry.preview(call) or nil
-  local done = { class = class, line = line, command = entry.command(call), preview = preview }
+  local command = entry.command and entry.command(call)
+  local done = { class = class, line = line, command = command and table.move(command, 1, #command, 1, {}), preview = preview }
   if not given.only_preview and not (preview and preview.impossible) then
     done.fields, done.error = entry.run(call, preview)
     if changes and done.fields and entry.verify then done.verified = entry.verify(call) end

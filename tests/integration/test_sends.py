@@ -1,0 +1,87 @@
+"""What is sent stands in the plan (law 6): before it is approved, in a dry run, and in a scenario."""
+
+import os
+
+import pytest
+
+SCRIPT = """
+runbook {{ title = "Sends" }}
+{head}
+remedy("Do it", {{}}, function() {act} end)()
+return unresolved "x"
+"""
+
+
+@pytest.fixture(name="planned")
+def planned_fixture(sandbox, runbook):
+    """planned(act) -> the plan's one row, and what a dry run printed."""
+    def planned(act, head="", **env):
+        sandbox.write("a.lua", SCRIPT.format(act=act, head=head))
+        sandbox.env.update(env)
+        result = runbook("run", "a.lua", "--dry-run", "--here")
+        assert result.code == 0, result
+        return result.events("plan")[0]["effects"][0], result
+    return planned
+
+
+def test_a_body_and_headers(planned):
+    row, result = planned('http.post("http://h/", { body = "DROP TABLE a\\nSYNC", headers = { A = "b" } })')
+    assert row["sends"] == ["DROP TABLE a", "SYNC", "A: b"]
+    assert "| DROP TABLE a\n" in result.stdout
+
+
+def test_of_many_lines_the_first_and_how_many_more(planned):
+    row, _ = planned('http.put("http://h/", { body = ("line\\n"):rep(30) })')
+    assert row["sends"] == ["line"] * 8 + ["… 22 more lines"]
+
+
+def test_a_secret_is_masked_before_its_line_is_cut(planned):
+    """The line is cut in the middle of it: half a secret would be found by nobody."""
+    row, result = planned('http.put("http://h/", { body = ("x"):rep(190) .. os_secret })',
+                          head='local os_secret = "0123456789abcdef0123456789abcdef"\nsecret "TOKEN"',
+                          TOKEN="0123456789abcdef0123456789abcdef")
+    assert "01234567" not in str(row["sends"]) + result.stdout
+
+
+@pytest.mark.parametrize("old, new, lines", [
+    ("a = 4\nport = 80\n", "a = 8\nport = 80\n", ["-a = 4", "+a = 8"]),
+    ("a\nb\nc\nd\n", "a\nx\nb\nd\n", ["+x", "-c"]),
+    ("a\n", "a", ["the end of the last line"]),
+    ("", "a\nb\n", ["+a", "+b"]),
+    (None, "a\nb\n", ["+a", "+b"]),
+])
+def test_a_files_change(planned, sandbox, old, new, lines):
+    path = os.path.join(sandbox.folder, "f")
+    if old is not None:
+        sandbox.write("f", old)
+    row, _ = planned(f"files.write({path!r}, {new!r})")
+    assert row["sends"] == lines
+
+
+def test_what_changes_nothing_sends_nothing(planned, sandbox):
+    path = sandbox.write("f", "same\n")
+    row, _ = planned(f"files.write({path!r}, 'same\\n')")
+    assert "sends" not in row and "changes nothing" in row["radius"]
+
+
+def test_a_statement_with_its_parameters(planned):
+    row, _ = planned('sql.execute("postgresql://h:1/d", "UPDATE t\\nSET a = $1", { params = { "x" } })')
+    assert row["sends"] == ["UPDATE t", "SET a = $1", "$1 = x"]
+
+
+def test_of_a_line_that_is_cut_the_whole(planned):
+    words = "x" * 150
+    row, _ = planned(f'redis.command("redis://h:1", "SET", "a", "{words}")')
+    assert words in "".join(row["sends"]) and words not in row["line"]
+
+
+def test_what_goes_is_in_the_journal_before_and_after(sandbox, runbook):
+    folder = os.path.join(sandbox.folder, "d")
+    os.mkdir(folder)
+    for name in ("a.log", "b.log"):
+        sandbox.write("d/" + name, "1")
+    sandbox.write("a.lua", SCRIPT.format(head="", act=f'files.delete {{ under = "{folder}", name = "*.log" }}'))
+    result = runbook("run", "a.lua", "--here", "--yes", "high")
+    for name in ("effect.intent", "effect.outcome"):
+        (event,) = [it for it in result.events(name) if it["line"].startswith("files.delete")]
+        assert [(os.path.basename(pin["path"]), pin["bytes"]) for pin in event["pins"]] == [("a.log", 1), ("b.log", 1)]
