@@ -117,7 +117,7 @@ function tests.addresses()
   equal(result.status(read("query", "1", { url = url .. "/no/such/path" })), "not_well")
   local call = catalogue.call(entry "query", 'up{job="a"}', { url = "http://me:hush@h:9090/" })
   equal(table.concat(entry("query").command(call), " "),
-    "curl -sS http://h:9090/api/v1/query?query=up%7Bjob%3D%22a%22%7D")
+    "curl -sS -u me http://h:9090/api/v1/query?query=up%7Bjob%3D%22a%22%7D")
   equal(entry("query").target(call), "h:9090")
 end
 
