@@ -81,6 +81,15 @@ function values.parts(value)
   return list
 end
 
+-- The secret whose plain parts are f(text).
+function values.map_text(secret, f)
+  local list = {}
+  for i, part in ipairs(parts_of[secret]) do
+    list[i] = part.text and { text = f(part.text) } or part
+  end
+  return new_secret(list)
+end
+
 -- The text as people are shown it: each secret is ***.
 function values.masked(value)
   if not parts_of[value] then return tostring(value) end

@@ -5,6 +5,7 @@ local curl = require "effects.curl"
 local json = require "raw.json"
 local outcome = require "outcome"
 local rehearsal = require "rehearsal"
+local secret_json = require "secret_json"
 local sends = require "sends"
 local values = require "values"
 
@@ -34,7 +35,7 @@ end
 local function request_of(method, call)
   local headers, body = values.copy_shallow(call.headers or {}), call.body
   if call.json ~= nil then
-    body = json.encode(call.json)
+    body = secret_json.encode(call.json)
     if not has_header(headers, "content-type") then headers["Content-Type"] = "application/json" end
   end
   return { method = method, url = call.url, headers = headers, body = body, follow = call.follow }

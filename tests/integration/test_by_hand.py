@@ -48,6 +48,8 @@ row("http.put", { "http://h/", { json = { a = "it's" } } },
   { "curl", "-sS", "-X", "PUT", "-H", "Content-Type: application/json", "--data-raw", '{"a":"it\'s"}', "http://h/" })
 row("http.patch", { "http://h/", { body = "", headers = { ["content-type"] = "x" } } },
   { "curl", "-sS", "-X", "PATCH", "-H", "content-type: x", "--data-raw", "", "http://h/" })
+row("http.post", { "http://h/", { json = { a = { 'k"=' .. secret("TOKEN", "s3cret value") } } } },
+  { "curl", "-sS", "-H", "Content-Type: application/json", "--data-binary", "@-", "http://h/" }, '{"a":["k\\"=s3cret value"]}')
 row("http.delete", { "http://h/" }, { "curl", "-sS", "-X", "DELETE", "http://h/" })
 row("prometheus.query", { 'up{a="$x"}', { url = "http://p:9/" } },
   { "curl", "-sS", "http://p:9/api/v1/query?query=up%7Ba%3D%22%24x%22%7D" })
@@ -235,7 +237,7 @@ def test_where_no_single_command_does_it_none_is_given(calls):
 def test_a_secret_stands_in_it_by_its_name(calls, paste):
     """And nothing is begun while the variable is not filled in."""
     rows = [row for row in calls["rows"] if "TOKEN" in row.get("text", "")]
-    assert len(rows) == 4
+    assert len(rows) == 5
     for row in rows:
         assert "s3cret" not in row["text"]
         for shell in ("sh", "bash"):

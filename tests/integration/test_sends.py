@@ -30,6 +30,12 @@ def test_a_body_and_headers(planned):
     assert "| DROP TABLE a\n" in result.stdout
 
 
+def test_secrets_and_what_only_a_run_knows_in_json(planned):
+    row, _ = planned('local made = http.post("http://h/", { json = { key = "k=" .. secret "TOKEN" } }) '
+                     'http.put("http://h/", { json = { id = made.remote_address } })', TOKEN="0123456789abcdef")
+    assert row["sends"][0] == '{"key":"k=***"}'
+
+
 def test_of_many_lines_the_first_and_how_many_more(planned):
     row, _ = planned('http.put("http://h/", { body = ("line\\n"):rep(30) })')
     assert row["sends"] == ["line"] * 8 + ["… 22 more lines"]
