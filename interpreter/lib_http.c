@@ -19,6 +19,7 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+#include "descriptors.h"
 #include <sys/un.h>
 #include "http.h"
 #include "luautil.h"
@@ -355,7 +356,7 @@ static void push_pool(lua_State *L) {
   *pool = http_pool_open(runtime_loop(), http_request_done);
   if (!*pool) luaL_error(L, "curl does not start");
   /* curl's own pipes are inheritable; ours aren't, so nothing above stderr should be. */
-  close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+  descriptors_close_on_exec(3);
 }
 
 __attribute__((visibility("default"))) int luaopen_raw_http(lua_State *L);

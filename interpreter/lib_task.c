@@ -6,6 +6,8 @@
  * scope_begin(seconds) → id    scope_end(id)    mark: what an awaiting coroutine yields
  * now() → seconds, monotonic   wall() → seconds since 1970           virtual(wall)
  * signal() → number or nil     is_interrupt(value) → "cancel"|"timeout"|"budget"|"end", scope | nil
+ * the_end() → the interrupt that ends a run     raised() → what was raised in this task and is not dealt with yet | nil
+ * handled(): it is dealt with     adopt(interrupt): another task's is this task's to deal with
  */
 #include <string.h>
 #include <lauxlib.h>
@@ -222,13 +224,39 @@ static int l_signal(lua_State *L) {
 }
 
 static int l_is_interrupt(lua_State *L) {
+  static const char *const names[] = {NULL, "cancel", "timeout", "budget", "end"};
+  uint64_t scope = 0;
   luaL_checkany(L, 1);
-  if (!lua_istable(L, 1) || !lua_getmetatable(L, 1)) return 0;
-  luaL_getmetatable(L, "interrupt");
-  if (!lua_rawequal(L, -1, -2)) return 0;
-  lua_getfield(L, 1, "interrupt");
-  lua_getfield(L, 1, "scope");
+  enum interrupt interrupt = interrupt_of(L, 1, &scope);
+  if (interrupt == INTERRUPT_NONE) return 0;
+  lua_pushstring(L, names[interrupt]);
+  lua_pushinteger(L, (lua_Integer)scope);
   return 2;
+}
+
+static int l_the_end(lua_State *L) {
+  interrupt_push(L, INTERRUPT_END, 0);
+  return 1;
+}
+
+static int l_raised(lua_State *L) {
+  struct task *task = runtime_current();
+  if (!task || task->raised == INTERRUPT_NONE) return 0;
+  interrupt_push(L, task->raised, task->raised_scope);
+  return 1;
+}
+
+static int l_handled(lua_State *L) {
+  (void)L;
+  if (runtime_current()) task_handled(runtime_current());
+  return 0;
+}
+
+static int l_adopt(lua_State *L) {
+  struct task *task = runtime_current();
+  enum interrupt interrupt = interrupt_of(L, 1, NULL);
+  if (task && (interrupt == INTERRUPT_CANCEL || interrupt == INTERRUPT_BUDGET)) task->raised = interrupt;
+  return 0;
 }
 
 int luaopen_raw_task(lua_State *L) {
@@ -247,16 +275,14 @@ int luaopen_raw_task(lua_State *L) {
                                        {"virtual", l_virtual},
                                        {"signal", l_signal},
                                        {"is_interrupt", l_is_interrupt},
+                                       {"the_end", l_the_end},
+                                       {"raised", l_raised},
+                                       {"handled", l_handled},
+                                       {"adopt", l_adopt},
                                        {NULL, NULL}};
   event_type(L);
-  interrupt_push(L, INTERRUPT_NONE, 0); /* makes the metatable that is_interrupt compares with */
-  lua_pop(L, 1);
   luaL_newlib(L, functions);
   runtime_mark(L);
   lua_setfield(L, -2, "mark");
-  interrupt_push(L, INTERRUPT_NONE, 0);
-  lua_getmetatable(L, -1);
-  lua_setfield(L, -3, "interrupt_metatable"); /* for interrupts of the stdlib's own: the end of a run */
-  lua_pop(L, 1);
   return 1;
 }

@@ -1,12 +1,15 @@
 /* runbook: runs incident runbooks written in Lua. */
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/resource.h>
 #include <lauxlib.h>
 #include "cli.h"
+#include "descriptors.h"
 #include "libs.h"
 #include "luautil.h"
 #include "loader.h"
@@ -14,6 +17,9 @@
 #include "watchdog_protocol.h"
 
 #define EXIT_DEFECT 70 /* EX_SOFTWARE: a defect of this program */
+#define EXIT_REFUSED 6
+#define DESCRIPTORS_MIN 64     /* the loop, the journal, locks, one request with its threads */
+#define DESCRIPTORS_WANTED 256 /* asked for when there are fewer than the least */
 
 static struct cli cli;
 
@@ -97,7 +103,25 @@ static void leave(lua_State *L) {
 #endif
 }
 
+/* What the surroundings may have left closed or open. With 0 to 2 closed, the loop's own descriptors would take their places
+ * and be written into; what our parent left open would be held by everything that a remedy starts. */
+static bool settle_descriptors(void) {
+  struct rlimit files;
+  int null = open("/dev/null", O_RDWR);
+  while (null >= 0 && null <= STDERR_FILENO) null = open("/dev/null", O_RDWR);
+  if (null >= 0) close(null);
+  descriptors_close_on_exec(STDERR_FILENO + 1);
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DESCRIPTORS_MIN) return true;
+  rlim_t had = files.rlim_cur;
+  files.rlim_cur = files.rlim_max < DESCRIPTORS_WANTED ? files.rlim_max : DESCRIPTORS_WANTED;
+  if (files.rlim_max >= DESCRIPTORS_MIN && setrlimit(RLIMIT_NOFILE, &files) == 0) return true;
+  fprintf(stderr, "runbook: too few file descriptors (%ju): at least %d are needed (ulimit -n)\n",
+          (uintmax_t)had, DESCRIPTORS_MIN);
+  return false;
+}
+
 int main(int argc, char **argv) {
+  if (!settle_descriptors()) return EXIT_REFUSED;
   mallopt(M_ARENA_MAX, 1); /* each thread would else reserve 128 MB for the little it allocates */
   lua_State *L = libs_state(cli_stdlib(argc, argv));
   cli = cli_read(L, argc, argv);

@@ -74,10 +74,10 @@ static bool make_reserve(int folder, struct error *error) {
   return code == 0 || error_set_code(error, code, "no space can be reserved for the journal");
 }
 
-static bool fill(int folder, struct error *error) {
+static bool fill(int folder, bool in_memory, struct error *error) {
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
     if (mkdirat(folder, folders[i], 0700) != 0) return error_set_code(error, errno, folders[i]);
-  return make_reserve(folder, error);
+  return in_memory || make_reserve(folder, error); /* memory is not a disk that fills up */
 }
 
 void rundir_make_folder(const char *path, const char *name) {
@@ -97,10 +97,10 @@ static void unmake(int folder, const char *path) {
   rmdir(path);
 }
 
-static bool make_at(const char *path, bool dry, struct error *error) {
+static bool make_at(const char *path, bool dry, bool in_memory, struct error *error) {
   int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (folder < 0) return error_set_code(error, errno, path);
-  bool well = dry || fill(folder, error); /* a dry run changes nothing, so its journal may fail */
+  bool well = dry || fill(folder, in_memory, error); /* a dry run changes nothing, so its journal may fail */
   if (!well) unmake(folder, path);
   close(folder);
   return well;
@@ -115,7 +115,7 @@ static bool make_in(struct rundir *rundir, const char *home, const char *name, b
     make_id(rundir, slug, dry, wall);
     if (snprintf(rundir->path, sizeof rundir->path, "%s/%s", home, rundir->id) >= (int)sizeof rundir->path)
       return error_set(error, "limit", "the path of the runs' folder is too long");
-    if (mkdir(rundir->path, 0700) == 0) return make_at(rundir->path, dry, error);
+    if (mkdir(rundir->path, 0700) == 0) return make_at(rundir->path, dry, rundir->fallback, error);
     if (errno != EEXIST) return error_set_code(error, errno, rundir->path);
   }
   return error_set(error, "io", "no free name for a run under %s", home);

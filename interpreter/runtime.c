@@ -49,21 +49,34 @@ void runtime_virtual(double wall) {
 
 /* ---- Interrupts ---- */
 
+struct interrupt_object {
+  enum interrupt interrupt;
+  uint64_t scope;
+};
+
 static int interrupt_text(lua_State *L) {
-  lua_getfield(L, 1, "interrupt");
+  static const char *const texts[] = {"", "cancelled", "a deadline has passed", "it computed for too long",
+                                      "the run is over"};
+  const struct interrupt_object *it = luaL_checkudata(L, 1, INTERRUPT_TYPE);
+  lua_pushstring(L, texts[it->interrupt]);
   return 1;
 }
 
 void interrupt_push(lua_State *L, enum interrupt interrupt, uint64_t scope) {
-  static const char *const names[] = {"none", "cancel", "timeout", "budget"};
-  lua_createtable(L, 0, 2);
-  set_text(L, "interrupt", names[interrupt]);
-  set_integer(L, "scope", (long long)scope);
+  struct interrupt_object *it = lua_newuserdatauv(L, sizeof *it, 0);
+  *it = (struct interrupt_object){interrupt, scope};
   if (luaL_newmetatable(L, INTERRUPT_TYPE)) {
     lua_pushcfunction(L, interrupt_text);
     lua_setfield(L, -2, "__tostring");
+    set_text(L, "__metatable", INTERRUPT_TYPE);
   }
   lua_setmetatable(L, -2);
+}
+
+enum interrupt interrupt_of(lua_State *L, int index, uint64_t *scope) {
+  const struct interrupt_object *it = luaL_testudata(L, index, INTERRUPT_TYPE);
+  if (it && scope) *scope = it->scope;
+  return it ? it->interrupt : INTERRUPT_NONE;
 }
 
 void task_interrupt(struct task *task, enum interrupt interrupt, uint64_t scope) {
@@ -77,8 +90,16 @@ void task_check(lua_State *L) {
   struct task *task = rt.current;
   if (!task || !task->interrupt) return;
   interrupt_push(L, task->interrupt, task->scope);
+  task->raised = task->interrupt;
+  task->raised_scope = task->scope;
   task->interrupt = INTERRUPT_NONE;
   lua_error(L);
+}
+
+void task_handled(struct task *task) {
+  task->raised = INTERRUPT_NONE;
+  if (task->interrupt == INTERRUPT_BUDGET) task->interrupt = INTERRUPT_NONE;
+  budget_burst_begin();
 }
 
 /* ---- Deadlines ---- */
@@ -115,6 +136,7 @@ void scope_end(struct task *task, uint64_t id) {
   timer_stop(scope->timer);
   free(scope);
   if (task->interrupt == INTERRUPT_TIMEOUT && task->scope == id) task->interrupt = INTERRUPT_NONE;
+  if (task->raised == INTERRUPT_TIMEOUT && task->raised_scope == id) task->raised = INTERRUPT_NONE;
 }
 
 void scope_look(struct task *task) {
@@ -238,6 +260,7 @@ void runtime_signals(void) {
   static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is as a full disk: its write fails */
 }
 
 /* ---- The loop ---- */

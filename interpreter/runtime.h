@@ -12,8 +12,9 @@
 #include "op.h"
 
 /* How a task is stopped from outside. It is raised inside the task at its next (or current) wait, or by the
- * budget hook if it doesn't wait; once. `scope` tells deadlines apart. */
-enum interrupt { INTERRUPT_NONE, INTERRUPT_CANCEL, INTERRUPT_TIMEOUT, INTERRUPT_BUDGET };
+ * budget hook if it doesn't wait; once. `scope` tells deadlines apart. INTERRUPT_END is the stdlib's own: the run is
+ * over. */
+enum interrupt { INTERRUPT_NONE, INTERRUPT_CANCEL, INTERRUPT_TIMEOUT, INTERRUPT_BUDGET, INTERRUPT_END };
 
 struct scope; /* a deadline around a part of a task */
 struct task {
@@ -24,6 +25,10 @@ struct task {
   struct scope *scopes; /* the innermost deadline first */
   enum interrupt interrupt;
   uint64_t scope; /* which deadline, with INTERRUPT_TIMEOUT */
+  /* What was raised and is not dealt with yet. A script's __close may cover an error with one of its own: the task
+   * knows all the same what ended. */
+  enum interrupt raised;
+  uint64_t raised_scope;
   bool ended;
   int status; /* of lua_resume, once ended */
 };
@@ -54,9 +59,12 @@ void runtime_ready(struct op *op); /* used by op_complete */
 void task_interrupt(struct task *task, enum interrupt interrupt, uint64_t scope);
 /* Raises the pending interrupt of the running task, if any. [-0, +0, v] */
 void task_check(lua_State *L);
-/* Pushes the interrupt object scripts can't catch: {interrupt = "cancel"|"timeout"|"budget", scope =} with
- * its own metatable. */
+/* Pushes the error object of an interrupt: a userdata that scripts can neither make, read nor change. */
 void interrupt_push(lua_State *L, enum interrupt interrupt, uint64_t scope);
+/* What the value at `index` interrupts, with its scope; INTERRUPT_NONE for any other value. */
+enum interrupt interrupt_of(lua_State *L, int index, uint64_t *scope);
+/* What was raised in the running task is dealt with: what follows gets a budget of its own. */
+void task_handled(struct task *task);
 
 /* Seconds on the monotonic (or virtual) clock; seconds since 1970 on the wall (or virtual) clock. */
 double runtime_now(void);

@@ -36,9 +36,9 @@ end
 
 -- What ends more than a pcall goes on up; what the coroutine holds open is closed first.
 local function pass_interrupts(co, ok, ...)
-  if not ok and tasks.is_interrupt((...)) then
-    pcall(coroutine.close, co)
-    error((...), 0)
+  if not ok then
+    if tasks.is_interrupt((...)) then pcall(coroutine.close, co) end
+    tasks.pass_on((...))
   end
   return ok, ...
 end
@@ -71,7 +71,7 @@ function coroutines.wrap(f)
     local results = table.pack(coroutines.resume(co, ...))
     if results[1] then return table.unpack(results, 2, results.n) end
     if status(co) ~= "dead" then error(results[2], 0) end
-    local closed, problem = coroutine.close(co)
+    local closed, problem = coroutines.close(co)
     error(closed and results[2] or problem, 0)
   end
 end
@@ -102,7 +102,7 @@ function coroutines.close(co)
   if not it or it.waiting or outside_plan(it) then
     blame.raise("coroutine.close: this coroutine can't be closed here: %s", why_not(it))
   end
-  return coroutine.close(co)
+  return pass_interrupts(co, coroutine.close(co))
 end
 
 return coroutines

@@ -39,6 +39,7 @@ local function why_ended(ok, in_time)
   if ok then return not in_time and ("it took longer than %d s"):format(SECONDS // 2) or nil end
   local interrupt = tasks.is_interrupt(in_time)
   if interrupt and interrupt ~= "budget" then error(in_time, 0) end
+  if interrupt then tasks.handled() end
   return interrupt and "it computed for too long without waiting" or blame.text(in_time)
 end
 

@@ -45,7 +45,8 @@ end
 -- What the script raised.
 function ending.of_error(err)
   local interrupt = tasks.is_interrupt(err)
-  if interrupt == "end" then return err end
+  local ended = tasks.handled()
+  if interrupt == "end" then return ended end
   if interrupt == "cancel" then return cancelled() end
   if interrupt == "budget" then
     return { outcome = "failed", text = "the script computed for too long without waiting" }

@@ -32,15 +32,14 @@ function exact.assert(value, ...)
   exact.error((...), 2)
 end
 
--- The end of a run, a cancellation, a deadline, a used-up budget pass through; so does an end that an error raised on the
--- way out (by a __close of the script's) has covered up.
-local function pass_interrupts(ended_before, ok, ...)
-  if not ok and tasks.is_interrupt((...)) then error((...), 0) end
-  if tasks.ended ~= ended_before then error(tasks.ended, 0) end
+-- The end of a run, a cancellation, a deadline, a used-up budget pass through, also when an error that the script raised on
+-- the way out (in a __close) has covered them.
+local function pass_interrupts(ok, ...)
+  if not ok then tasks.pass_on((...)) end
   return ok, ...
 end
 
-function exact.pcall(f, ...) return pass_interrupts(tasks.ended, pcall(f, ...)) end
+function exact.pcall(f, ...) return pass_interrupts(pcall(f, ...)) end
 
 -- The handler runs after unwinding: no budget counts inside Lua's own message handlers.
 function exact.xpcall(f, handler, ...)
@@ -118,20 +117,6 @@ end
 
 -------------------------------------------------------------- Metatables --
 
--- What goes on beyond an error that ends the run is the end, whatever a script's __close does on the way.
-local guards = setmetatable({}, { __mode = "k" })
-
-local function guarded(close)
-  if type(close) ~= "function" or guards[close] then return close end
-  local function guard(value, err)
-    if not tasks.is_interrupt(err) then return close(value, err) end
-    local ok, problem = pcall(close, value, tostring(err))
-    if not ok and tasks.is_interrupt(problem) then error(problem, 0) end
-  end
-  guards[guard] = true
-  return guard
-end
-
 function exact.setmetatable(t, meta)
   expect("setmetatable", "table", t)
   if meta ~= nil then expect("setmetatable", "table", meta) end
@@ -142,10 +127,7 @@ function exact.setmetatable(t, meta)
       blame.raise("setmetatable: %s is refused: its moment differs on every run", key)
     end
   end
-  if meta then
-    values.of_script[meta] = true
-    if rawget(meta, "__close") ~= nil then rawset(meta, "__close", guarded(meta.__close)) end
-  end
+  if meta then values.of_script[meta] = true end
   return setmetatable(t, meta)
 end
 

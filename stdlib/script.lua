@@ -99,8 +99,8 @@ function script.declare()
   run.declaring = true
   local ok, err = pcall(function() script.load(run.file, script.words())() end)
   run.declaring = false
-  if not ok and not (tasks.is_interrupt(err) == "end" and err.outcome == "declared") then error(err, 0) end
-  tasks.ended = nil
+  if not ok and not (tasks.is_interrupt(err) == "end" and tasks.ended.outcome == "declared") then error(err, 0) end
+  tasks.handled()
   run.acted = true
 end
 

@@ -51,10 +51,19 @@ local function take_table(t, seen)
   reach(seen, meta)
 end
 
+-- Lua marks a table for its finalizer when the metatable is set: one that a script added later stays without effect, because
+-- it would run where nothing can interrupt it.
+local function put_back_metatable(t, meta)
+  local finalizer = meta and rawget(meta, "__gc")
+  if finalizer ~= nil then rawset(meta, "__gc", nil) end
+  debug.setmetatable(t, meta)
+  if finalizer ~= nil then rawset(meta, "__gc", finalizer) end
+end
+
 local function restore_table(saved)
   for key in next, saved.table do if saved.copy[key] == nil then saved.table[key] = nil end end
   for key, value in next, saved.copy do rawset(saved.table, key, value) end
-  debug.setmetatable(saved.table, saved.meta)
+  put_back_metatable(saved.table, saved.meta)
 end
 
 local function walk(seen)

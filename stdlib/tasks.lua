@@ -3,14 +3,43 @@ local raw = require "raw.task"
 
 local tasks = { now = raw.now, wall = raw.wall, sleep = raw.sleep, event = raw.event, signal = raw.signal }
 
--- "cancel", "timeout", "budget" or "end" for what ends more than a pcall; nil for an ordinary error.
-tasks.is_interrupt = raw.is_interrupt
+-- What ended a pcall, by its error: "cancel", "timeout", "budget" or "end" for what ends more than a pcall, and which
+-- deadline; nil for an ordinary error. An error that a script raised on the way out (in a __close) covers nothing: the
+-- task knows what was raised in it.
+function tasks.is_interrupt(err)
+  local interrupt, scope = raw.is_interrupt(err)
+  if interrupt then return interrupt, scope end
+  if tasks.ended then return "end" end
+  return raw.is_interrupt((raw.raised()))
+end
 
--- Raises the end of the run; no script's pcall stops it, and none of its errors covers it up: it is kept as tasks.ended.
+-- Raises the end of the run: { outcome =, text =, … }, kept as tasks.ended, where no script can reach it. No pcall of a
+-- script's stops it, and none of its errors covers it up.
+local the_end = raw.the_end()
 function tasks.raise_end(fields)
-  fields.interrupt = "end"
-  tasks.ended = setmetatable(fields, raw.interrupt_metatable)
-  error(tasks.ended, 0)
+  tasks.ended = fields
+  error(the_end, 0)
+end
+
+-- Once the run's end was raised nothing of the script's goes on.
+function tasks.stop_if_ended()
+  if tasks.ended then error(the_end, 0) end
+end
+
+-- Raises again what nobody has dealt with: no pcall of a script's goes on after it.
+function tasks.pass_on(err)
+  tasks.stop_if_ended()
+  local raised = raw.raised()
+  if raised then error(raised, 0) end
+  if raw.is_interrupt(err) then error(err, 0) end
+end
+
+-- What was raised is dealt with here: the probe is unknown, or the run is over. The fields of an end.
+function tasks.handled()
+  local ended = tasks.ended
+  tasks.ended = nil
+  raw.handled()
+  return ended
 end
 
 -- What the running task is inside of: {probe=, remedy=, pass=, …}; fields of outer contexts show through.
@@ -36,9 +65,10 @@ end
 function tasks.deadline(seconds, f, ...)
   local scope = raw.scope_begin(seconds)
   local results = table.pack(pcall(f, ...))
+  local interrupt, which
+  if not results[1] then interrupt, which = tasks.is_interrupt(results[2]) end
   raw.scope_end(scope)
   if results[1] then return table.unpack(results, 1, results.n) end
-  local interrupt, which = raw.is_interrupt(results[2])
   if interrupt == "timeout" and which == scope then return false end
   error(results[2], 0)
 end
@@ -74,7 +104,10 @@ function tasks.all(functions)
     local joined, problem = pcall(raw.join, task)
     if not joined then fail(problem) end
   end
-  if failure then error(failure[1], 0) end
+  if failure then
+    raw.adopt(failure[1])
+    error(failure[1], 0)
+  end
   return results
 end
 

@@ -13,6 +13,8 @@ post.ATTEMPTS = 3
 
 -- The request as plain data, with secrets as values of their own: what the outbox and the built-in page keep.
 function post.request(backend, url, headers, body)
+  local problem = require("headers").problem(headers)
+  if problem then error({ usage = ("config: %s: %s"):format(backend, problem) }, 0) end
   return { backend = backend, url = url, headers = headers, body = body, timeout = post.TIMEOUT,
            connect_to = rehearsal.route(url) }
 end

@@ -59,6 +59,7 @@ local function declare()
   local ok, err = pcall(function() script.load(run.file, script.words())() end)
   run.declaring = false
   if not ok and not tasks.is_interrupt(err) and #run.levels == 0 then error(err, 0) end
+  tasks.handled()
 end
 
 -- How late the level that is being carried out is: the watchdog says so in its own journal.

@@ -78,6 +78,13 @@ end
 
 local function class_of(call) return call.destructive and "destructive" or call.reads and "declared" or "write" end
 
+local function check_headers(name)
+  return function(call)
+    local problem = call.headers and require("headers").problem(call.headers)
+    if problem then blame.raise("%s: %s", name, problem) end
+  end
+end
+
 local verbs = {
   get = { "read", "Fetches an address" }, head = { "read", "Asks for an address's headers" },
   options = { "read", "Asks what an address allows" },
@@ -111,6 +118,7 @@ for verb, meaning in pairs(verbs) do
     params = { { "url", "string", "http:// or https:// address" } },
     options = options,
     result = fields,
+    check = check_headers("http." .. verb),
     run = function(call) return request(method, call) end,
     command = function(call) return by_hand(method, call) end,
     sends = class ~= "read" and function(call) return sends_of(method, call) end or nil,

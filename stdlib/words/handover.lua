@@ -50,9 +50,8 @@ end
 
 -- The part's own goal ends the part alone; every other end is the run's.
 local function end_of_part(err)
-  if tasks.is_interrupt(err) ~= "end" or err.part ~= run.part then error(err, 0) end
-  tasks.ended = nil
-  return err
+  if tasks.is_interrupt(err) ~= "end" or tasks.ended.part ~= run.part then error(err, 0) end
+  return tasks.handled()
 end
 
 -- What can't be loaded, or doesn't take these parameters, is a mistake of the script that hands over.

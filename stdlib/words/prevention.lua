@@ -30,7 +30,10 @@ local function unknown(ok, in_time)
   if ok and in_time then return nil end
   if ok then return ("it took longer than %g s"):format(prevention.SECONDS) end
   local interrupt = tasks.is_interrupt(in_time)
-  if interrupt == "budget" then return "it computed for too long without waiting" end
+  if interrupt == "budget" then
+    tasks.handled()
+    return "it computed for too long without waiting"
+  end
   if interrupt then error(in_time, 0) end
   return blame.text(in_time)
 end

@@ -156,7 +156,11 @@ local function look(title, args, fn, found, ...)
     end)
   if not ok then
     if tasks.is_interrupt(in_time) and tasks.is_interrupt(in_time) ~= "budget" then error(in_time, 0) end
-    return nil, tasks.is_interrupt(in_time) and "it computed for too long without waiting" or blame.text(in_time)
+    if tasks.is_interrupt(in_time) then
+      tasks.handled()
+      return nil, "it computed for too long without waiting"
+    end
+    return nil, blame.text(in_time)
   end
   if not in_time then return nil, ("it took longer than %g s"):format(probe.SECONDS) end
   return returned

@@ -146,7 +146,7 @@ function words.remedy(title, options, fn)
                within = within }
   run.remedies[#run.remedies + 1] = it
   return function(...)
-    if tasks.ended then error(tasks.ended, 0) end
+    tasks.stop_if_ended()
     run.acting()
     check_place(title)
     goal.end_if_held()

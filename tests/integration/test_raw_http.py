@@ -339,7 +339,7 @@ def test_cancelled_lookup_and_request_end_at_once(luahost, silent_port):
       local lookup = task.spawn(function() http.request {{ url = 'http://slow.invalid/' }} end)
       task.sleep(0.1)
       task.cancel(stuck) task.cancel(lookup)
-      show(task.join(stuck)) show(task.join(lookup))""")
+      show((task.join(stuck))) show((task.join(lookup)))""")
     assert time.monotonic() - began < 5
 
 
