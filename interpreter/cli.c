@@ -34,6 +34,7 @@ static const struct option run_options[] = {
     {"here", "here", FLAG, 0, NULL, "allow writes to this machine"},
     {"alongside", "alongside", FLAG, 0, NULL, "run although another run of this runbook is under way"},
     {"alert-started", "alert_started", VALUE, 0, NULL, "TIME: when the alert began, RFC 3339"},
+    {"verbose", "verbose", FLAG, 'v', NULL, "show every read, and the command that does it by hand"},
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };
@@ -41,6 +42,7 @@ static const struct option audit_options[] = {
     {"env", "env", VALUE, 0, NULL, "NAME: environment of the config"},
     {"param", "param", LIST, 'p', NULL, "KEY=VALUE: set a parameter"},
     {"params", "params", VALUE, 0, NULL, "FILE: parameters, Lua or JSON"},
+    {"verbose", "verbose", FLAG, 'v', NULL, "show every read, and the command that does it by hand"},
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };

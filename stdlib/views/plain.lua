@@ -8,10 +8,12 @@ local tty = require "raw.tty"
 
 local plain = {}
 
-local waiting = {} -- probe title → { checks =, effects = }: its lines so far
+local waiting = {}  -- instance of a probe → { checks =, effects = }: its lines so far
+local planning     -- in a dry run: the remedy whose plan is being made, and its lines so far
 local RECAP_MAX = 600    -- characters of the last line; the ending's text is the script's, and may quote the world
 local LINE_COLUMNS = 118 -- an effect and its command share a line when they fit
-local dry
+local NOTE_LINES = 8     -- of a note of several lines
+local dry, verbose
 
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
 
@@ -25,16 +27,28 @@ local function stamp() return run.began and duration.clock(run.elapsed()) or "00
 
 local function say(format, ...) put(("%s  %s"):format(stamp(), format:format(...))) end
 
-function plain.open(options) dry = options.dry_run end
+function plain.open(options) dry, verbose = options.dry_run, options.verbose end
+
+-- One probe with one list of arguments: two of them may run side by side.
+local function instance_of(fields)
+  local title = type(fields.prevention) == "string" and fields.prevention or fields.probe
+  local args = fields.probe_args or type(fields.args) == "string" and fields.args
+  return title and (args and title .. "\0" .. args or title)
+end
 
 -- Under its probe while one is running, else at once. What was found comes first, then how it was looked at.
 local function under(probe, line, kind)
   if probe and waiting[probe] then
     table.insert(waiting[probe][kind or "checks"], line)
+  elseif planning then
+    table.insert(planning.lines, line)
   else
     say("%s", line)
   end
 end
+
+-- What was found: the state as a word, then the words. What is wrong can be searched for in a log.
+local function found(fields, state, format, ...) under(instance_of(fields), ("  %-8s %s"):format(state, format:format(...))) end
 
 local function milliseconds(ms) return ms and ("%d ms"):format(ms) or "" end
 
@@ -53,7 +67,7 @@ function plain.effect_lines(fields)
   if why then said[#said + 1] = inert(why, 300) end
   local line = ("%s%s%s%s"):format(would and "would " or "", inert(fields.line),
     #said > 0 and ": " .. table.concat(said, ", ") or "", fields.ms and "  " .. milliseconds(fields.ms) or "")
-  local lines, by_hand = { line }, deed.by_hand(fields)
+  local lines, by_hand = { line }, (would or verbose) and deed.by_hand(fields)
   for _, told in ipairs(would and deed.lines(fields.result) or {}) do lines[#lines + 1] = "  " .. told end
   if not by_hand then return lines end
   if #lines == 1 and not by_hand:find "\n" and text.width(line .. by_hand) + 6 <= LINE_COLUMNS then
@@ -77,34 +91,51 @@ on["run.started"] = function(fields)
   put(("%s of %s%s"):format(what, inert(fields.file), fields.id and ", run " .. fields.id or ""))
 end
 
-on["probe.started"] = function(fields) waiting[fields.probe] = { checks = {}, effects = {} } end
+on["probe.started"] = function(fields) waiting[instance_of(fields)] = { checks = {}, effects = {} } end
 
 function on.check(fields)
-  under(fields.probe, ("  %s %s"):format(fields.passed and "WELL " or "WRONG", inert(fields.says, 400)))
-  if fields.mend and waiting[fields.probe] then table.insert(waiting[fields.probe].mends, fields) end
+  found(fields, fields.passed and "WELL" or "WRONG", "%s", inert(fields.says, 400))
+  local lines = waiting[instance_of(fields)]
+  if fields.mend and lines then table.insert(lines.mends, fields) end
+end
+
+-- What is shown of a note, and how many of its lines are left out: of a result the end, of a script's own text the beginning.
+local function note_lines(fields)
+  local lines = text.lines(fields.text)
+  if #lines <= NOTE_LINES then return lines, 0 end
+  if not fields.line then return table.move(lines, 1, NOTE_LINES, 1, {}), #lines - NOTE_LINES end
+  return require("logtext").shown(fields.text, fields.decisive or {}, NOTE_LINES)
 end
 
 function on.note(fields)
-  local lines = text.lines(fields.text)
-  for i = 1, math.min(#lines, 12) do under(fields.probe, "  | " .. inert(lines[i], 160)) end
-  if #lines > 12 then under(fields.probe, ("  | … %d more lines in the journal"):format(#lines - 12)) end
+  local lines, left_out = note_lines(fields)
+  for i, line in ipairs(lines) do
+    found(fields, i == 1 and "NOTED" or "", "%s", inert(line, 160))
+  end
+  if left_out > 0 then
+    found(fields, "", "… %d %s line%s in the journal", left_out, fields.line and "older" or "more", left_out == 1 and "" or "s")
+  end
 end
 
+-- "Database (alpha)"
+local function title_of(fields) return inert(fields.probe) .. (fields.args and (" (%s)"):format(inert(fields.args, 60)) or "") end
+
 on["probe.ended"] = function(fields)
-  local lines = waiting[fields.probe] or { checks = {}, effects = {} }
-  waiting[fields.probe] = nil
-  local found = {}
-  for name, value in pairs(fields.findings or {}) do if value == true then found[#found + 1] = name end end
-  table.sort(found)
-  local verdict = fields.state == "unknown" and "unknown: " .. inert(fields.why, 300)
-    or #found > 0 and "found: " .. table.concat(found, ", ") or "nothing found"
-  say("%s: %s  %s", inert(fields.probe), verdict, milliseconds(fields.ms))
+  local lines = waiting[instance_of(fields)] or { checks = {}, effects = {} }
+  waiting[instance_of(fields)] = nil
+  local faults = {}
+  for name, value in pairs(fields.findings or {}) do if value == true then faults[#faults + 1] = name end end
+  table.sort(faults)
+  local verdict = fields.state == "unknown" and "unknown" or #faults > 0 and "found: " .. table.concat(faults, ", ")
+    or "nothing found"
+  say("%s: %s  %s", title_of(fields), verdict, milliseconds(fields.ms))
   for _, line in ipairs(lines.checks) do say("%s", line) end
+  if fields.state == "unknown" then found(fields, "UNKNOWN", "%s", inert(fields.why, 300)) end
   for _, line in ipairs(lines.effects) do say("%s", line) end
 end
 
 on["prevention.started"] = function(fields)
-  waiting[fields.prevention] = { checks = {}, effects = {}, mends = {} }
+  waiting[instance_of(fields)] = { checks = {}, effects = {}, mends = {} }
 end
 
 -- The snippet that closes a gap: its lines alone, so that they can be copied.
@@ -118,8 +149,8 @@ end
 
 -- In full for an audit; after a run in a line.
 on["prevention.ended"] = function(fields)
-  local lines = waiting[fields.prevention]
-  waiting[fields.prevention] = nil
+  local lines = waiting[instance_of(fields)]
+  waiting[instance_of(fields)] = nil
   local verdict = fields.state == "unknown" and "unknown: " .. inert(fields.why, 300) or fields.state
   if run.command ~= "audit" then
     local missing = #fields.missing > 0 and ": " .. inert(table.concat(fields.missing, "; "), 200) or ""
@@ -136,9 +167,22 @@ on["handover.ended"] = function(fields)
   say("back from %s: %s%s", inert(fields.runbook), fields.outcome, fields.text and ": " .. inert(fields.text, 300) or "")
 end
 
+local is_read = { read = true, declared = true }
+local last_failed -- of the reads that failed outside of a probe
+
+-- What was looked at is told by what was found; how, by -v. What could not be looked at outside of a probe is told by nothing
+-- else, and once when it is tried again and again.
+local function is_shown(fields)
+  if verbose or not is_read[fields.class] or fields.status == "refused" then return true end
+  if fields.status ~= "failed" or fields.probe then return false end
+  local again = last_failed == fields.line
+  last_failed = fields.line
+  return not again
+end
+
 on["effect.outcome"] = function(fields)
-  if fields.key and fields.key:find "^goal" then return end
-  for _, line in ipairs(plain.effect_lines(fields)) do under(fields.probe, "    " .. line, "effects") end
+  if fields.key and fields.key:find "^goal" or not is_shown(fields) then return end
+  for _, line in ipairs(plain.effect_lines(fields)) do under(instance_of(fields), "    " .. line, "effects") end
 end
 
 -- What was kept, where; then what was not, and why.
@@ -157,10 +201,27 @@ on["effect.intent"] = function(fields)
   say("  doing %s", inert(fields.line))
 end
 
-on["remedy.started"] = function(fields) say("%s (risk %s)", inert(fields.remedy), fields.risk or "low") end
+-- Its level is known with its plan; what a dry run would do is told below it.
+on["remedy.started"] = function(fields)
+  planning = { risk = fields.risk or "low", lines = {} }
+end
+
+-- Why the level is not the risk that the script declares.
+local function level_of(fields)
+  if not planning or fields.level == planning.risk then return fields.level end
+  return fields.level .. ": it can't be undone"
+end
+
+local function end_planning(fields)
+  local lines, level = planning and planning.lines or {}, level_of(fields)
+  planning = nil
+  say("%s (risk %s)", inert(fields.remedy), level)
+  for _, line in ipairs(lines) do say("%s", line) end
+end
 
 -- The plan, before anybody is asked about it. A dry run shows its writes as `would` instead.
 function on.plan(fields)
+  end_planning(fields)
   if dry then return end
   for _, effect in ipairs(fields.effects) do
     say("  plan: %s%s", inert(effect.line), effect.class == "destructive" and "  (destructive)" or "")
@@ -172,6 +233,7 @@ function on.plan(fields)
 end
 
 on["remedy.ended"] = function(fields)
+  if planning then end_planning { remedy = fields.remedy, level = planning.risk } end -- it has no plan
   say("%s: %s%s", inert(fields.remedy), fields.state, fields.why and ": " .. inert(fields.why, 300) or "")
   if fields.state == "would" and run.goal then say("  a real run stops here if: %s", inert(run.goal.label)) end
 end

@@ -2,6 +2,7 @@
 local blame = require "blame"
 local exact = require "exact"
 local journal = require "journal"
+local json = require "raw.json"
 local result = require "result"
 local tasks = require "tasks"
 local values = require "values"
@@ -10,12 +11,19 @@ local words = {}
 
 -- The longest note in characters; the effect's result is in the journal in full.
 local NOTE_MAX = 4000
+-- Of a log, whatever is cut, so many lines that tell of a failure.
+local DECISIVE_MAX = 3
 
 local function text_of(value)
   if not result.is(value) then return exact.tostring(value) end
   if result.status(value) == "failed" then return "failed: " .. result.summary(value) end
   local fields = result.fields(value)
   return fields.text or fields.stdout or fields.body or tostring(value)
+end
+
+local function decisive(text)
+  local found = require("logtext").decisive(text, DECISIVE_MAX)
+  return #found > 0 and json.list(found) or nil
 end
 
 -- note(text or result): into the journal and the report; silent in a plan pass.
@@ -25,9 +33,9 @@ function words.note(value)
   end
   local here = tasks.context()
   if here.pass == "plan" or here.pass == "dry" then return end
-  local text = text_of(value)
-  journal.event("note", { probe = here.probe or nil, args = here.probe_args or nil,
-                          line = result.is(value) and result.line(value) or nil,
+  local text, line = text_of(value), result.is(value) and result.line(value) or nil
+  journal.event("note", { probe = here.probe or nil, args = here.probe_args or nil, line = line,
+                          decisive = line and text:find "\n." and decisive(text) or nil,
                           text = #text > NOTE_MAX and text:sub(-NOTE_MAX) or text, cut = #text > NOTE_MAX or nil })
 end
 

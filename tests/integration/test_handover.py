@@ -61,13 +61,13 @@ def test_its_end_is_its_own(call, sandbox):
     """The callee's goal holds; the caller's doesn't, and the caller goes on."""
     other = os.path.join(sandbox.folder, "other")
     result = call(f'file = "{other}"')
-    assert lines(result) == ["other", "state"] and "| it was resolved" in result.stdout, result
+    assert lines(result) == ["other", "state"] and "NOTED    it was resolved" in result.stdout, result
     assert result.code == 0 and 'resolved by "Own remedy"' in result.stdout
 
 
 def test_an_unresolved_part_is_told(call, sandbox):
     result = call(f'file = "{sandbox.folder}/other"', answers='{ ["Own remedy"] = "yes", ["*"] = "no" }')
-    assert "| it was unresolved" in result.stdout and lines(result) == ["state"], result
+    assert "NOTED    it was unresolved" in result.stdout and lines(result) == ["state"], result
     assert "back from callee: unresolved: the callee could not" in result.stdout
 
 
@@ -105,7 +105,7 @@ def test_a_part_takes_its_own_lock(call, sandbox):
         result = call("file = p.file", callee=SLOW)
         name = os.path.basename(sandbox.runs()[0])
         assert f"back from callee: refused: run {name} of this runbook is under way" in result.stdout, result
-        assert "| it was refused" in result.stdout and 'resolved by "Own remedy"' in result.stdout, result
+        assert "NOTED    it was refused" in result.stdout and 'resolved by "Own remedy"' in result.stdout, result
     finally:
         first.kill()
         first.wait()
@@ -119,7 +119,7 @@ def test_the_parts_lock_is_given_back_at_its_end(call, sandbox):
               f'env = {{ XDG_STATE_HOME = "{sandbox.state}" }} }}).code)'
     result = call(f'file = "{state}"', caller=CALLER.replace("own()", goes_on), callee=ALONE,
                   answers='{ ["Its remedy"] = "yes", ["*"] = "no" }')
-    assert "back from callee: resolved" in result.stdout and "| beside: 0" in result.stdout, result
+    assert "back from callee: resolved" in result.stdout and "NOTED    beside: 0" in result.stdout, result
 
 
 def test_a_lock_is_the_files_wherever_it_is_called_from(runbook, sandbox):
@@ -205,5 +205,5 @@ def test_a_secret_is_handed_over(runbook, sandbox):
     path = sandbox.write("caller.lua", 'runbook { title = "Caller" }\nhandover("callee", { token = secret "TOKEN" })\n'
                          'return resolved "x"')
     result = runbook("run", path, env={"TOKEN": "correct-horse"})
-    assert result.code == 0 and "| it is ***" in result.stdout, result
+    assert result.code == 0 and "NOTED    it is ***" in result.stdout, result
     assert "correct-horse" not in "".join(result.journal_lines)

@@ -121,7 +121,7 @@ def test_9_a_typed_approval_by_file_names_the_target(sandbox, http_faults):
 def test_9_ctrl_c_ends_what_catches_everything(sandbox, http_faults):
     """Exit 4, and the incident goes on. Broken by: exact.pcall without pass_interrupts."""
     script = 'http.get(base .. "/json")\nwhile true do pcall(http.get, base .. "/slow/1") pcall(error) end'
-    terminal = start(sandbox, http_faults.url, script, program="tty")
+    terminal = start(sandbox, http_faults.url, script, "-v", program="tty")
     terminal.expect_exact("/json: ok")
     time.sleep(0.3)
     terminal.interrupt()
@@ -154,7 +154,7 @@ def test_10_the_command_by_hand_does_the_same(sandbox, http_faults):
     """Quoted for a shell. Broken by: a view that joins the words with blanks."""
     path = "/echo?a=b%20c&d=$(id)&e='f'"
     script = f'http.get(base .. "{path}")\nreturn resolved "x"'
-    result = start(sandbox, http_faults.url, script, "-n", program="run")
+    result = start(sandbox, http_faults.url, script, "-n", "-v", program="run")
     command = re.search(r"by hand: (curl .*)", result.stdout)[1]
     subprocess.run(["bash", "-c", command], check=True, capture_output=True)
     first, second = http_faults.requests
