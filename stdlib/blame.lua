@@ -14,6 +14,9 @@ function blame.position()
   return ""
 end
 
+-- The same without its end: "api-down.lua:12".
+function blame.place() return (blame.position():gsub(": $", "")) end
+
 -- Raises `message` at the script's position.
 function blame.raise(message, ...)
   if select("#", ...) > 0 then message = message:format(...) end

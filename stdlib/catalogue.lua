@@ -18,6 +18,7 @@
 --   target(call)   → what an operator must name to approve it
 --   match(call)    → list: what the plan pins beyond the line (full SQL, body)
 --   preview(call)  → { text=, size=, … } by reads alone; the apply pass gives it to run as `plan`
+--   intends(call)  → what it is meant to do, in words, told by its arguments alone: what a scenario's plan shows
 --   would(call)    → fields of the dry result; what can't be known is catalogue.placeholder "name"
 --   verify(call)   → true, false or nil: did it happen?
 --   evidence(save, call, plan)  what a write would destroy, as reads: save("docker.logs", call.container) (stdlib/evidence.lua)

@@ -10,6 +10,7 @@ local run = {
   options = {},         -- of the command line
   about = {},           -- what `runbook{…}` says
   first_about = nil,    -- of the run's first runbook, while a handover goes on with another
+  first_given = nil,    -- parameters given to it: a list of { name = source, values =, shared = }
   part = nil,           -- in a handover: { name =, depth =, file =, lock = }
   params = {},          -- name → value
   goal = nil,           -- what `recovered` declares
@@ -27,6 +28,20 @@ function run.start()
 end
 
 function run.elapsed() return tasks.now() - run.began end
+
+-- What belongs to one load of a runbook: who it is, what it declared, what it was given.
+local of_a_load = { "about", "first_about", "params", "param_specs", "probes", "remedies", "preventions", "levels", "goal",
+                    "given_params", "part", "acted", "declaring", "on_first_act" }
+
+-- Puts other values into what belongs to a load; of the fields named in `keep` the present ones stay. Returns what puts them
+-- back.
+function run.put_aside(fresh, keep)
+  local saved = {}
+  for _, field in ipairs(of_a_load) do
+    if not keep[field] then saved[field], run[field] = { run[field] }, fresh[field] end
+  end
+  return function() for field, value in pairs(saved) do run[field] = value[1] end end
+end
 
 -- A place in the run of its own for what begins now: the same on every replay.
 local children = {}

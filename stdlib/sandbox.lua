@@ -60,11 +60,11 @@ end
 
 ------------------------------------------------------------------- Modules --
 
-local loaded, loading = {}, {} -- name → what the module gave, or `loading`
-snapshot.roots[1] = loaded
+local of_run, loading = {}, {} -- name → what the module gave, or `loading`
+snapshot.roots[1] = of_run
 
 -- Modules beside the runbook or in folders below it; they see the same environment and may wait while loading.
-local function require_for(folder, env)
+local function require_for(folder, env, loaded)
   return function(name)
     if type(name) ~= "string" or not name:match "^[%w_%-]+[%w_%-%.]*$" or name:find "%.%." then
       blame.raise("require: a module's name like \"lib.checks\" expected, got %s", values.describe(name))
@@ -166,14 +166,14 @@ local function print_with(note)
   end
 end
 
--- The environment of a runbook in `folder`.
-function sandbox.environment(folder, words)
+-- The environment of a runbook in `folder`; `modules`: those loaded already, if not the run's.
+function sandbox.environment(folder, words, modules)
   local env, members = {}, {}
   for _, source in ipairs { plain_lua(env), helpers(), words } do
     for name, value in pairs(source) do members[name] = value end
   end
   for _, name in ipairs(catalogue.families) do members[name] = family(name) end
-  members.print, members.require, members._G = print_with(words.note), require_for(folder, env), env
+  members.print, members.require, members._G = print_with(words.note), require_for(folder, env, modules or of_run), env
   sandbox.names = values.keys(members)
   setmetatable(members, { __index = undeclared(sandbox.names) })
   return setmetatable(env, { __index = members, __metatable = "environment", __newindex = refuse_global(members),

@@ -1,6 +1,7 @@
 -- The runbook's own files: read, kept in the run directory as they were, loaded into the sandbox.
 local blame = require "blame"
 local files = require "raw.files"
+local journal = require "journal"
 local raw_run = require "raw.run"
 local run = require "run"
 local tasks = require "tasks"
@@ -26,6 +27,11 @@ local function keep(path, text)
   raw_run.save(("source/%03d.lua"):format(#script.sources), text)
 end
 
+-- The text as it was read before in this run; nil when it was not.
+local function kept(path)
+  for _, source in ipairs(script.sources) do if source.path == path then return source.text end end
+end
+
 -- The text of a script or module: from the disk, or in a process of a run that goes on, from what was kept.
 function run.read_source(path)
   if run.kept_sources then
@@ -33,6 +39,7 @@ function run.read_source(path)
     if not text then return nil, "it was not part of the run when it began" end
     return text
   end
+  if run.declaring == "anew" and kept(path) then return kept(path) end
   local read, err = files.read { path = path, max = SIZE_MAX, owned = run.options.scenario == nil }
   if not read and err.kind == "owner" then error({ refused = err.message }, 0) end
   if not read then return nil, err.message end
@@ -58,13 +65,13 @@ local function carry_out(chunk)
   error(values.raised[value] and blame.text(value) or value, 0)
 end
 
--- The runbook as a function; raises { wrong = message } when it can't be loaded.
-function script.load(path, words)
+-- The runbook as a function; raises { wrong = message } when it can't be loaded. `modules`: those it has loaded, if not the run's.
+function script.load(path, words, modules)
   local folder = script.split(path)
   local text, why = run.read_source(path)
   if not text then error({ wrong = ("%s can't be read: %s"):format(path, why) }, 0) end
   if text:sub(1, 1) == "#" then text = "--" .. text end
-  local env = require("sandbox").environment(folder, words)
+  local env = require("sandbox").environment(folder, words, modules)
   local chunk, problem = load(text, "@" .. path, "t", env)
   if not chunk then error({ wrong = problem }, 0) end
   return function() return carry_out(chunk) end
@@ -95,13 +102,38 @@ function script.words()
 end
 
 -- Runs the script as far as its first act: by then it has declared its goal, levels, probes, remedies and preventions.
-function script.declare()
-  run.declaring = true
-  local ok, err = pcall(function() script.load(run.file, script.words())() end)
+-- `modules` and `how`: see levels_anew.
+function script.declare(modules, how)
+  run.declaring = how or true
+  local ok, err = pcall(function() script.load(run.file, script.words(), modules)() end)
   run.declaring = false
   if not ok and not (tasks.is_interrupt(err) == "end" and tasks.ended.outcome == "declared") then error(err, 0) end
   tasks.handled()
   run.acted = true
+end
+
+-- The same for a level that is carried out: an error after the levels were declared keeps nobody from being told.
+function script.declare_levels(modules, how)
+  local ok, err = pcall(script.declare, modules, how)
+  if not ok and (tasks.is_interrupt(err) == "cancel" or #run.levels == 0) then error(err, 0) end
+  tasks.handled()
+  run.acted = true
+  require("words.escalation").add_default(run.config.escalate_after)
+end
+
+-- The levels as another process of this run would declare them: by a load of their own, which has nothing of what the script
+-- did since. Nobody hears its events: they are not the run's.
+function script.levels_anew()
+  local fresh = { about = {}, params = {}, probes = {}, remedies = {}, preventions = {}, levels = {},
+                  given_params = run.first_given }
+  local ended, restore = tasks.ended, run.put_aside(fresh, {})
+  tasks.ended = nil
+  local ok, err = pcall(journal.quietly, script.declare_levels, {}, "anew")
+  local levels = run.levels
+  restore()
+  tasks.ended = ended
+  if not ok then error(err, 0) end
+  return levels
 end
 
 return script

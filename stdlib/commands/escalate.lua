@@ -53,15 +53,6 @@ local function learn(folder)
   if at then run.began = run.began - math.max(0, tasks.wall() - at) end
 end
 
--- Runs the script as far as its first act: by then it has said who it is and what its levels are.
-local function declare()
-  run.declaring = true
-  local ok, err = pcall(function() script.load(run.file, script.words())() end)
-  run.declaring = false
-  if not ok and not tasks.is_interrupt(err) and #run.levels == 0 then error(err, 0) end
-  tasks.handled()
-end
-
 -- How late the level that is being carried out is: the watchdog says so in its own journal.
 local function lateness(folder)
   local late = 0
@@ -85,10 +76,9 @@ return function(arguments, options, host, command)
   if command == "_deliver" then return require("outbox").flush() and 0 or 1 end
   gate.open(require "modes.escalate")
   require("sandbox").seal()
-  declare()
+  script.declare_levels()
   learn(folder)
   if not run.levels[level] then error("the script declares no level " .. tostring(level), 0) end
-  run.acted = true
   if lateness(folder) > OVERDUE and run.goal and require("words.goal").holds() then return EXIT_RECOVERED end
   require("words.escalation").carry_out(level)
   return exit_code()

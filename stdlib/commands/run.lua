@@ -1,6 +1,7 @@
 -- runbook run FILE: the run itself, as a table of contents. runbook audit FILE and runbook doctor FILE: the same up to the
 -- script's first effect, then its preventions (stdlib/audit.lua) in the dry mode, or what it needs (stdlib/doctor.lua).
 local config = require "config"
+local duration = require "duration"
 local ending = require "ending"
 local gate = require "gate"
 local journal = require "journal"
@@ -60,8 +61,11 @@ local function open_config(options, host)
   config.apply(run.config, environment, options, options.scenario and function() end or host.getenv)
   run.given_params = { { name = "-p", values = from_command_line(options.param) } }
   if options.params then table.insert(run.given_params, { name = "--params", values = read_table(options.params, "--params") }) end
-  if run.scenario then table.insert(run.given_params, { name = "scenario", values = run.scenario.params or {} }) end
+  if run.scenario then
+    table.insert(run.given_params, { name = "scenario in " .. run.scenario.at, values = run.scenario.params or {} })
+  end
   table.insert(run.given_params, { name = "config", values = environment.params or {}, shared = true })
+  run.first_given = run.given_params
 end
 
 local function open_scenario(options)
@@ -157,7 +161,10 @@ local function execute(options, host)
   require("sandbox").seal() -- this and the next while the watchdog starts
   local chunk = script.load(run.file, script.words())
   if arming then arming.ready() end
-  local value = chunk()
+  local in_time, value = tasks.deadline(mode.SECONDS_MAX or math.huge, chunk)
+  if not in_time then
+    error({ wrong = ("more than %s on the scenario's clock: this would never end"):format(duration.text(mode.SECONDS_MAX)) }, 0)
+  end
   if not run.acted then run.acting() end
   return ending.of_return(value)
 end
@@ -207,14 +214,11 @@ local function last_words(it)
   return lines
 end
 
--- Differences from what the scenario expects, as lines and a worse exit code.
+-- What is wrong with the scenario, or with the run by its light, as lines and a worse exit code.
 local function compare(it, code)
-  local expect = run.scenario and run.scenario.expect
-  if not expect then return code end
+  if not run.scenario then return code end
   it.exit = code
-  local list = require("scenario_file").differences(expect, it, gate.mode(), run.elapsed())
-  for _, line in ipairs(list) do screen.say("differs: " .. line) end
-  return #list > 0 and 1 or code
+  return require("scenario_verdict").tell(run.scenario, it, gate.mode(), code)
 end
 
 -- How the run ended, whatever became of it.

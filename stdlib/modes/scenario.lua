@@ -2,55 +2,88 @@
 -- that world; time is virtual.
 local blame = require "blame"
 local catalogue = require "catalogue"
+local duration = require "duration"
 local escalation = require "words.escalation"
 local journal = require "journal"
 local patterns = require "patterns"
 local run = require "run"
+local script = require "script"
 local tasks = require "tasks"
 local values = require "values"
 
-local scenario = { name = "scenario", done = {}, pages = 0 }
+-- done: lines of the writes made; told: what was sent to people; pages: how many; mistakes: of the script's, in probes;
+-- asked: lines of effects, questions: labels, each once, so that the nearest to a pattern can be named
+local scenario = { name = "scenario", done = {}, told = {}, pages = 0, mistakes = {}, asked = {}, questions = {} }
 
-local world, answers, after = {}, {}, {}
+-- A run that takes longer, on its own clock, or makes more effects would never end.
+scenario.SECONDS_MAX = 7 * 86400
+scenario.EFFECTS_MAX = 20000
+
+-- Patterns as they were written: of `after` what a write has changed so far, of `changes` what each write would.
+local layers = {}
 local turns = {} -- entry of the world or of the answers → how many of its list were given
 
--- `description` is what the file says: given, answers, after (stdlib/scenario_file.lua has checked it).
-function scenario.open(description)
-  world = patterns.list(description.world or {})
-  world = patterns.list(description.given or {}, world)
-  answers = patterns.list(description.answers or {})
-  after = patterns.list(description.after or {})
-  scenario.lists = { world = world, answers = answers, after = after }
+local function remember_mistake(name, fields)
+  if name == "probe.ended" and fields.mistake then table.insert(scenario.mistakes, { probe = fields.probe, why = fields.why }) end
 end
 
-local function next_of(item, list)
-  turns[item] = math.min((turns[item] or 0) + 1, #list)
-  return list[turns[item]]
+-- `description` is what the file says (stdlib/scenario_shape.lua has checked it).
+function scenario.open(description)
+  for layer, key in pairs { world = "world", given = "given", answers = "answers", changes = "after" } do
+    layers[layer] = patterns.list(description[key] or {}, nil, key)
+  end
+  layers.after, scenario.layers = {}, layers
+  journal.listen(remember_mistake)
+end
+
+local known = { asked = {}, questions = {} }
+local function remember(list, text)
+  if known[list][text] then return end
+  known[list][text] = true
+  table.insert(scenario[list], text)
+end
+
+local effects = 0
+local function count_effect()
+  effects = effects + 1
+  if effects <= scenario.EFFECTS_MAX then return end
+  tasks.raise_end { outcome = "failed", text = ("%smore than %d effects: this would never end"):format(blame.position(),
+    scenario.EFFECTS_MAX) }
+end
+
+local function next_of(entry, list)
+  turns[entry] = math.min((turns[entry] or 0) + 1, #list)
+  return list[turns[entry]]
+end
+
+local function entry_for(line)
+  remember("asked", line)
+  return patterns.best_of({ layers.after, layers.given, layers.world }, line)
 end
 
 -- The reply for a line: of a list the next, the last stays.
 local function reply_for(line)
-  local value, item = patterns.best(world, line)
+  local value, entry = entry_for(line)
   if type(value) ~= "table" or value[1] == nil then return value end
-  return next_of(item, value)
+  return next_of(entry, value)
 end
 
 -- The same without using it up.
 local function upcoming(line)
-  local value, item = patterns.best(world, line)
+  local value, entry = entry_for(line)
   if type(value) ~= "table" or value[1] == nil then return value end
-  return value[math.min((turns[item] or 0) + 1, #value)]
+  return value[math.min((turns[entry] or 0) + 1, #value)]
 end
 
 local function linger(reply)
   if reply.never then tasks.sleep(1e9) end
-  if reply.takes then tasks.sleep(require("duration").parse(reply.takes)) end
+  if reply.takes then tasks.sleep(duration.parse(reply.takes)) end
 end
 
 local function laid_over(fields, reply)
   if reply.why then fields = {} end
   for name, value in pairs(reply) do
-    if name ~= "takes" and name ~= "never" and name ~= "reply" then fields[name] = values.copy(value) end
+    if name ~= "takes" and name ~= "never" and name ~= "reply" and name ~= "radius" then fields[name] = values.copy(value) end
   end
   if fields.ok == false and not fields.why then fields.why = "not well" end
   if fields.why then fields.ok = false end
@@ -70,20 +103,30 @@ local function answer(act, plan)
   return laid_over(catalogue.specimen(act.entry, act.call, plan), reply)
 end
 
-function scenario.read(act) return answer(act) end
+function scenario.read(act)
+  count_effect()
+  return answer(act)
+end
 
--- What a write changed: the world of `after`, from now on.
+-- What a write changed: the world of `after`, from now on. Made again, it lies over what came between.
+local changed = {} -- entry of the changes → its entries in the layer of `after`
 local function change_world(act)
-  local change = patterns.best(after, act.match)
+  local change, by = patterns.best(layers.changes, act.match)
   if not change then return nil end
-  local given = {}
-  for key, value in pairs(change) do if key ~= "reply" then given[key] = value end end
-  patterns.list(given, world)
+  local world = values.copy_shallow(change)
+  world.reply = nil
+  changed[by] = changed[by] or patterns.list(world, nil, ("after %q:"):format(by.pattern.text))
+  for _, entry in ipairs(changed[by]) do
+    for i = #layers.after, 1, -1 do if layers.after[i] == entry then table.remove(layers.after, i) end end
+    turns[entry] = nil
+    table.insert(layers.after, entry)
+  end
   return change.reply
 end
 
 function scenario.write(act, plan)
-  scenario.done[#scenario.done + 1] = act.line
+  count_effect()
+  table.insert(scenario.done, act.match)
   local fields, err = answer(act, plan)
   local reply = change_world(act)
   if not fields then return nil, err end
@@ -95,25 +138,45 @@ function scenario.write(act, plan)
   return fields
 end
 
+-- All texts of a value, however deep.
+local function texts_of(value, list)
+  if type(value) == "string" then list[#list + 1] = value end
+  if type(value) ~= "table" or values.is_host(value) then return list end
+  for _, key in ipairs(values.keys(value)) do
+    local item = value[key]
+    texts_of(item == nil and value[tonumber(key)] or item, list)
+  end
+  return list
+end
+
+local function tell(texts) table.insert(scenario.told, (table.concat(texts, " "):gsub("%s+", " "))) end
+
 function scenario.notify(act)
   if act.entry.verb == "page" then scenario.pages = scenario.pages + 1 end
+  tell(texts_of(journal.plain(act.call), {}))
   return answer(act)
 end
 
--- The catalogue's preview looks at the real world; here the file may say it (`radius`), else the specimen's holds.
+-- What the file says (`radius`), else what the arguments alone tell: nobody looks at a real world here.
 function scenario.preview(act)
   local reply = upcoming(act.match) or {}
-  return { text = reply.radius or act.entry.specimen_radius, size = 1 }
+  local meant = act.entry.intends and act.entry.intends(act.call)
+  return { text = reply.radius or meant or "not known in a scenario", size = 1 }
 end
+
+-------------------------------------------------------------------- Questions --
 
 -- An answer may be a list given in turn, or { "yes", takes = "40s" }.
 local function answer_to(label)
-  local value, item = patterns.best(answers, label)
+  remember("questions", label)
+  local value, entry = patterns.best(layers.answers, label)
   if type(value) ~= "table" then return value end
-  if not value.takes then return next_of(item, value) end
+  if not value.takes then return next_of(entry, value) end
   linger(value)
   return value[1]
 end
+
+local decisions = { yes = "yes", no = "no", [true] = "yes", [false] = "no" }
 
 function scenario.ask(question)
   local value = answer_to(question.label)
@@ -121,23 +184,34 @@ function scenario.ask(question)
     tasks.sleep(question.within)
     return nil, "silence"
   end
-  if question.kind == "approve" then return (value == "yes" or value == true) and "yes" or "no" end
-  return value
+  if question.kind ~= "approve" and question.kind ~= "confirm" then return value end
+  if decisions[value] then return decisions[value] end
+  tasks.raise_end { outcome = "usage", text = ("%s: scenario %q: answers: %q: yes, no or silence expected, got %s"):format(
+    run.scenario.at, run.scenario.name, question.label, values.describe(value)) }
 end
+
+------------------------------------------------------------------- Escalation --
 
 -- The escalation's clock, virtual here: each level at its time, unless the run has ended.
 local fired, armed = {}, false
 
--- A level that fails is told by the built-in page, as it is for real.
+-- The built-in page has the headline and the findings.
+local function page_built_in(index, problem)
+  local view = escalation.view()
+  scenario.pages = scenario.pages + 1
+  tell { view.headline, table.unpack(view.findings) }
+  journal.event("note", { text = ("escalation level %d failed, the built-in page goes out: %s"):format(index,
+    blame.text(problem)) })
+end
+
+-- What a level reads of the script is what another process of the run has: its declarations, and nothing done since.
 local function fire(index, why)
   fired[#fired + 1] = index
   journal.event("escalation.fired", { level = index, why = why })
-  local ok, problem = pcall(escalation.carry_out, index)
+  local ok, problem = pcall(function() escalation.carry_out(index, script.levels_anew()[index]) end)
   if ok then return end
   if tasks.is_interrupt(problem) then error(problem, 0) end
-  scenario.pages = scenario.pages + 1
-  journal.event("note", { text = ("escalation level %d failed, the built-in page goes out: %s"):format(index,
-    blame.text(problem)) })
+  page_built_in(index, problem)
 end
 
 function scenario.arm()

@@ -56,10 +56,10 @@ function escalation.default(view)
     { summary = view.headline, severity = view.severity, details = view.findings })
 end
 
--- Carries a level out in this process, in the mode of the gate: really, or told. A rehearsal leaves no trace in the
--- script's own variables.
-function escalation.carry_out(index)
-  local level = run.levels[index]
+-- Carries a level out in this process, in the mode of the gate: really, or told; `level` where it is not the one declared by
+-- this process's script. A rehearsal leaves no trace in the script's own variables.
+function escalation.carry_out(index, level)
+  level = level or run.levels[index]
   local restore = tasks.context().pass == "plan" and snapshot.take(level.fn) or function() end
   local ok, why = pcall(tasks.within, { level = index, path = "escalation." .. index }, level.fn, escalation.view())
   restore()

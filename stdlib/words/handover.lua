@@ -29,22 +29,15 @@ local function fresh_part(name, file, given)
            acted = false, on_first_act = function() part.lock = lock.take() end }
 end
 
--- Of these nil is a value too.
-local own = { "about", "params", "probes", "remedies", "preventions", "given_params", "part", "goal",
-              "param_specs", "acted", "on_first_act" }
-
-local function put_aside(fresh)
-  local saved = {}
-  for _, field in ipairs(own) do saved[field], run[field] = run[field], fresh[field] end
-  return saved
-end
+-- The escalation is the run's, whoever goes on; so is who it began with.
+local kept = { levels = true, first_about = true, declaring = true }
 
 -- Puts the caller's back; the run as a whole keeps what was applied and what is unknown. The remedies applied in the part.
-local function put_back(saved)
+local function put_back(restore)
   local applied = story.applied_here()
   lock.release(run.part.lock)
   story.end_part()
-  for _, field in ipairs(own) do run[field] = saved[field] end
+  restore()
   return applied
 end
 
@@ -91,9 +84,9 @@ function words.handover(name, given)
   given = values.copy(given or {})
   journal.event("handover.started", { runbook = name, params = given })
   local file = script.split(run.file) .. "/" .. name .. ".lua"
-  local saved = put_aside(fresh_part(name, file, given))
+  local restore = run.put_aside(fresh_part(name, file, given), kept)
   local ok, it = pcall(tasks.within, { path = run.next_path() }, carry_out, name, file)
-  local applied = put_back(saved)
+  local applied = put_back(restore)
   if not ok then error(it, 0) end
   journal.event("handover.ended", { runbook = name, outcome = it.outcome, by = it.by, text = it.text })
   look_at_goal(applied)
