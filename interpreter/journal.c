@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include "duration.h"
 #include "jsontext.h"
-#include "redact.h"
+#include "redact_json.h"
 
 struct journal {
   int fd;
@@ -161,61 +161,6 @@ size_t journal_cut(const struct journal *journal) { return journal->cut; }
 const struct buffer *journal_line(const struct journal *journal) { return &journal->line; }
 unsigned long long journal_seq(const struct journal *journal) { return journal->seq; }
 
-/* ---- Redaction: of strings before they are written as JSON, so that a line stays JSON ---- */
-
-#define UNWRITABLE "⟦redacted⟧" /* a secret that ended within a character left no text */
-
-static json_t *clean_value(const json_t *value, bool foreign);
-
-static void clean_text(struct buffer *out, const char *text, size_t len, bool foreign) {
-  if (foreign)
-    redact_quote(out, text, len);
-  else
-    redact_apply(out, text, len);
-  buffer_append(out, "", 0);
-}
-
-static json_t *clean_string(const json_t *string, bool foreign) {
-  struct buffer clean = {0};
-  clean_text(&clean, json_string_value(string), json_string_length(string), foreign);
-  json_t *copy = json_stringn(clean.data, clean.len);
-  buffer_free(&clean);
-  return copy ? copy : json_string(UNWRITABLE);
-}
-
-/* Two keys may look alike once redacted: neither is lost. */
-static void set_clean(json_t *object, struct buffer *key, json_t *value) {
-  while (json_object_getn(object, key->data, key->len)) buffer_putc(key, '~');
-  json_incref(value);
-  if (json_object_setn_new(object, key->data, key->len, value) == 0) return json_decref(value);
-  buffer_clear(key);
-  buffer_puts(key, UNWRITABLE);
-  while (json_object_getn(object, key->data, key->len)) buffer_putc(key, '~');
-  json_object_setn_new(object, key->data, key->len, value);
-}
-
-static json_t *clean_object(const json_t *value, bool foreign) {
-  json_t *object = (json_t *)(uintptr_t)value, *copy = json_object(); /* jansson's iterators know no const */
-  struct buffer key = {0};
-  for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
-    buffer_clear(&key);
-    clean_text(&key, json_object_iter_key(at), json_object_iter_key_len(at), foreign);
-    set_clean(copy, &key, clean_value(json_object_iter_value(at), foreign));
-  }
-  buffer_free(&key);
-  return copy;
-}
-
-static json_t *clean_value(const json_t *value, bool foreign) {
-  if (json_is_string(value)) return clean_string(value, foreign);
-  if (json_is_object(value)) return clean_object(value, foreign);
-  if (!json_is_array(value)) return json_incref((json_t *)(uintptr_t)value);
-  json_t *copy = json_array();
-  for (size_t i = 0; i < json_array_size(value); i++)
-    json_array_append_new(copy, clean_value(json_array_get(value, i), foreign));
-  return copy;
-}
-
 /* ---- Appending ---- */
 
 static bool is_ours(const char *field) {
@@ -228,10 +173,7 @@ static bool add_fields(json_t *line, json_t *fields, struct error *error) {
     const char *name = json_object_iter_key(at);
     if (is_ours(name))
       return error_set(error, "usage", "an event can't have a field \"%s\" of its own", name);
-    struct buffer key = {0};
-    clean_text(&key, name, json_object_iter_key_len(at), false);
-    set_clean(line, &key, clean_value(json_object_iter_value(at), strcmp(name, "result") == 0));
-    buffer_free(&key);
+    redact_json_field(line, fields, at, strcmp(name, "result") == 0);
   }
   return true;
 }

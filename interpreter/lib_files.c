@@ -25,6 +25,7 @@
 #include "libs.h"
 #include "luautil.h"
 #include "options.h"
+#include "redact.h"
 #include "owner.h"
 #include "work.h"
 
@@ -128,8 +129,11 @@ static void read_run(struct work *base) {
 
 static int read_push(lua_State *L, struct work *base) {
   struct files_work *work = (struct files_work *)base;
+  const char *text = work->text.data ? work->text.data : "";
+  size_t len = work->text.len;
+  if (work->cut) redact_whole(&text, &len, work->tail);
   lua_createtable(L, 0, 3);
-  set_string(L, "text", work->text.data ? work->text.data : "", work->text.len);
+  set_string(L, "text", text, len);
   set_integer(L, "bytes", (long long)work->size);
   set_bool(L, "cut", work->cut);
   return 1;

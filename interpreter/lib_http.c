@@ -24,6 +24,7 @@
 #include "http.h"
 #include "luautil.h"
 #include "options.h"
+#include "redact.h"
 #include "runtime.h"
 
 #define POOL_TYPE "http.pool"
@@ -289,6 +290,7 @@ static void set_answer(lua_State *L, const struct http_request *request, bool co
   set_integer(L, "status", status);
   set_head(L, &request->head);
   const char *body = http_request_body(request, &len, &cut);
+  if (cut || !complete) redact_whole(&body, &len, request->keep_tail);
   set_string(L, "body", body, len);
   set_bool(L, "cut", cut || !complete);
 }

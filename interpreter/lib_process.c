@@ -17,6 +17,7 @@
 #include "op.h"
 #include "options.h"
 #include "process.h"
+#include "redact.h"
 
 #define PROCESS_TIMEOUT 10.0
 #define PROCESS_OUTPUT_BYTES (1L << 20)       /* kept of each stream unless the caller says otherwise */
@@ -28,7 +29,7 @@ struct run {
   struct process *process; /* NULL when it is not under way */
   struct process_result result;
   char **env;
-  bool late;
+  bool late, keep_tail;
   char program[64]; /* for the message of a timeout */
 };
 
@@ -55,9 +56,17 @@ static void run_release(struct op *op) {
   buffer_free(&run->result.err);
 }
 
-static void set_output(lua_State *L, const struct process_result *result) {
-  set_string(L, "stdout", result->out.data ? result->out.data : "", result->out.len);
-  set_string(L, "stderr", result->err.data ? result->err.data : "", result->err.len);
+static void set_text_of(lua_State *L, const char *name, const struct buffer *kept, const struct run *run) {
+  const char *text = kept->data ? kept->data : "";
+  size_t len = kept->len;
+  if (run->result.cut) redact_whole(&text, &len, run->keep_tail);
+  set_string(L, name, text, len);
+}
+
+static void set_output(lua_State *L, const struct run *run) {
+  const struct process_result *result = &run->result;
+  set_text_of(L, "stdout", &result->out, run);
+  set_text_of(L, "stderr", &result->err, run);
   set_bool(L, "cut", result->cut);
 }
 
@@ -77,13 +86,13 @@ static int run_push(lua_State *L, struct op *op) {
   if (run->late) {
     error_set(&error, "timeout", "%s took longer than %g s", op->what, op->limit);
     push_failure(L, &error);
-    set_output(L, &run->result);
+    set_output(L, run);
     return 2;
   }
   lua_createtable(L, 0, 6);
   set_integer(L, "code", run->result.code);
   if (run->result.signal) set_signal(L, run->result.signal);
-  set_output(L, &run->result);
+  set_output(L, run);
   set_number(L, "ms", run->result.ms);
   return 1;
 }
@@ -154,6 +163,7 @@ static int l_run(lua_State *L) {
     return luaL_error(L, "option 'argv': a program is needed");
   struct run *run = op_new(L, sizeof *run, run_cancel, run_release, run_push);
   snprintf(run->program, sizeof run->program, "%s", spec.argv[0]);
+  run->keep_tail = spec.keep_tail;
   env_fill(L, 1, run, env_count);
   spec.env = run->env;
   run->process = process_start(runtime_loop(), &spec, run_done, run, &run->op.error);

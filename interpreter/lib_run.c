@@ -8,7 +8,7 @@
  * read_journal(path) → list of events | nil, error, list of those before the damage
  * lock(name, holder) → handle | nil, {kind="locked", message=who holds it}; held until unlock(handle) or the process ends
  * save(name, text) → true | nil, error      a new file of the open run; replace(name, text, synced=true): a new content,
- * atomically; what can be made anew from the journal need not be synced
+ * atomically; keep(name, text): a source, of which known values alone are redacted; what can be made anew from the journal need not be synced
  * sha256(text) → hex      random(count) → bytes      real_path(path) → without links and dots | nil, error
  * trust(folder) → {path=, uid=} | nil, error      trust_file() → where trusted folders stand | nil, error (owner.h)
  */
@@ -191,7 +191,7 @@ static void run_path(lua_State *L, char path[PATH_MAX], const char *name, const 
 }
 
 /* Writes the redacted text as `name`, over what is there when `replace`. */
-static int save(lua_State *L, bool replace) {
+static int save(lua_State *L, void (*redact)(struct buffer *, const char *, size_t), bool replace) {
   char path[PATH_MAX], fresh[PATH_MAX];
   size_t len;
   struct error error = {0};
@@ -201,7 +201,7 @@ static int save(lua_State *L, bool replace) {
   check_name(L, name);
   run_path(L, path, name, "");
   run_path(L, fresh, name, ".new");
-  redact_apply(&clean, text, len);
+  redact(&clean, text, len);
   if (dry) rundir_make_folder(open_run.path, name);
   if (replace) unlink(fresh); /* of a writer that was killed */
   bool well = write_file(replace ? fresh : path, &clean, synced, &error);
@@ -213,8 +213,9 @@ static int save(lua_State *L, bool replace) {
   return 1;
 }
 
-static int l_save(lua_State *L) { return save(L, false); }
-static int l_replace(lua_State *L) { return save(L, true); }
+static int l_save(lua_State *L) { return save(L, redact_apply, false); }
+static int l_keep(lua_State *L) { return save(L, redact_declared, false); }
+static int l_replace(lua_State *L) { return save(L, redact_apply, true); }
 
 static int l_adopt(lua_State *L) {
   size_t len;
@@ -287,15 +288,15 @@ static int l_trust(lua_State *L) {
 }
 
 int luaopen_raw_run(lua_State *L) {
-  static const luaL_Reg functions[] = {{"create", l_create}, {"find", l_find},
-                                       {"trust", l_trust},   {"trust_file", l_trust_file},
-                                       {"list", l_list},     {"open_journal", l_open_journal},
-                                       {"event", l_event},   {"read_journal", l_read_journal},
-                                       {"save", l_save},     {"replace", l_replace},
-                                       {"adopt", l_adopt},   {"lock", l_lock},
-                                       {"unlock", l_unlock}, {"sha256", l_sha256},
-                                       {"random", l_random}, {"real_path", l_real_path},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"create", l_create},       {"find", l_find},
+                                       {"trust", l_trust},         {"trust_file", l_trust_file},
+                                       {"list", l_list},           {"open_journal", l_open_journal},
+                                       {"event", l_event},         {"read_journal", l_read_journal},
+                                       {"save", l_save},           {"keep", l_keep},
+                                       {"replace", l_replace},     {"adopt", l_adopt},
+                                       {"lock", l_lock},           {"unlock", l_unlock},
+                                       {"sha256", l_sha256},       {"random", l_random},
+                                       {"real_path", l_real_path}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

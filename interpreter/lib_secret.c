@@ -1,6 +1,9 @@
 /* raw.secret: registering secrets for redaction.
  *
  * add(name, value) → true | nil, error      redact(text) → text      restore(text) → text, whether nothing stayed masked
+ * mask(value) → a copy with every string of it redacted, knowing its key      declared(text) → text, of known values alone
+ * learn(text, is_source) → list of what gives itself away as secret
+ * whole(text, "head"|"tail") → text that was cut at its end, or beginning, without the piece of a secret there
  * quote(text) → redacted so that restore gives back the very text, whatever marks it imitates (for foreign text)
  * hash(name) → "SALT:HASH" | nil            matches(name, hash) → boolean: is it still the value the hash was made of?
  * file(path) → value | nil, error           a secret's file: one trailing newline is dropped
@@ -12,9 +15,11 @@
 #include <sys/stat.h>
 #include <lauxlib.h>
 #include "buffer.h"
+#include "lib_json.h"
 #include "libs.h"
 #include "luautil.h"
 #include "redact.h"
+#include "redact_json.h"
 
 static int l_add(lua_State *L) {
   size_t len;
@@ -55,6 +60,50 @@ static int l_restore(lua_State *L) {
   push_text(L, &out);
   lua_pushboolean(L, all);
   return 2;
+}
+
+static int l_declared(lua_State *L) {
+  size_t len;
+  struct buffer out = {0};
+  const char *text = luaL_checklstring(L, 1, &len);
+  redact_declared(&out, text, len);
+  return push_text(L, &out);
+}
+
+static int l_mask(lua_State *L) {
+  struct error error = {0};
+  json_t *value = json_from_lua(L, 1, true, &error);
+  if (!value) return push_failure(L, &error);
+  json_t *masked = redact_json(value, false);
+  json_decref(value);
+  json_to_lua(L, masked, true);
+  json_decref(masked);
+  return 1;
+}
+
+static void add_learned(const char *value, size_t len, void *data) {
+  lua_State *L = data;
+  lua_pushlstring(L, value, len);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+static int l_learn(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  bool source = lua_toboolean(L, 2);
+  lua_newtable(L);
+  redact_learn(text, len, source, add_learned, L);
+  return 1;
+}
+
+static int l_whole(lua_State *L) {
+  static const char *const ends[] = {"head", "tail", NULL};
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  bool tail = luaL_checkoption(L, 2, NULL, ends) == 1;
+  redact_whole(&text, &len, tail);
+  lua_pushlstring(L, text, len);
+  return 1;
 }
 
 static int l_hash(lua_State *L) {
@@ -115,9 +164,10 @@ static int l_file(lua_State *L) {
 }
 
 int luaopen_raw_secret(lua_State *L) {
-  static const luaL_Reg functions[] = {{"add", l_add},         {"redact", l_redact}, {"quote", l_quote},
-                                       {"restore", l_restore}, {"hash", l_hash},     {"matches", l_matches},
-                                       {"file", l_file},       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"add", l_add},         {"redact", l_redact},     {"quote", l_quote},
+                                       {"mask", l_mask},       {"declared", l_declared}, {"learn", l_learn},
+                                       {"whole", l_whole},     {"restore", l_restore},   {"hash", l_hash},
+                                       {"matches", l_matches}, {"file", l_file},         {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

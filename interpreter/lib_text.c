@@ -1,6 +1,8 @@
-/* raw.text: foreign text made inert, and the small helpers of the language's `text`.
+/* raw.text: foreign text made inert, and the small helpers of the language's `text`. What cuts or escapes for people masks
+ * first: half a secret would not be known any more.
  *
  * inert(text, {max=, lines=}) → text     width(text) → columns     truncate(text, columns) → text
+ * clip(text, characters) → its beginning, with … when it was cut     last(text, characters) → its end
  * shell_quote(list) → a command line     slack(text), html(text) → escaped
  * duration(text) → seconds | nil, error      size(text) → bytes | nil, error      time(text) → seconds since 1970 | nil, error
  * duration_text(seconds), size_text(bytes), time_text(seconds) → the other way (duration.h)
@@ -13,6 +15,7 @@
 #include "duration.h"
 #include "libs.h"
 #include "luautil.h"
+#include "redact.h"
 #include "text.h"
 
 #define TEXT_LINES_MAX 1000000 /* lines one call makes */
@@ -23,14 +26,23 @@ static int push_buffer(lua_State *L, struct buffer *buffer) {
   return 1;
 }
 
-static int l_inert(lua_State *L) {
+static struct buffer masked(lua_State *L) {
   size_t len;
   struct buffer out = {0};
   const char *text = luaL_checklstring(L, 1, &len);
+  redact_apply(&out, text, len);
+  buffer_append(&out, "", 0);
+  return out;
+}
+
+static int l_inert(lua_State *L) {
+  struct buffer out = {0};
   bool has_options = lua_istable(L, 2);
   long long max = has_options ? field_integer(L, 2, "max", 0) : 0;
   bool lines = has_options && field_bool(L, 2, "lines", false);
-  text_inert(&out, text, len, max > 0 ? (size_t)max : 0, lines);
+  struct buffer text = masked(L);
+  text_inert(&out, text.data, text.len, max > 0 ? (size_t)max : 0, lines);
+  buffer_free(&text);
   return push_buffer(L, &out);
 }
 
@@ -42,12 +54,38 @@ static int l_width(lua_State *L) {
 }
 
 static int l_truncate(lua_State *L) {
-  size_t len;
   struct buffer out = {0};
-  const char *text = luaL_checklstring(L, 1, &len);
   lua_Integer columns = luaL_checkinteger(L, 2);
-  text_truncate(&out, text, len, columns > 0 ? (size_t)columns : 0);
+  struct buffer text = masked(L);
+  text_truncate(&out, text.data, text.len, columns > 0 ? (size_t)columns : 0);
+  buffer_free(&text);
   return push_buffer(L, &out);
+}
+
+static size_t positive(lua_State *L, int index) {
+  lua_Integer number = luaL_checkinteger(L, index);
+  luaL_argcheck(L, number > 0, index, "a number of characters expected");
+  return (size_t)number;
+}
+
+static int l_clip(lua_State *L) {
+  size_t max = positive(L, 2);
+  struct buffer text = masked(L);
+  size_t end = text_prefix(text.data, text.len, max);
+  if (end < text.len) {
+    text.len = text_prefix(text.data, text.len, max - 1);
+    buffer_puts(&text, "…");
+  }
+  return push_buffer(L, &text);
+}
+
+static int l_last(lua_State *L) {
+  size_t max = positive(L, 2);
+  struct buffer text = masked(L);
+  size_t from = text_suffix(text.data, text.len, max);
+  lua_pushlstring(L, text.data + from, text.len - from);
+  buffer_free(&text);
+  return 1;
 }
 
 /* Entries that are no strings (secrets, placeholders) are shown as they print. */
@@ -198,22 +236,13 @@ static int l_size_text(lua_State *L) { return format_number(L, size_format); }
 static int l_time_text(lua_State *L) { return format_number(L, time_format); }
 
 int luaopen_raw_text(lua_State *L) {
-  static const luaL_Reg functions[] = {{"inert", l_inert},
-                                       {"width", l_width},
-                                       {"truncate", l_truncate},
-                                       {"shell_quote", l_shell_quote},
-                                       {"slack", l_slack},
-                                       {"html", l_html},
-                                       {"lines", l_lines},
-                                       {"tail", l_tail},
-                                       {"table", l_table},
-                                       {"duration", l_duration},
-                                       {"size", l_size},
-                                       {"time", l_time},
-                                       {"duration_text", l_duration_text},
-                                       {"size_text", l_size_text},
-                                       {"time_text", l_time_text},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"inert", l_inert},         {"width", l_width},         {"truncate", l_truncate},
+      {"clip", l_clip},           {"last", l_last},           {"shell_quote", l_shell_quote},
+      {"slack", l_slack},         {"html", l_html},           {"lines", l_lines},
+      {"tail", l_tail},           {"table", l_table},         {"duration", l_duration},
+      {"size", l_size},           {"time", l_time},           {"duration_text", l_duration_text},
+      {"size_text", l_size_text}, {"time_text", l_time_text}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <lauxlib.h>
 #include "cli.h"
@@ -122,7 +123,8 @@ static bool settle_descriptors(void) {
 
 int main(int argc, char **argv) {
   if (!settle_descriptors()) return EXIT_REFUSED;
-  mallopt(M_ARENA_MAX, 1); /* each thread would else reserve 128 MB for the little it allocates */
+  prctl(PR_SET_DUMPABLE, 0); /* a core would hold every secret; a program that is started decides anew */
+  mallopt(M_ARENA_MAX, 1);   /* each thread would else reserve 128 MB for the little it allocates */
   lua_State *L = libs_state(cli_stdlib(argc, argv));
   cli = cli_read(L, argc, argv);
   if (!cli.command) return lua_close(L), cli.exit;

@@ -33,23 +33,6 @@ static enum redact_found step_plain(struct cursor *c) {
   return FOUND_YES;
 }
 
-static enum redact_found step_url(struct cursor *c) {
-  unsigned char wanted = c->value[c->at];
-  if (c->text[c->pos] == '%') {
-    long number = hex_number(c, c->pos + 1, 2);
-    if (number == -2) return FOUND_MORE;
-    if (number == wanted) {
-      c->pos += 3, c->at++;
-      return FOUND_YES;
-    }
-  }
-  if (c->text[c->pos] == '+' && wanted == ' ') {
-    c->pos++, c->at++;
-    return FOUND_YES;
-  }
-  return step_plain(c);
-}
-
 static size_t put_utf8(unsigned char *out, long code) {
   if (code < 0x80) return out[0] = (unsigned char)code, 1;
   if (code < 0x800)
@@ -65,10 +48,12 @@ static long unicode_escape(const struct cursor *c, size_t *taken) {
   long high = hex_number(c, c->pos + 2, 4);
   *taken = 6;
   if (high < 0xD800 || high > 0xDBFF) return high;
-  if (c->pos + 7 >= c->len) return -2;
-  if (c->text[c->pos + 6] != '\\' || (c->text[c->pos + 7] | 32) != 'u') return -1;
-  long low = hex_number(c, c->pos + 8, 4);
-  *taken = 12;
+  size_t at = c->pos + 6;
+  while (at < c->len && c->text[at] == '\\') at++;
+  if (at + 1 >= c->len) return -2;
+  if (at == c->pos + 6 || c->text[at] != 'u') return -1;
+  long low = hex_number(c, at + 1, 4);
+  *taken = at + 5 - c->pos;
   if (low < 0) return low;
   return low >= 0xDC00 && low <= 0xDFFF ? 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00) : -1;
 }
@@ -89,15 +74,157 @@ static enum redact_found step_unicode(struct cursor *c) {
   return FOUND_YES;
 }
 
-static enum redact_found step_json(struct cursor *c) {
-  static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-  if (c->text[c->pos] != '\\') return step_plain(c);
-  if (c->pos + 1 >= c->len) return FOUND_MORE;
-  if (c->text[c->pos + 1] == 'u') return step_unicode(c);
-  const char *escape = memchr(escapes, c->text[c->pos + 1], sizeof escapes - 1);
-  if (!escape || (unsigned char)meant[escape - escapes] != c->value[c->at]) return FOUND_NO;
-  c->pos += 2, c->at++;
+/* ---- Escapes, one in another ---- */
+
+static const struct {
+  const char *name;
+  unsigned char means;
+} entities[] = {{"quot;", '"'}, {"apos;", '\''}, {"lt;", '<'}, {"gt;", '>'}, {"amp;", '&'}};
+
+/* What stands at `pos` as one character: a byte, %41, %2541, =41, &#65;, &amp;quot;. Its length; 0: the text ends first. A
+ * code beyond a byte is one of Unicode. */
+static size_t read_entity(const struct cursor *c, size_t pos, long *code) {
+  size_t at = pos + 1;
+  while (c->len - at >= 4 && memcmp(c->text + at, "amp;", 4) == 0) at += 4;
+  if (at > pos + 1 && (at >= c->len || !strchr("#qalg", c->text[at]))) return *code = '&', at - pos;
+  if (at < c->len && c->text[at] == '#') {
+    bool hex = at + 1 < c->len && (c->text[at + 1] | 32) == 'x';
+    long number = 0;
+    for (at += hex ? 2 : 1; at < c->len && hex_value(c->text[at]) >= 0 && number < 0x110000; at++)
+      number = number * (hex ? 16 : 10) + hex_value(c->text[at]);
+    if (at < c->len && c->text[at] == ';') return *code = number, at + 1 - pos;
+    return at >= c->len ? 0 : (*code = '&', 1);
+  }
+  for (size_t i = 0; i < sizeof entities / sizeof *entities; i++) {
+    size_t n = strlen(entities[i].name), have = c->len - at < n ? c->len - at : n;
+    if (memcmp(c->text + at, entities[i].name, have) != 0) continue;
+    return have < n ? 0 : (*code = entities[i].means, at + n - pos);
+  }
+  return *code = '&', 1;
+}
+
+static size_t read_percent(const struct cursor *c, size_t pos, long *code) {
+  size_t at = pos + 1;
+  while (c->len - at >= 2 && c->text[pos] == '%' && memcmp(c->text + at, "25", 2) == 0) at += 2;
+  long number = hex_number(c, at, 2);
+  if (number == -2) return 0;
+  if (number >= 0) return *code = number, at + 2 - pos;
+  return *code = c->text[pos], at > pos + 1 ? at - pos : 1;
+}
+
+static size_t read_unit(const struct cursor *c, size_t pos, long *code) {
+  if (pos >= c->len) return 0;
+  if (c->text[pos] == '%' || c->text[pos] == '=') return read_percent(c, pos, code);
+  if (c->text[pos] == '&') return read_entity(c, pos, code);
+  return *code = c->text[pos], 1;
+}
+
+/* Takes a code point from both; FOUND_NO when the value has other bytes there. */
+static enum redact_found take_code(struct cursor *c, size_t taken, long code, bool is_byte) {
+  unsigned char wanted[4];
+  size_t n = is_byte || code < 0 ? 1 : put_utf8(wanted, code);
+  if (is_byte) wanted[0] = (unsigned char)code;
+  if (code < 0 || code > 0x10FFFF || c->at + n > c->value_len || memcmp(c->value + c->at, wanted, n) != 0)
+    return FOUND_NO;
+  c->pos += taken, c->at += n;
   return FOUND_YES;
+}
+
+/* \n, \u0041, \x41, \101, \065: what follows the backslashes, which are taken already. */
+static enum redact_found step_escaped(struct cursor *c) {
+  static const char letters[] = "bfnrtvae0", meant[] = "\b\f\n\r\t\v\a\033\0";
+  unsigned char first = c->text[c->pos], wanted = c->value[c->at];
+  const char *letter = memchr(letters, first, sizeof letters - 1);
+  if (first == 'u') {
+    struct cursor behind = *c;
+    behind.pos--; /* it counts from the backslash */
+    enum redact_found found = step_unicode(&behind);
+    if (found == FOUND_YES) *c = behind;
+    if (found != FOUND_NO) return found;
+  }
+  if (first == 'x') {
+    long number = hex_number(c, c->pos + 1, 2);
+    if (number == -2) return FOUND_MORE;
+    if (number == wanted) return take_code(c, 3, number, true);
+  }
+  for (int base = 8; base <= 10; base += 2) { /* \101 of C and bash, \065 of Lua */
+    long number = 0;
+    size_t digits = 0;
+    for (; digits < 3 && c->pos + digits < c->len && c->text[c->pos + digits] >= '0' &&
+           c->text[c->pos + digits] < '0' + base;
+         digits++)
+      number = number * base + c->text[c->pos + digits] - '0';
+    if (digits > 0 && number == wanted && (digits == 3 || base == 10))
+      return take_code(c, digits, number, true);
+  }
+  if (letter && (unsigned char)meant[letter - letters] == wanted) return take_code(c, 1, wanted, true);
+  return FOUND_NO;
+}
+
+/* A shell's '\'' and '"'"', SQL's '': how a quote stands between quotes. Its length, 0: not so. */
+static size_t quoted_quote(const struct cursor *c) {
+  static const char *const ways[] = {"'\\''", "'\"'\"'", "''"};
+  if (c->value[c->at] != '\'') return 0;
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+    size_t n = strlen(ways[i]);
+    if (c->len - c->pos >= n && memcmp(c->text + c->pos, ways[i], n) == 0 &&
+        (i < 2 || c->at + 1 == c->value_len || c->value[c->at + 1] != '\''))
+      return n;
+  }
+  return 0;
+}
+
+/* A run of backslashes and what it escapes. However deep the text was escaped, of backslashes there are at least as many as
+ * in the value, and at most eight times those of it and of the character behind them. FOUND_NO with a moved cursor: what
+ * stands behind them is to be taken as it is. */
+static enum redact_found step_backslashes(struct cursor *c) {
+  size_t run = 0, wanted = 0, taken;
+  long code = 0;
+  struct cursor behind = *c;
+  while ((taken = read_unit(c, behind.pos, &code)) > 0 && code == '\\') behind.pos += taken, run++;
+  if (taken == 0) return FOUND_MORE;
+  enum redact_found found = step_escaped(&behind);
+  if (found != FOUND_NO) return *c = behind, found;
+  while (c->at + wanted < c->value_len && c->value[c->at + wanted] == '\\') wanted++;
+  if (run < wanted || run > 8 * (wanted + 1)) return FOUND_NO;
+  if (wanted > 0 && c->at + wanted == c->value_len) /* nothing comes behind that could tell escapes */
+    return c->at++, c->pos += read_unit(c, c->pos, &code), FOUND_YES;
+  c->at += wanted, c->pos = behind.pos;
+  return run > wanted ? step_escaped(c) : FOUND_NO;
+}
+
+static size_t count_25(const unsigned char *text, size_t len) {
+  size_t count = 0;
+  while (2 * count + 1 < len && memcmp(text + 2 * count, "25", 2) == 0) count++;
+  return count;
+}
+
+/* A % of the value, %25 or %2525 in the text; what the value itself has of 25 behind it belongs to both. Its length, 0: not
+ * so. */
+static size_t percent_of_value(const struct cursor *c) {
+  if (c->value[c->at] != '%' || c->text[c->pos] != '%') return 0;
+  size_t own = count_25(c->value + c->at + 1, c->value_len - c->at - 1);
+  size_t there = count_25(c->text + c->pos + 1, c->len - c->pos - 1);
+  return there > own ? 1 + 2 * (there - own) : 0;
+}
+
+static enum redact_found step_text(struct cursor *c) {
+  long code = 0;
+  size_t taken = read_unit(c, c->pos, &code), quote = quoted_quote(c);
+  if (taken == 0) return FOUND_MORE;
+  if (quote) return take_code(c, quote, '\'', true);
+  if (percent_of_value(c)) return take_code(c, percent_of_value(c), '%', true);
+  if (code == '\\') {
+    size_t pos = c->pos;
+    enum redact_found found = step_backslashes(c);
+    if (found != FOUND_NO || c->pos == pos) return found;
+    taken = read_unit(c, c->pos, &code);
+    if (taken == 0) return FOUND_MORE;
+  }
+  if (code == '+' && c->value[c->at] == ' ') return take_code(c, taken, ' ', true);
+  if (code == '\r' && c->value[c->at] == '\n') return c->pos += taken, FOUND_YES; /* a terminal's line end */
+  if (take_code(c, taken, code, code < 0x100 && c->text[c->pos] != '&') == FOUND_YES) return FOUND_YES;
+  return step_plain(c); /* a % or & that begins nothing */
 }
 
 static enum redact_found step_hex(struct cursor *c) {
@@ -178,7 +305,7 @@ static enum redact_found match_base64(struct cursor *c, size_t skip, size_t *end
 
 enum redact_found redact_match(enum redact_kind kind, const char *value, size_t value_len, const char *text,
                                size_t len, size_t *end) {
-  static enum redact_found (*const steps[])(struct cursor *) = {step_plain, step_url, step_json, step_hex};
+  static enum redact_found (*const steps[])(struct cursor *) = {step_plain, step_text, step_hex};
   struct cursor c = {(const unsigned char *)value, (const unsigned char *)text, value_len, len, 0, 0};
   if (kind >= KIND_BASE64) return match_base64(&c, (size_t)(kind - KIND_BASE64), end);
   while (c.at < c.value_len) {
@@ -201,8 +328,8 @@ static const struct {
   const char *name;
   enum redact_kind kind;
 } forms[REDACT_FORMS] = {
-    {"plain", KIND_PLAIN},   {"url", KIND_URL},          {"url-lower", KIND_URL}, {"form", KIND_URL},
-    {"json", KIND_JSON},     {"json-slash", KIND_JSON},  {"hex", KIND_HEX},       {"hex-upper", KIND_HEX},
+    {"plain", KIND_PLAIN},   {"url", KIND_TEXT},         {"url-lower", KIND_TEXT}, {"form", KIND_TEXT},
+    {"json", KIND_TEXT},     {"json-slash", KIND_TEXT},  {"hex", KIND_HEX},        {"hex-upper", KIND_HEX},
     {"base64", KIND_BASE64}, {"base64url", KIND_BASE64},
 };
 
@@ -216,7 +343,7 @@ int redact_form_find(const char *name, size_t len) {
 }
 
 const char *redact_kind_like(enum redact_kind kind) {
-  static const char *const names[KINDS] = {"plain",       "url-like",    "json-like",  "hex-like",
+  static const char *const names[KINDS] = {"plain",       "mixed",       "hex-like",
                                            "base64-like", "base64-like", "base64-like"};
   return names[kind];
 }
@@ -259,8 +386,11 @@ void redact_form_write(struct buffer *out, int form, const char *value, size_t l
   if (forms[form].kind == KIND_BASE64) write_base64(out, name, value, len);
   for (size_t i = 0; i < len; i++) {
     unsigned char c = (unsigned char)value[i];
-    if (forms[form].kind == KIND_URL) write_url(out, name, c);
-    if (forms[form].kind == KIND_JSON) write_json(out, name, c);
-    if (forms[form].kind == KIND_HEX) buffer_printf(out, strcmp(name, "hex") == 0 ? "%02x" : "%02X", c);
+    if (forms[form].kind == KIND_HEX)
+      buffer_printf(out, strcmp(name, "hex") == 0 ? "%02x" : "%02X", c);
+    else if (forms[form].kind == KIND_TEXT && strncmp(name, "json", 4) == 0)
+      write_json(out, name, c);
+    else if (forms[form].kind == KIND_TEXT)
+      write_url(out, name, c);
   }
 }

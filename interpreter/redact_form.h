@@ -7,8 +7,7 @@
 
 enum redact_kind {
   KIND_PLAIN,
-  KIND_URL,
-  KIND_JSON,
+  KIND_TEXT, /* escaped, percent-encoded, quoted, within each other */
   KIND_HEX,
   KIND_BASE64,
   KIND_BASE64_1,
@@ -34,7 +33,7 @@ enum redact_kind redact_form_kind(int form);
 int redact_form_find(const char *name, size_t len); /* -1: none of that name */
 /* Appends the value in that form. */
 void redact_form_write(struct buffer *out, int form, const char *value, size_t len);
-/* "url-like" …: for a place that is none of the forms exactly. */
+/* "mixed", "hex-like" …: for a place that is none of the forms exactly. */
 const char *redact_kind_like(enum redact_kind kind);
 
 #endif

@@ -49,6 +49,24 @@ void text_inert(struct buffer *out, const char *text, size_t len, size_t max, bo
   }
 }
 
+static size_t character(const char *text, size_t len) {
+  uint32_t code;
+  size_t size = text_decode(text, len, &code);
+  return size ? size : 1;
+}
+
+size_t text_prefix(const char *text, size_t len, size_t max) {
+  size_t at = 0;
+  while (max-- && at < len) at += character(text + at, len - at);
+  return at;
+}
+
+size_t text_suffix(const char *text, size_t len, size_t max) {
+  size_t at = 0, count = 0;
+  while (at < len) at += character(text + at, len - at), count++;
+  return count > max ? text_prefix(text, len, count - max) : 0;
+}
+
 /* Columns of one character: East Asian wide ones take two, combining ones none. */
 static size_t columns_of(uint32_t code) {
   if ((code >= 0x300 && code <= 0x36F) || (code >= 0xFE00 && code <= 0xFE0F)) return 0;

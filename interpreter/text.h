@@ -20,4 +20,8 @@ void text_truncate(struct buffer *out, const char *text, size_t len, size_t colu
 /* Appends one word as a POSIX shell would read it back. */
 void text_shell_quote(struct buffer *out, const char *word, size_t len);
 
+/* Bytes of the first, and where the last `max` characters begin; what is no UTF-8 counts byte by byte. */
+size_t text_prefix(const char *text, size_t len, size_t max);
+size_t text_suffix(const char *text, size_t len, size_t max);
+
 #endif

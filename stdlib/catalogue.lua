@@ -26,6 +26,7 @@
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"
 local duration = require "duration"
+local raw_text = require "raw.text"
 local secrets = require "secrets"
 local values = require "values"
 
@@ -240,14 +241,7 @@ end
 
 local function quoted(text) return text:find " " and '"' .. text .. '"' or text end
 
-local function cut(text, limit)
-  if limit and utf8.len(text) and utf8.len(text) > limit then
-    return text:sub(1, utf8.offset(text, limit + 1) - 1) .. "…"
-  elseif limit and not utf8.len(text) and #text > limit then
-    return text:sub(1, limit) .. "…"
-  end
-  return text
-end
+local function cut(text, limit) return limit and #text > limit and raw_text.clip(text, limit) or text end
 
 -- Durations as people write them: older_than=5m.
 local function as_written(option, value)

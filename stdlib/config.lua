@@ -83,6 +83,7 @@ local function evaluate(path, text, foreign)
   local ok, given = pcall(chunk)
   if not ok then error({ usage = tostring(given) }, 0) end
   check(path, given)
+  secrets.learn_source("config", text)
   return given
 end
 
@@ -113,8 +114,8 @@ function config.find(folder, getenv)
   return evaluate(it.path, it.text, foreign), it.path, it.text
 end
 
--- Reads a config's text that an earlier process of this run kept.
-function config.from_text(text) return evaluate("config", text) end
+-- Reads a config's text that an earlier process of this run kept, its secrets by name.
+function config.from_text(text) return evaluate("config", secrets.restored(text)) end
 
 -- The environment asked for, else the one marked default, else none.
 function config.environment(given, name)

@@ -9,6 +9,7 @@ local gate = require "gate"
 local journal = require "journal"
 local json = require "raw.json"
 local raw_run = require "raw.run"
+local raw_secret = require "raw.secret"
 local raw_text = require "raw.text"
 local tasks = require "tasks"
 local values = require "values"
@@ -30,10 +31,10 @@ local function entry_of(name)
   return catalogue.effects[name]
 end
 
--- A log as it is; of other results a line a field.
+-- A log as it is; of other results a line a field. Masked before anything of it is cut.
 local function text_of(fields)
-  if type(fields.text) == "string" then return fields.text end
-  local lines, plain = {}, journal.plain(fields)
+  if type(fields.text) == "string" then return raw_secret.redact(fields.text) end
+  local lines, plain = {}, raw_secret.mask(journal.plain(fields))
   for i, name in ipairs(values.keys(plain)) do
     local value = plain[name]
     lines[i] = name .. ": " .. (type(value) == "string" and value or json.encode(value))

@@ -4,6 +4,7 @@ local files = require "raw.files"
 local journal = require "journal"
 local raw_run = require "raw.run"
 local run = require "run"
+local secrets = require "secrets"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -22,9 +23,10 @@ end
 -- Keeps what was read in source/, numbered, with a list of what was which.
 local function keep(path, text)
   for _, source in ipairs(script.sources) do if source.path == path and source.text == text then return end end
+  secrets.learn_source("source." .. #script.sources + 1, text)
   script.sources[#script.sources + 1] = { path = path, text = text, sha256 = raw_run.sha256(text) }
   if not run.path or run.kept_sources then return end
-  raw_run.save(("source/%03d.lua"):format(#script.sources), text)
+  raw_run.keep(("source/%03d.lua"):format(#script.sources), text)
 end
 
 -- The text as it was read before in this run; nil when it was not.

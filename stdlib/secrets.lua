@@ -3,7 +3,7 @@
 local raw = require "raw.secret"
 local values = require "values"
 
-local secrets = { fetched = {} } -- name → secret
+local secrets = { fetched = {}, learned = {} } -- name → secret; value → name of what nobody declared
 local sources, environment = {}, function() end
 
 -- How long a command may take to print a secret, in seconds.
@@ -71,23 +71,51 @@ function secrets.get(name)
   return secret
 end
 
+------------------------------------------------- Secrets nobody declared --
+
 local function percent_decoded(text)
   return (text:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
 end
 
--- A password in a URL is a secret without being declared, wherever else it turns up: as Basic authorization, in an error.
--- (One that is too short to be masked is masked in its URL alone.)
-function secrets.spot(text)
-  if not text:find("://", 1, true) then return end
-  for password in text:gmatch "%a[%w+.-]*://[^/?#%s@]*:([^/?#%s]+)@" do
-    raw.add("url", password)
-    raw.add("url", percent_decoded(password))
+-- Names what gives itself away in a text of ours: NAME.1, NAME.2 … so that it is masked wherever it turns up, as Basic
+-- authorization, in an error, and can be put back. One that is too short to be masked by value is masked in its place alone.
+local function learn(name, text, is_source)
+  local known = 0
+  for _, value in ipairs(raw.learn(text, is_source)) do
+    for _, form in ipairs { value, percent_decoded(value) } do
+      local new = not secrets.learned[form]
+      if new then known = known + 1 end
+      if new and raw.add(("%s.%d"):format(name, known), form) then secrets.learned[form] = ("%s.%d"):format(name, known) end
+    end
   end
+end
+
+-- Of the config or a script, which are kept: a webhook's address, a password beside its key.
+function secrets.learn_source(name, text) learn(name, text, true) end
+-- Of a parameter's value.
+function secrets.learn(name, text) learn(name, text, false) end
+
+-- Of an effect's argument: the connection string that a script made up.
+local arguments = 0
+function secrets.spot(text)
+  if not text:find "[:=]" then return end
+  arguments = arguments + 1
+  learn("argument." .. arguments, text, false)
+end
+
+-- A kept value, or a text of it, with its secrets put back, however deep.
+function secrets.restored(value)
+  if type(value) == "string" then return (raw.restore(value)) end
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for key, item in pairs(value) do copy[secrets.restored(key)] = secrets.restored(item) end
+  return copy
 end
 
 -- name → value of every secret this run has used, for the watchdog's memory.
 function secrets.all()
   local map = {}
+  for value, name in pairs(secrets.learned) do map[name] = value end
   for name, secret in pairs(secrets.fetched) do map[name] = values.reveal(secret) end
   return map
 end

@@ -163,7 +163,7 @@ function values.describe(value)
   if values.is_placeholder(value) then return "the placeholder " .. name_of[value] end
   if values.results[value] then return "a result of " .. values.results[value] .. " (take one of its fields)" end
   if type(value) == "string" then
-    local short = #value > 40 and value:sub(1, 40) .. "…" or value
+    local short = #value > 40 and require("raw.text").clip(value, 40) or value
     return ("the string %q"):format(short):gsub("\\\n", "\\n")
   end
   if type(value) == "number" or type(value) == "boolean" then return type(value) .. " " .. tostring(value) end

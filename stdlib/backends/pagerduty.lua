@@ -2,6 +2,7 @@
 -- pipeline; the deduplication key, set before the first attempt, makes repeated sending harmless.
 local json = require "raw.json"
 local post = require "backends.post"
+local raw_text = require "raw.text"
 local values = require "values"
 
 local pagerduty = { name = "pagerduty", keys = { routing_key = true, url = true } }
@@ -12,11 +13,6 @@ local SUMMARY_MAX = 1024       -- characters
 local PAYLOAD_MAX = 512000     -- bytes of a whole event
 local severities = { critical = "critical", error = "error", warning = "warning", info = "info" }
 
-local function cut(text, max)
-  if (utf8.len(text) or 0) <= max then return text end
-  return text:sub(1, utf8.offset(text, max) - 1) .. "…"
-end
-
 local function event(settings, action, key, payload)
   local body = { routing_key = settings.routing_key, event_action = action, dedup_key = key, payload = payload,
                  client = "runbook" }
@@ -25,7 +21,7 @@ end
 
 -- The request that pages: args { summary, severity, details, source }.
 function pagerduty.page_request(settings, args, key)
-  local payload = { summary = cut(args.summary, SUMMARY_MAX), source = args.source,
+  local payload = { summary = raw_text.clip(args.summary, SUMMARY_MAX), source = args.source,
                     severity = severities[args.severity] or "critical", custom_details = { findings = args.details } }
   if #json.encode(payload) > PAYLOAD_MAX then
     payload.custom_details = { error = "the details were too long for one event; see the run's journal" }

@@ -1,5 +1,6 @@
 -- One JSON request to a service that tells people. Its failures in the shapes that decide about trying again.
 local json = require "raw.json"
+local raw_text = require "raw.text"
 local rehearsal = require "rehearsal"
 local tasks = require "tasks"
 
@@ -33,7 +34,7 @@ local function once(request)
                   again = tonumber(reply.headers["retry-after"] or "") or 1 }
   end
   if reply.status < 200 or reply.status > 299 then
-    return nil, { kind = "rejected", message = ("HTTP %d: %s"):format(reply.status, reply.body:sub(1, 200)) }
+    return nil, { kind = "rejected", message = ("HTTP %d: %s"):format(reply.status, raw_text.clip(reply.body, 200)) }
   end
   return reply
 end

@@ -2,6 +2,7 @@
 -- ever; a name that carries the run's id and is taken was taken by our own earlier attempt.
 local json = require "raw.json"
 local post = require "backends.post"
+local raw_text = require "raw.text"
 
 local slack = { name = "slack", keys = { token = true, url = true, invite = true } }
 
@@ -15,11 +16,6 @@ local perhaps = { request_timeout = true, fatal_error = true, internal_error = t
                   rate_limited = true, service_unavailable = true }
 
 local function escape(text) return (text:gsub("&", "&amp;"):gsub("<", "&lt;"):gsub(">", "&gt;")) end
-
-local function cut(text, max)
-  if (utf8.len(text) or #text) <= max then return text end
-  return text:sub(1, (utf8.offset(text, max) or max + 1) - 1) .. "…"
-end
 
 local function request(settings, method, body)
   return post.request("slack", (settings.url or URL) .. "/" .. method, { Authorization = "Bearer " .. settings.token }, body)
@@ -42,11 +38,11 @@ end
 
 -- args { to, text }
 function slack.notify_request(settings, args)
-  return request(settings, "chat.postMessage", { channel = args.to, text = escape(cut(args.text, TEXT_MAX)) })
+  return request(settings, "chat.postMessage", { channel = args.to, text = escape(raw_text.clip(args.text, TEXT_MAX)) })
 end
 
 function slack.notify(settings, args)
-  local answer, err = call(settings, "chat.postMessage", { channel = args.to, text = escape(cut(args.text, TEXT_MAX)) })
+  local answer, err = call(settings, "chat.postMessage", { channel = args.to, text = escape(raw_text.clip(args.text, TEXT_MAX)) })
   return answer and { id = answer.ts, delivered = true }, err
 end
 
@@ -77,7 +73,8 @@ function slack.channel(settings, args)
     if not found then return nil, err.error == "name_taken" and why or err end
     channel = found
   end
-  if args.topic then call(settings, "conversations.setTopic", { channel = channel.id, topic = cut(args.topic, TOPIC_MAX) }) end
+  local topic = args.topic and raw_text.clip(args.topic, TOPIC_MAX)
+  if topic then call(settings, "conversations.setTopic", { channel = channel.id, topic = topic }) end
   local invited = args.invite or settings.invite
   if invited then call(settings, "conversations.invite", { channel = channel.id, users = table.concat(invited, ",") }) end
   return { id = channel.id, name = channel.name, url = ("https://slack.com/app_redirect?channel=%s"):format(channel.id),

@@ -37,9 +37,11 @@ local function restore(folder, host)
   local environment
   environment, run.environment = config.environment(run.config, run.manifest.environment)
   config.apply(run.config, environment, {}, host.getenv)
-  run.given_params = run.manifest.params_given
+  run.given_params = secrets.restored(run.manifest.params_given or {})
   run.kept_sources = {}
-  for _, source in ipairs(run.manifest.sources) do run.kept_sources[source.path] = read(folder .. "/" .. source.file) end
+  for _, source in ipairs(run.manifest.sources) do
+    run.kept_sources[source.path] = secrets.restored(read(folder .. "/" .. source.file))
+  end
   run.start()
 end
 

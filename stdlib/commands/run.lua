@@ -123,10 +123,12 @@ end
 
 local function keep_sources(options)
   if not run.path then return end
-  if run.config_text then raw_run.save("source/config.lua", run.config_text) end
-  raw_run.replace("source/manifest.json", json.encode(script.manifest {
-    file = run.file, environment = run.environment, params = options.param, params_given = run.given_params,
-    here = options.here }))
+  if run.config_text then raw_run.keep("source/config.lua", run.config_text) end
+  -- before params{…} nobody knows which of them are secret, and what runs from here never reaches it
+  local known = run.param_specs ~= nil
+  raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
+    file = run.file, environment = run.environment, params = known and options.param or nil,
+    params_given = known and run.given_params or nil, here = options.here })))
 end
 
 local function open_mode(options)

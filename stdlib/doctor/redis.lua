@@ -1,6 +1,7 @@
 -- redis: for each server who answers, and whether its access list lets our user send the runbook's own commands: asked by
 -- ACL DRYRUN, which carries nothing out (Redis 7). Not everybody may ask that.
 local look = require "doctor.look"
+local raw_text = require "raw.text"
 local redis_server = require "effects.redis_server"
 
 -- The words that an effect sends; what only a run knows stands there by its name.
@@ -16,7 +17,7 @@ end
 -- Of a key that only a run knows the access list says nothing.
 local function is_refusal(it, said) return said ~= "OK" and (not it.open or said:find "to run the" ~= nil) end
 
-local function shown(words) return table.concat(words, " "):sub(1, 60) end
+local function shown(words) return raw_text.clip(table.concat(words, " "), 60) end
 
 local function not_known(what, why)
   return { what = what, state = "warning", text = "what its access list allows is not known: " .. why }

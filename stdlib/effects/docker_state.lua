@@ -1,5 +1,6 @@
 -- A container's state in the words of a result: what docker.inspect gives and previews quote.
 local helpers = require "helpers"
+local raw_secret = require "raw.secret"
 local tasks = require "tasks"
 
 local state = {}
@@ -28,22 +29,11 @@ local function since(at) return at and state.span(math.max(0, tasks.wall() - at)
 
 ------------------------------------------------------------------- Secrets --
 
-local secret_words = { "PASSW", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "DSN", "AUTH", "PRIVATE" }
-
--- Whether a variable's or label's name says that its value is nobody's business.
-local function looks_secret(name)
-  local upper = name:upper()
-  for _, word in ipairs(secret_words) do if upper:find(word, 1, true) then return true end end
-  return false
-end
-
--- A value as it may be shown: user-info of URLs and passwords in connection strings are ***, as are values of
--- secrets' names.
+-- A variable's or label's value as it may be shown: what its name, or the value itself, says is secret reads ***.
 function state.shown(name, value)
-  if value == "" then return value end
-  if looks_secret(name) then return "***" end
-  local text = value:gsub("(%a[%w+.-]*://)[^/@%s]*:[^/%s]*@", "%1***@")
-  return (text:gsub("([Pp][Aa][Ss][Ss][Ww][Oo]?[Rr]?[Dd]%s*=%s*)[^;%s]+", "%1***"))
+  local shown = raw_secret.mask { [name] = value }[name]
+  if shown == value then shown = raw_secret.redact(name .. "=" .. value):sub(#name + 2) end
+  return ((shown or "***"):gsub("⟦.-⟧", "***"))
 end
 
 -- { "A=1" } → { A = "1" }, as it may be shown.

@@ -3,6 +3,7 @@
 -- through. Times are compared by that machine's clock.
 local machine = require "effects.machine"
 local outcome = require "outcome"
+local raw_secret = require "raw.secret"
 local text_tools = require "raw.text"
 
 local remote = {}
@@ -87,7 +88,8 @@ function remote.read(asked)
   local text = ended.stdout:sub(from)
   size = math.tointeger(tonumber(size))
   -- files of /proc tell a size of 0
-  return { text = text, bytes = size, cut = ended.cut or size > #text or size == 0 and #text == asked.max }
+  local cut = ended.cut or size > #text or size == 0 and #text == asked.max
+  return { text = cut and raw_secret.whole(text, keep) or text, bytes = size, cut = cut }
 end
 
 ---------------------------------------------------------------------- walk --

@@ -2,6 +2,7 @@
 -- isn't understood is a failure to look, never a number.
 local machine = require "effects.machine"
 local outcome = require "outcome"
+local raw_secret = require "raw.secret"
 
 local remote = {}
 
@@ -256,7 +257,9 @@ local function read_records(text, units)
     end
   end
   for pid, list in pairs(words) do
-    if by_pid[pid] then by_pid[pid].command = table.concat(list, " "):sub(1, COMMAND_MAX):gsub("^ *$", by_pid[pid].command) end
+    local command = table.concat(list, " ")
+    if #command > COMMAND_MAX then command = raw_secret.whole(command:sub(1, COMMAND_MAX), "head") end
+    if by_pid[pid] and command:find "%S" then by_pid[pid].command = command end
   end
   return by_pid
 end

@@ -3,6 +3,7 @@ local blame = require "blame"
 local exact = require "exact"
 local journal = require "journal"
 local json = require "raw.json"
+local raw_text = require "raw.text"
 local result = require "result"
 local tasks = require "tasks"
 local values = require "values"
@@ -36,7 +37,7 @@ function words.note(value)
   local text, line = text_of(value), result.is(value) and result.line(value) or nil
   journal.event("note", { probe = here.probe or nil, args = here.probe_args or nil, line = line,
                           decisive = line and text:find "\n." and decisive(text) or nil,
-                          text = #text > NOTE_MAX and text:sub(-NOTE_MAX) or text, cut = #text > NOTE_MAX or nil })
+                          text = raw_text.last(text, NOTE_MAX), cut = #text > NOTE_MAX or nil })
 end
 
 local ending_type = { __name = "ending", __metatable = "ending" }

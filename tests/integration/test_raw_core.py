@@ -272,7 +272,7 @@ def test_secrets_are_redacted_and_put_back(host):
       assert(secret.add("TOKEN", 'tok"en/1'))
       local nothing, err = secret.add("PIN", "123")
       assert(nothing == nil and err.kind == "usage")
-      is(secret.redact 'a tok"en/1 b tok%22en%2F1 http://u:p@h', "a ⟦TOKEN:plain⟧ b ⟦TOKEN:url⟧ http://u:⟦url⟧@h")
+      is(secret.redact 'a tok"en/1 b tok%22en%2F1 http://u:p@h', "a ⟦TOKEN:plain⟧ b ⟦TOKEN:url⟧ http://u:⟦password:undeclared⟧@h")
       is({ secret.restore "a ⟦TOKEN:plain⟧ ⟦TOKEN:url⟧" }, { 'a tok"en/1 tok%22en%2F1', true })
       is({ secret.restore "⟦OTHER:plain⟧" }, { "⟦OTHER:plain⟧", false })
       is(secret.restore(secret.quote "⟦TOKEN:plain⟧"), "⟦TOKEN:plain⟧")

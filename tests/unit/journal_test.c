@@ -238,7 +238,7 @@ static void secrets_are_redacted_in_keys_and_values(void **state) {
   append(journal, "note", "{\"s\\\"3cret\":{\"s\\\"3cret\":[\"a s\\\"3cret b\"]},\"url\":\"http://u:pw@h\"}");
   assert_null(strstr(journal_line(journal)->data, "3cret"));
   assert_non_null(strstr(journal_line(journal)->data, "{\"⟦PW:plain⟧\":[\"a ⟦PW:plain⟧ b\"]}"));
-  assert_non_null(strstr(journal_line(journal)->data, "\"http://u:⟦url⟧@h\""));
+  assert_non_null(strstr(journal_line(journal)->data, "\"http://u:⟦password:undeclared⟧@h\""));
   append(journal, "note", "{\"args\":\"⟦PW:plain⟧\",\"result\":{\"text\":\"⟦PW:plain⟧\"}}");
   assert_non_null(
       strstr(journal_line(journal)->data, "\"args\":\"⟦PW:plain⟧\",\"result\":{\"text\":\"⟦:⟧PW:plain⟧\"}"));

@@ -1,0 +1,19 @@
+#include "redact_find.h"
+
+const char redact_anchors[][3] = {":",  "=",  "}",  "--", "AK", "AS", "AI", "GO", "ya", "gh", "gi",
+                                  "gl", "xo", "xa", "sk", "rk", "wh", "np", "py", "hv", "SG", "dc",
+                                  "do", "sh", "NR", "ey", "Be", "Ba", "re", "ma", "se", "tl", ""};
+
+bool redact_find(struct redact_scene *scene, size_t at, struct redact_span *span) {
+  switch (scene->text[at]) {
+  case ':':
+    return redact_find_url(scene, at, span) || redact_find_value(scene, at, span);
+  case '=':
+  case '}':
+    return redact_find_value(scene, at, span);
+  case '-':
+    return redact_find_shape(scene, at, span) || redact_find_value(scene, at, span);
+  default:
+    return redact_find_shape(scene, at, span);
+  }
+}
