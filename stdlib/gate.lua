@@ -67,13 +67,18 @@ local function in_time(act, f, ...)
   return nil, { kind = "timeout", message = ("no answer within %g s"):format(act.call.timeout), at_gate = true }
 end
 
+-- What was begun and broken off has an outcome too.
+local function broken_off(act, how, err)
+  journal.outcome(act, how.status, { why = how.why }, act.began and tasks.now() - act.began)
+  error(err, 0)
+end
+
 local function read(act)
   journal.begun(act)
-  local fields, err = slots(in_time, act, mode.read, act)
-  if not fields then fields, err = outcome.from_error(err) end
-  local status = not fields and "failed" or fields.ok == false and "not_well" or "ok"
-  fields = fields or { ok = false, error = { kind = err.kind, message = err.message } }
-  if fields.ok == nil then fields.ok = true end
+  local done, fields, err = pcall(slots, in_time, act, mode.read, act)
+  local status
+  if not done then broken_off(act, outcome.of_break(fields), fields) end
+  status, fields = outcome.of_read(fields, err)
   journal.outcome(act, status, fields, tasks.now() - act.began)
   return result.new(act.entry, act.line, status, fields)
 end
@@ -84,11 +89,8 @@ end
 local function act_on(act, do_it, plan)
   journal.intent(act)
   local done, fields, err = pcall(in_time, act, do_it, act, plan)
+  if not done then broken_off(act, { status = "unknown", why = "interrupted: may have run" }, fields) end
   local ms = tasks.now() - act.began
-  if not done then
-    journal.outcome(act, "unknown", { why = "interrupted: may have run" }, ms)
-    error(fields, 0)
-  end
   if fields and (fields.ok ~= false or act.class == "notify") then
     local status = fields.ok == false and "not_well" or "ok" -- what could not be told yet waits, and is not done
     fields.ok = fields.ok ~= false

@@ -14,6 +14,7 @@ local listeners = {}
 local counters = {} -- task path → effects so far
 local open = false  -- scenarios and commands without a run directory write nothing
 local broken        -- why the journal can't be written any more
+local over = false  -- run.ended is the last event, whatever is cancelled after it
 
 -- f(name, fields, line) hears every event; `line` is the journal's own, nil for passing news.
 function journal.listen(f) listeners[#listeners + 1] = f end
@@ -78,7 +79,8 @@ end
 
 -- Writes an event; `sync` waits until it is on disk. True, or nil and an error when it could not be written.
 function journal.event(name, fields, sync)
-  if quiet then return true end
+  if quiet or over then return true end
+  over = name == "run.ended"
   local ok, err, line = true, nil, nil
   fields = journal.plain(fields or {})
   if open and not broken then
@@ -127,8 +129,10 @@ end
 -- Where an effect that ended so stands in the counts: every one in exactly one of them.
 local changed = { ok = "changed", failed = "write_failed", unknown = "may_have_run" }
 local counted = {
-  read     = { ok = "looked", not_well = "looked", failed = "could_not_look", unknown = "could_not_look" },
-  declared = { ok = "on_word", not_well = "on_word", failed = "could_not_look", unknown = "could_not_look" },
+  read     = { ok = "looked", not_well = "looked", failed = "could_not_look", unknown = "could_not_look",
+               cancelled = "could_not_look" },
+  declared = { ok = "on_word", not_well = "on_word", failed = "could_not_look", unknown = "could_not_look",
+               cancelled = "could_not_look" },
   notify   = { ok = "told", not_well = "not_told", failed = "not_told", unknown = "not_told" },
   write    = changed, destructive = changed,
 }

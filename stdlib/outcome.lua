@@ -1,5 +1,8 @@
 -- How an effect ended: well, not well (the target was reached or gave no answer: a finding), or failed (we could not
 -- look: unknown). Entries' run functions return these shapes.
+local blame = require "blame"
+local tasks = require "tasks"
+
 local outcome = {}
 
 -- Kinds of errors that are an answer about the target. All others mean that we could not look.
@@ -12,6 +15,23 @@ function outcome.from_error(err, learned)
   local fields = learned or {}
   fields.ok, fields.why = false, err.message
   return fields
+end
+
+-- A read's status and its fields, from what its run gave.
+function outcome.of_read(fields, err)
+  if not fields then fields, err = outcome.from_error(err) end
+  if not fields then return "failed", { ok = false, error = { kind = err.kind, message = err.message } } end
+  if fields.ok == nil then fields.ok = true end
+  return fields.ok and "ok" or "not_well", fields
+end
+
+local interrupts = { cancel = "cancelled", timeout = "a deadline around it passed", ["end"] = "the run ended",
+                     budget = "it computed for too long" }
+
+-- How a read ended that did not come to its end, by what was raised in it: { status =, why = }.
+function outcome.of_break(err)
+  local why = interrupts[tasks.is_interrupt(err)]
+  return { status = why and "cancelled" or "failed", why = why or blame.text(err) }
 end
 
 -- A result that is not well.

@@ -52,7 +52,7 @@ local function found(fields, state, format, ...) under(instance_of(fields), ("  
 
 local function milliseconds(ms) return ms and ("%d ms"):format(ms) or "" end
 
-local states = { ok = "ok", not_well = "not well", failed = "failed", refused = "refused",
+local states = { ok = "ok", not_well = "not well", failed = "failed", refused = "refused", cancelled = "cancelled",
                  unknown = "unknown: may have run" }
 
 local function why_of(fields)
