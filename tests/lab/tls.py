@@ -3,10 +3,27 @@
 import os
 import ssl
 import subprocess
+from datetime import datetime, timedelta, timezone
 
 HERE = "DNS:localhost,IP:127.0.0.1"
 KINDS = ("good", "expiring", "expired", "wrong_host", "self_signed")
 EXPIRING_DAYS = 5
+# Only this command of openssl's can say from when a certificate is good, in every version: others begin now, and one that
+# has expired would end before.
+SIGNING = """
+[ca]
+default_ca = lab
+[lab]
+database = {0}/index
+new_certs_dir = {0}
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+copy_extensions = copy
+policy = policy
+[policy]
+commonName = supplied
+"""
 
 
 class Authority:
@@ -17,6 +34,9 @@ class Authority:
         self.ca = self._path("ca.pem")
         self._openssl("req", "-x509", *_new_key(self._path("ca.key")), "-days", "30", "-subj", "/CN=Lab CA",
                       "-out", self.ca)
+        for name, text in (("signing", SIGNING.format(folder)), ("index", "")):
+            with open(self._path(name), "w") as file:
+                file.write(text)
         self._sign("good", days=30)
         self._sign("expiring", days=EXPIRING_DAYS)
         self._sign("expired", days=-1)
@@ -28,8 +48,9 @@ class Authority:
         request = self._path(kind + ".csr")
         self._openssl("req", *_new_key(self._path(kind + ".key")), "-subj", "/CN=" + kind,
                       "-addext", f"subjectAltName={names}", "-out", request)
-        self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._path("ca.key"), "-CAcreateserial",
-                      "-days", str(days), "-copy_extensions", "copy", "-out", self._path(kind + ".pem"))
+        begin, end = (f"{datetime.now(timezone.utc) + timedelta(days=days):%Y%m%d%H%M%SZ}" for days in (-30, days))
+        self._openssl("ca", "-batch", "-notext", "-config", self._path("signing"),
+                      "-cert", self.ca, "-keyfile", self._path("ca.key"), "-startdate", begin, "-enddate", end, "-in", request, "-out", self._path(kind + ".pem"))
 
     def context(self, kind):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
