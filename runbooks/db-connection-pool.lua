@@ -166,8 +166,8 @@ end)
 
 local function alter_role(what) sql.execute(p.database, ('ALTER ROLE "%s" %s'):format(p.role, what)) end
 
--- For sessions that begin from now on.
-local limit_abandoned = remedy("Let PostgreSQL end abandoned transactions", { risk = "medium", within = "0s",
+-- For sessions that begin from now on, while the incident lasts; the setting that stays is a prevention's.
+local limit_abandoned = remedy("Let PostgreSQL end abandoned transactions", { risk = "medium", within = "0s", temporary = true,
   undo = function() alter_role "RESET idle_in_transaction_session_timeout" end },
   function() alter_role "SET idle_in_transaction_session_timeout = '5min'" end)
 

@@ -166,7 +166,7 @@ local purge = remedy("Give fragments back", { risk = "low", within = "0s" }, fun
   redis.command(p.redis, "MEMORY", "PURGE")
 end)
 
--- Until Redis is started again; a limit that shall stay stands in redis.conf.
+-- Both cure: their undo is for one that breaks off. Until Redis is started again; what shall stay stands in redis.conf.
 local raise_limit = remedy("Raise maxmemory by a quarter", { risk = "low",
   undo = function(limit) set("maxmemory", limit) end },
   function(limit) set("maxmemory", limit + limit // 4) end)

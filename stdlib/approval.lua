@@ -15,9 +15,9 @@ function approval.policy(level)
   return given or "ask"
 end
 
--- Granted without a question? Never when a finding was read that nobody knew.
-local function automatic(made)
-  if #run.ignorance > 0 then return nil end
+-- Granted without a question? Never when a finding was read that nobody knew, and no way back: a person takes it.
+local function automatic(it, made)
+  if #run.ignorance > 0 or it.takes_back then return nil end
   local level = made:level()
   if plan.covers(run.options.yes, level) then return "--yes " .. run.options.yes end
   if approval.policy(level) == "auto" then return "config: approvals." .. level .. " = auto" end
@@ -34,14 +34,14 @@ end
 local function question(it, made)
   local level = made:level()
   local typed = approval.policy(level) == "type" and made:target() or nil
-  return { kind = "approve", label = it.title, text = ("Apply “%s”?"):format(it.title), default = "no",
+  return { kind = "approve", label = it.title, text = it.text or ("Apply “%s”?"):format(it.title), default = "no",
            within = approval.WITHIN, type = typed, plan = made:describe(), warning = it.warning, level = level,
-           ignorance = run.ignorance, planned = "yes" }
+           by_title = it.takes_back ~= nil, ignorance = run.ignorance, planned = "yes" }
 end
 
 -- Asks for a plan; true when it was approved.
 function approval.ask(it, made)
-  local granted = automatic(made)
+  local granted = automatic(it, made)
   if granted then return record(it.title, true, granted, made) end
   local answer, why = gate.ask(question(it, made))
   return record(it.title, answer == "yes", why or answer == nil and "silence" or "operator", made)

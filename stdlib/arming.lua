@@ -160,6 +160,14 @@ local function tell_resolved(it)
   return #told > 0 and { "told that it is over: " .. table.concat(told, ", ") } or {}
 end
 
+-- A resolved run asks about what it put up: meanwhile nobody is paged, for `seconds` at most.
+function arming.put_off(seconds)
+  if not handle then return end
+  local levels = levels_from_now()
+  for _, level in ipairs(levels) do level.after = math.max(level.after, seconds) end
+  if handle:arm(levels) then run.escalation_at = nil end
+end
+
 local function paged() return handle and #handle:status().fired > 0 end
 
 -- Tells the watchdog how it ended; lines for the operator.

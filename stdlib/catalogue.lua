@@ -22,6 +22,7 @@
 --   would(call)    → fields of the dry result; what can't be known is catalogue.placeholder "name"
 --   verify(call)   → true, false or nil: did it happen?
 --   evidence(save, call, plan)  what a write would destroy, as reads: save("docker.logs", call.container) (stdlib/evidence.lua)
+--   leaves(call, result, known)  what it leaves changed, and the way back (stdlib/left.lua)
 --   specimen       fields of a healthy result, or function(call) → fields
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"

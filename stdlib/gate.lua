@@ -117,7 +117,7 @@ local function apply(act, here)
   if act.entry.evidence and mode.save_evidence and not mode.save_evidence(act, preview) then
     refuse(act, "its evidence can't be saved")
   end
-  here.plan.begun = true
+  here.plan:begin()
   local done, err = act_on(act, mode.write, preview)
   if done then return done end
   raise_write(act, err)

@@ -59,6 +59,13 @@ function plan:take(act)
   end
 end
 
+-- The first write is about to be made; `on_begin` hears of it.
+function plan:begin()
+  if self.begun then return end
+  self.begun = true
+  if self.on_begin then self.on_begin() end
+end
+
 -- A write beyond the plan stops the remedy and asks; only a person may let it pass.
 function plan:ask_beyond(act, mode)
   plan.foresee(act, mode)

@@ -19,7 +19,7 @@ local run = {
   remedies = {},        -- { title =, fn =, risk =, warning =, undo =, within = }
   preventions = {},     -- { title =, fn = }
   ignorance = {},       -- findings read though their probe didn't know: { "Database connectivity.down: permission denied" }
-  owed = {},            -- undo still to be done
+  owed = {},            -- what is still to be taken back (stdlib/owed.lua)
   began = nil, began_wall = nil,
 }
 

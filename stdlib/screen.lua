@@ -10,7 +10,7 @@ local tty = require "raw.tty"
 
 local screen = { notes = {} }
 local view
-local answers = {} -- of --answers: { pattern =, value = }
+local answers, titles = {}, {} -- of --answers: { pattern =, value = }; and as written, for exact titles
 local one_at_a_time = tasks.slots(1)
 
 -- Opens the view: jsonl, live (a terminal) or plain lines; follows the run's events from here on.
@@ -21,7 +21,7 @@ function screen.open(options)
   journal.listen(view.event)
 end
 
-function screen.answers(map) answers = patterns.list(map) end
+function screen.answers(map) answers, titles = patterns.list(map), map end
 
 -- A line outside any event: warnings and errors go to standard error, which no format owns.
 function screen.say(line)
@@ -81,10 +81,11 @@ local function read_answer(question, line)
 end
 
 -- A file written before the plan was known says nothing about a write beyond it, or about evidence that is lost; where a
--- target's name must be typed, the file must hold that name.
+-- target's name must be typed, the file must hold that name. `by_title`: a pattern was not written with this in mind.
 local function from_answers(question)
   if question.in_person then return nil end
-  local value = patterns.best(answers, question.label)
+  local value = titles[question.label]
+  if value == nil and not question.by_title then value = patterns.best(answers, question.label) end
   if value == nil then return nil end
   if value == true then value = "yes" elseif value == false then value = "no" end
   if question.type and value ~= "no" then return value == question.type and "yes" or nil end
@@ -114,9 +115,9 @@ local function ask_terminal(question)
   return nil, "silence"
 end
 
--- Whether a question would reach somebody, or an answer that was given beforehand.
-function screen.can_ask()
-  return run.options.scenario ~= nil or #answers > 0 or not run.options.no_input and tty.interactive()
+-- Whether a question of this title would reach somebody, or an answer that was given beforehand.
+function screen.can_ask(title)
+  return run.options.scenario ~= nil or titles[title] ~= nil or not run.options.no_input and tty.interactive()
 end
 
 -- Law 9: without a terminal the run suspends; it never goes on.

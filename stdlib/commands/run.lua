@@ -190,10 +190,19 @@ local function prepare(options, host)
   open_journal(options, host)
 end
 
--- What is owed at the end is offered where somebody can be asked, and listed in any case.
-local function offer_undo(it)
-  if it.outcome == "aborted" or it.outcome == "suspended" or not screen.can_ask() then return end
-  for i = #run.owed, 1, -1 do pcall(require("words.remedy").undo, run.owed[i]) end
+-- The end: whoever sits there is asked about what was put up for the incident alone, and the watchdog is told how it ended.
+-- Of a resolved run first the one and then the other: what is taken back may have been the cure. Else the page goes out first.
+local function close(it)
+  local owed = #run.owed > 0 and require "owed"
+  local asks = owed and owed.is_open(it)
+  if asks and it.outcome == "resolved" then
+    owed.put_off()
+    it = owed.take_down(it)
+    asks = false
+  end
+  local settled = (gate.mode().settle or require("arming").settle)(it)
+  if asks then it = owed.take_down(it) end
+  return it, settled
 end
 
 -- Where the responder goes on when this runbook knows no more.
@@ -204,13 +213,14 @@ local function see_also()
 end
 
 -- What the operator reads before the last line.
-local function last_words(it)
-  local settled, lines = (gate.mode().settle or require("arming").settle)(it), {}
+local function last_words(it, settled)
+  local lines = {}
   if #run.preventions > 0 then require("audit").afterwards(it) end
   if it.outcome == "suspended" then
     lines[1] = "no terminal to ask on; run it again from one, or give the answer with --answers FILE"
   end
-  for _, owed in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(owed.title) end
+  for _, debt in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(debt.title) end
+  for _, left in ipairs(it.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end
   table.move(settled, 1, #settled, #lines + 1, lines)
   if it.outcome == "unresolved" and not looks[run.command] then lines[#lines + 1] = see_also() end
   return lines
@@ -243,9 +253,10 @@ return function(arguments, options, host, command)
     screen.say("runbook: " .. tostring(it.text))
     return ending.exit(it)
   end
-  local it = carry_out(options, host)
-  offer_undo(it)
-  local code = compare(it, ending.write(it, last_words(it)))
+  local it, settled = close(carry_out(options, host))
+  it.owed = #run.owed > 0 and require("owed").list() or nil
+  it.left = gate.mode().write and require("left").list() or {}
+  local code = compare(it, ending.write(it, last_words(it, settled)))
   if gate.mode().name == "live" then require("report").write() end
   local close_machines = require("settings").close_machines
   if close_machines then close_machines() end

@@ -132,7 +132,7 @@ local function defined(it, call)
   return known
 end
 
--- `describe(call, now, known)` → text, size.
+-- `describe(call, now, known)` → text, size, and how many containers each service had.
 local function preview(wanted, describe)
   return function(call)
     local it = engine.open(call.timeout)
@@ -151,8 +151,8 @@ local function preview(wanted, describe)
         return { text = why, size = 0, impossible = why }
       end
     end
-    local text, size = describe(call, now, known)
-    return { text = text, size = size }
+    local text, size, from = describe(call, now, known)
+    return { text = text, size = size, from = from }
   end
 end
 
@@ -177,6 +177,7 @@ local result = {
   containers = "list: each at service name state summary id",
   count = "integer: containers, those that don't run too",
   running = "integer: how many of them run", services = "map: service → { count, running }",
+  from = "map: service → how many ran before; of scale alone",
 }
 
 local function effect(verb, entry)
@@ -192,11 +193,14 @@ local function effect(verb, entry)
   entry.target = function(call) return call.file end
   entry.command = function(call) return by_hand(call, vector(call)) end
   entry.sends = function(call) return sends.variables(call.env) end
-  entry.run = entry.run or function(call)
+  entry.run = entry.run or function(call, plan)
     local it = engine.open(call.timeout)
     local done, err = carry_out(it, call, vector(call))
     if not done then return nil, err end
-    return look(it, call)
+    local fields
+    fields, err = look(it, call)
+    if fields then fields.from = plan and plan.from end
+    return fields, err
   end
   entry.specimen = { containers = {}, count = 1, running = 1, services = {} }
   entry.sum_up = function(fields)
@@ -232,8 +236,29 @@ effect("ps", {
   end,
 })
 
+local function thing_of(call, service) return ("service %s of %s"):format(service, call.file) end
+
+local function stopped(call)
+  local list = {}
+  for i, service in ipairs(#named_services(call) > 0 and call.services or { "*" }) do
+    list[i] = { thing = thing_of(call, service), text = "is stopped",
+                back = { "compose.up", call.file, { services = call.services, project = call.project } } }
+  end
+  return list
+end
+
+-- All of a file's services that run again are all that were stopped.
+local function running(call, _, known)
+  local list = {}
+  for i, service in ipairs(named_services(call)) do list[i] = { thing = thing_of(call, service) } end
+  if #list > 0 then return list end
+  for thing in pairs(known) do if thing:sub(-#call.file - 4) == " of " .. call.file then list[#list + 1] = { thing = thing } end end
+  return list
+end
+
 effect("up", {
   summary = "Starts services, and makes those anew whose settings have changed",
+  leaves = running,
   options = { services = services_option },
   evidence = evidence(named_services),
   vector = function(call) return with_services(arguments(call, "up", "-d"), call.services) end,
@@ -245,6 +270,7 @@ effect("up", {
 
 effect("stop", {
   summary = "Stops services; their containers stay",
+  leaves = stopped,
   options = { services = services_option },
   evidence = evidence(named_services),
   vector = function(call) return with_services(arguments(call, "stop"), call.services) end,
@@ -277,9 +303,25 @@ local function scale_vector(call)
   return with_services(words, names)
 end
 
+-- Fewer than the run met.
+local function scaled_down(call, result, known)
+  local list = {}
+  for i, name in ipairs(values.keys(call.replicas)) do
+    local it = { thing = thing_of(call, name), from = (result.from or {})[name] }
+    it.from = known[it.thing] and known[it.thing].from or it.from
+    if it.from and call.replicas[name] < it.from then
+      it.text = ("is scaled from %d to %d"):format(it.from, call.replicas[name])
+      it.back = { "compose.scale", call.file, { [name] = it.from }, { project = call.project } }
+    end
+    list[i] = it
+  end
+  return list
+end
+
 effect("scale", {
   summary = "Changes how many containers a service has",
   params = { { "replicas", "map", "Service → number of containers" } },
+  leaves = scaled_down,
   evidence = evidence(function(call) return values.keys(call.replicas) end),
   vector = scale_vector,
   check = function(call)
@@ -293,13 +335,14 @@ effect("scale", {
     end
   end,
   preview = preview(function(call) return values.keys(call.replicas) end, function(call, now)
-    local parts, size = {}, 0
+    local parts, size, from = {}, 0, {}
     for _, name in ipairs(values.keys(call.replicas)) do
       local have = now.services[name] and now.services[name].running or 0
+      from[name] = have
       parts[#parts + 1] = ("%s from %d to %d"):format(name, have, call.replicas[name])
       size = size + math.abs(call.replicas[name] - have)
     end
-    return "scales " .. table.concat(parts, ", "), size
+    return "scales " .. table.concat(parts, ", "), size, from
   end),
 })
 

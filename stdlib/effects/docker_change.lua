@@ -115,6 +115,12 @@ local result = {
 }
 local grace_option = { "duration", GRACE, "How long it may take to stop by itself before it is killed" }
 
+-- Stopped, or as it was: what a run that stops containers is told at its end.
+local function running(call) return { { thing = "container " .. call.container } } end
+local function stopped(call)
+  return { { thing = "container " .. call.container, text = "is stopped", back = { "docker.start", call.container } } }
+end
+
 local function effect(verb, entry)
   local name = "docker." .. verb
   entry.params, entry.result, entry.check = container, result, check(name)
@@ -130,6 +136,7 @@ effect("restart", {
   summary = "Restarts a container; starts one that is stopped",
   options = { grace = grace_option },
   evidence = change.evidence,
+  leaves = running,
   command = function(call)
     return docker_host.command("restart", "-t", tostring(grace(call)), call.container)
   end,
@@ -161,6 +168,7 @@ effect("restart", {
 
 effect("start", {
   summary = "Starts a stopped container",
+  leaves = running,
   command = function(call) return docker_host.command("start", call.container) end,
   preview = preview(function(call, fields)
     return fields.state == "running" and call.container .. " runs already: nothing to do" or "starts "
@@ -189,6 +197,7 @@ effect("stop", {
   summary = "Stops a container",
   options = { grace = grace_option },
   evidence = change.evidence,
+  leaves = stopped,
   command = function(call)
     return docker_host.command("stop", "-t", tostring(grace(call)), call.container)
   end,
@@ -221,6 +230,7 @@ effect("kill", {
   class = "destructive",
   options = { signal = { "string", "KILL", "The signal's name", what = true } },
   evidence = change.evidence,
+  leaves = function(call, result) return result.state == "exited" and stopped(call) or {} end,
   command = function(call) return docker_host.command("kill", "-s", call.signal, call.container) end,
   preview = preview(function(call) return ("sends %s to %s"):format(call.signal, call.container) end,
     function(call, fields)

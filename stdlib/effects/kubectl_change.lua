@@ -24,6 +24,7 @@ local function slash(call) return call.kind .. "/" .. call.name end
 
 local rollout_fields = values.copy_shallow(rollout.fields)
 rollout_fields.changed = "boolean: false when it was so already"
+rollout_fields.from = "integer: how many pods were wanted before; of scale alone"
 
 local function rolled_out(words)
   return function(it, call)
@@ -116,6 +117,18 @@ local function scale_words(call, plan)
   return words
 end
 
+-- Fewer than the run met: growing is no debt, and a way back that goes half of it is none.
+local function scaled_down(call, result, known)
+  local thing = ("%s %s%s"):format(call.kind, call.name, call.namespace and " in " .. call.namespace or "")
+  local from = known[thing] and known[thing].from or result.from
+  local it = { thing = thing, from = from }
+  if from and call.replicas < from then
+    it.text = ("is scaled from %d to %d pods"):format(from, call.replicas)
+    it.back = { "kubectl.scale", call.kind, call.name, from, { namespace = call.namespace } }
+  end
+  return { it }
+end
+
 roll("scale", {
   summary = "Changes how many pods a workload has, and waits until they are ready",
   params = { { "replicas", "integer", "How many" } },
@@ -147,9 +160,10 @@ roll("scale", {
   end,
   after = function(it, call, plan)
     local fields, err = rollout.wait(it, call, "scaled")
-    if fields then fields.changed = plan.replicas ~= call.replicas end
+    if fields then fields.from, fields.changed = plan.replicas, plan.replicas ~= call.replicas end
     return fields, err
   end,
+  leaves = scaled_down,
   verify = function(call)
     local item = rollout.read(client.open(call), call)
     return item and item.desired == call.replicas

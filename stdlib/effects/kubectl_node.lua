@@ -11,6 +11,11 @@ local NAMED = 5
 
 local node_param = { "node", "string", "Name of the node" }
 
+local function cordoned(call)
+  return { { thing = "node " .. call.node, text = "is cordoned", back = { "kubectl.uncordon", call.node } } }
+end
+local function uncordoned(call) return { { thing = "node " .. call.node } } end
+
 local function switch(verb, summary, tells)
   write.effect(verb, {
     summary = summary,
@@ -24,6 +29,7 @@ local function switch(verb, summary, tells)
       local object = client.open(call):json { "get", "node", call.node, "--output=json" }
       return object and ((object.spec or {}).unschedulable or false) == (verb == "cordon")
     end,
+    leaves = verb == "cordon" and cordoned or uncordoned,
     would = function() return { changed = true } end,
     specimen = { changed = true, summary = verb .. "ed" },
   })
@@ -124,6 +130,7 @@ write.effect("drain", {
   after = function(_, _, plan, ended)
     return { evicted = plan.pods, summary = ended.stdout:match "([^\n]+)%s*$" or "drained" }
   end,
+  leaves = cordoned,
   would = function(_, plan) return { evicted = plan and plan.pods } end,
   specimen = { evicted = 1, summary = "drained" },
 })

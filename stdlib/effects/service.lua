@@ -194,14 +194,16 @@ local verbs = {
     would = { state = "active", active = true }, happened = function(status) return status.active end },
   { name = "start", tells = "starts", participle = "started", starts = true, can = "start",
     would = { state = "active", active = true }, happened = function(status) return status.active end },
-  { name = "stop", tells = "stops", participle = "stopped", interrupts = true, can = "stop",
+  { name = "stop", text = "is stopped", back = "start",
+    tells = "stops", participle = "stopped", interrupts = true, can = "stop",
     would = { state = "inactive", active = false },
     happened = function(status) return not status.active end },
   { name = "reload", tells = "reloads", participle = "reloaded", can = "reload", needs_active = true,
     would = { state = "active", active = true }, happened = function(status) return status.active end },
   { name = "enable", tells = "enables at boot", participle = "enabled", would = { enabled = "enabled" },
     happened = enabled },
-  { name = "disable", tells = "disables at boot", participle = "disabled", would = { enabled = "disabled" },
+  { name = "disable", text = "is disabled", back = "enable",
+    tells = "disables at boot", participle = "disabled", would = { enabled = "disabled" },
     happened = function(status) return not enabled(status) end },
 }
 
@@ -211,6 +213,16 @@ local summaries = {
   reload = "Has a service read its configuration again", enable = "Has a unit started at boot, not now",
   disable = "Has a unit no longer started at boot; it goes on now",
 }
+
+-- What runs and what is started at boot are two things; a reload touches neither.
+local function leaves(verb)
+  if verb.name == "reload" then return nil end
+  return function(call)
+    local thing = ("unit %s @%s"):format(call.unit, machine.name(call.on))
+    if verb.name == "enable" or verb.name == "disable" then thing = "the start at boot of " .. thing end
+    return { { thing = thing, text = verb.text, back = verb.back and { "service." .. verb.back, call.unit, { on = call.on } } } }
+  end
+end
 
 for _, verb in ipairs(verbs) do
   local name = "service." .. verb.name
@@ -227,6 +239,7 @@ for _, verb in ipairs(verbs) do
     preview = function(call) return preview(verb, call) end,
     would = function() return values.copy(verb.would) end,
     evidence = verb.interrupts and evidence or nil,
+    leaves = leaves(verb),
     verify = function(call)
       local status = systemctl.status(call.unit, LOOK_TIMEOUT)
       return status and verb.happened(status)

@@ -193,7 +193,7 @@ end
 ------------------------------------------------------------------- Escalation --
 
 -- The escalation's clock, virtual here: each level at its time, unless the run has ended.
-local fired, armed = {}, false
+local fired, armed, put_off_until = {}, false, 0
 
 -- The built-in page has the headline and the findings.
 local function page_built_in(index, problem)
@@ -221,10 +221,13 @@ function scenario.arm()
     escalation.rehearse(index)
     tasks.spawn(function()
       tasks.sleep(math.max(0, level.after - run.elapsed()))
+      while tasks.now() < put_off_until do tasks.sleep(put_off_until - tasks.now()) end
       fire(index)
     end)
   end
 end
+
+function scenario.put_off(seconds) put_off_until = tasks.now() + seconds end
 
 -- An unresolved or failed end fires the first level at once, as it would for real.
 function scenario.settle(it)

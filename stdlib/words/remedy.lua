@@ -5,19 +5,32 @@ local duration = require "duration"
 local gate = require "gate"
 local goal = require "words.goal"
 local journal = require "journal"
+local owed = require "owed"
 local plan = require "plan"
 local run = require "run"
 local snapshot = require "snapshot"
 local tasks = require "tasks"
 local values = require "values"
+require "left" -- it hears what the writes leave
 
 local remedy = {}
 local words = {}
 
-local known = { risk = "string", warning = "string", undo = "function", within = "string" }
+local known = { risk = "string", warning = "string", why = "string", undo = "function", temporary = "boolean", within = "string" }
 local risks = { low = true, medium = true, high = true }
 
+local function check_temporary(title, options)
+  if type(options.temporary) == "string" then
+    blame.raise("remedy '%s': temporary: true expected, got %s: how long it may stand can't be said yet; it is asked about at the "
+      .. "end of the run", title, values.describe(options.temporary))
+  end
+  if options.temporary and not options.undo then
+    blame.raise("remedy '%s': temporary: an undo expected beside it: what takes it back?", title)
+  end
+end
+
 local function read_options(title, options)
+  check_temporary(title, options)
   for name, value in pairs(options) do
     if not known[name] then
       blame.raise("remedy '%s': unknown option '%s'%s", title, tostring(name), blame.hint(tostring(name), values.keys(known)))
@@ -80,33 +93,28 @@ local function approve(it, fn, ...)
   return failed(it, why)
 end
 
--- What was begun and has an undo is owed until the end of the run: { title =, undo =, arguments = }, or nil.
-local function owe(it, made, ...)
-  if not it.undo or not made.begun or it.is_undo then return nil end
-  local owed = { title = it.title, undo = it.undo, arguments = table.pack(...) }
-  run.owed[#run.owed + 1] = owed
-  return owed
-end
-
 -- Half-way through, its undo is offered at once; not so when more than the remedy has ended.
 local function apply(it, made, fn, ...)
+  local debt
+  local arguments = table.pack(...)
+  function made.on_begin() debt = it.undo and owed.incur(it, made:level(), arguments) end
   local ok, why = pcall(tasks.within, { remedy = it, pass = "apply", plan = made, path = run.next_path() }, fn, ...)
-  local owed = owe(it, made, ...)
   if ok then
     journal.event("remedy.ended", { remedy = it.title, state = "applied" })
+    if debt and not it.temporary then owed.settle(debt) end
     return true
   end
   if tasks.is_interrupt(why) then error(why, 0) end
   failed(it, blame.text(why))
-  if owed then remedy.undo(owed) end
+  if debt then remedy.undo(debt, ("“%s” failed half-way. Apply “%s”?"):format(it.title, owed.title(debt))) end
   return false
 end
 
--- The remedy that takes a remedy back; true when it was applied.
-function remedy.undo(owed)
-  local it = { title = "Undo: " .. owed.title, risk = "low", is_undo = true }
-  if not remedy.carry_out(it, owed.undo, table.unpack(owed.arguments, 1, owed.arguments.n)) then return false end
-  for i, other in ipairs(run.owed) do if other == owed then table.remove(run.owed, i) end end
+-- The remedy that takes a remedy back, at that one's level; true when it was applied.
+function remedy.undo(debt, text)
+  local it = { title = owed.title(debt), risk = debt.level, text = text, takes_back = debt.number }
+  if not remedy.carry_out(it, debt.undo, table.unpack(debt.arguments, 1, debt.arguments.n)) then return false end
+  owed.settle(debt)
   return true
 end
 
@@ -119,7 +127,7 @@ end
 
 -- Plans, asks, applies. True when it was applied (in a dry run: told), false when declined, refused or failed.
 function remedy.carry_out(it, fn, ...)
-  journal.event("remedy.started", { remedy = it.title, risk = it.risk, warning = it.warning })
+  journal.event("remedy.started", { remedy = it.title, risk = it.risk, warning = it.warning, takes_back = it.takes_back })
   if not gate.mode().write then return tell(it, fn, ...) end
   local made = approve(it, fn, ...)
   if not made then return false end
@@ -142,8 +150,8 @@ function words.remedy(title, options, fn)
     blame.raise("remedy '%s': options and a function expected", title)
   end
   local within = read_options(title, options)
-  local it = { title = title, fn = fn, risk = options.risk or "low", warning = options.warning, undo = options.undo,
-               within = within }
+  local it = { title = title, fn = fn, risk = options.risk or "low", warning = options.warning, why = options.why,
+               undo = options.undo, temporary = options.temporary, within = within }
   run.remedies[#run.remedies + 1] = it
   return function(...)
     tasks.stop_if_ended()

@@ -1,5 +1,6 @@
 """How runs start, stand beside each other and end: locks, owed undo, the last line."""
 
+import pathlib
 import time
 
 SLOW = """
@@ -12,7 +13,7 @@ return unresolved "end"
 UNDO = """
 runbook { title = "Undo" }
 local p = params { url = { "", "Where" } }
-local louder = remedy("Louder", { undo = function(to) http.post(p.url .. "/undo/" .. to) end }, function(to)
+local louder = remedy("Louder", { temporary = true, undo = function(to) http.post(p.url .. "/undo/" .. to) end }, function(to)
   local done = http.post(p.url .. "/do/" .. to)
   %s
 end)
@@ -54,20 +55,36 @@ def paths(http_faults):
     return [request.path for request in http_faults.requests if request.method == "POST"]
 
 
-def test_an_undo_is_offered_at_the_end(runbook, sandbox, http_faults):
-    result = undo(runbook, sandbox, http_faults, "", '{ ["*"] = "yes" }')
+def test_what_is_temporary_is_asked_about_at_the_end(runbook, sandbox, http_faults):
+    result = undo(runbook, sandbox, http_faults, "", '{ ["Undo: Louder"] = "yes", ["*"] = "yes" }')
     assert paths(http_faults)[-2:] == ["/do/debug", "/undo/debug"], result
-    assert "owed 0" in result.stdout
+    assert "owed 0" in result.stdout and "owed" not in result.events("run.ended")[0]
+
+
+def test_nobody_there_is_nobody_asked_and_it_is_listed(runbook, sandbox, http_faults):
+    """A pattern was not written with this question in mind, and a run that has ended is not suspended."""
+    result = undo(runbook, sandbox, http_faults, "", '{ ["*"] = "yes" }')
+    assert paths(http_faults) == ["/do/debug"] and result.code == 1 and "Undo: Louder" not in result.stdout, result
+    assert "owed: “Louder” was not taken back" in result.stdout and "owed 1" in result.stdout
+    assert result.events("run.ended")[0]["owed"] == [
+        {"number": 1, "remedy": "Louder", "level": "low", "temporary": True, "args": ["debug"]}]
+
+
+def test_what_is_owed_is_on_disk_before_the_first_write(runbook, sandbox, http_faults):
+    result = undo(runbook, sandbox, http_faults, "", '{ ["*"] = "yes" }')
+    names = [event["event"] for event in result.journal]
+    assert names.index("owed") == names.index("effect.intent") - 1, names
 
 
 def test_an_undo_not_made_is_owed_and_listed(runbook, sandbox, http_faults):
-    result = undo(runbook, sandbox, http_faults, "", '{ Louder = "yes", ["*"] = "no" }')
+    result = undo(runbook, sandbox, http_faults, "", '{ Louder = "yes", ["Undo: Louder"] = "no" }')
     assert paths(http_faults)[-1] == "/do/debug"
     assert "owed 1" in result.stdout and "Louder" in result.stdout, result
 
 
 def test_a_remedy_that_fails_half_way_offers_its_undo_at_once(runbook, sandbox, http_faults):
-    result = undo(runbook, sandbox, http_faults, 'if not done.dry then error "half-way" end', '{ ["*"] = "yes" }')
+    result = undo(runbook, sandbox, http_faults, 'if not done.dry then error "half-way" end',
+                  '{ ["Louder"] = "yes", ["Undo: Louder"] = "yes" }')
     assert "half-way" in result.stdout and paths(http_faults)[-1] == "/undo/debug", result
 
 
@@ -77,3 +94,35 @@ def test_the_recap_is_the_last_line(runbook, sandbox):
     assert result.stdout.splitlines()[-1] == (
         "looked 0 · on the author's word 0 · would 0 · changed 0 · may have run 0 · write failed 0 · refused 0 · "
         "could not look 0 · owed 0 · 00:00 · unresolved: nothing to do")
+
+
+OVER = """
+runbook { title = "Over" }
+local p = params { url = { "", "Where" } }
+recovered("it answers", { within = "5s", every = "100ms" }, function() return http.get(p.url .. "/do/it").ok end)
+escalation("%s", function(run) escalate.page { summary = run.headline } end)
+remedy("Mend it", { temporary = true, undo = function() http.post(p.url .. "/undo/it") end }, function()
+  http.post(p.url .. "/mend")
+end)()
+return unresolved "end"
+"""
+
+
+def test_nobody_is_paged_while_a_run_that_is_over_asks_what_to_take_back(runbook_tty, sandbox, http_faults):
+    """Broken by: close() in commands/run.lua without owed.put_off."""
+    for path in ("/mend", "/undo/it"):
+        http_faults.set(path, 200)
+    sandbox.write("over.lua", OVER % "4s")
+    began = time.monotonic()
+    terminal = runbook_tty("run", "over.lua", "-p", f"url={http_faults.url}")
+    terminal.expect_exact("Apply “Mend it”?")
+    terminal.expect(r"yes or no\?")
+    http_faults.set("/do/it", 200)
+    terminal.sendline("yes")
+    terminal.expect_exact("take back “Mend it”, which is what helped?")
+    terminal.expect(r"yes or no\?")
+    terminal.pause(max(0, began + 5 - time.monotonic()))    # the level's time comes and goes
+    terminal.sendline("no")
+    result = terminal.finish()
+    story = pathlib.Path(terminal.run_dir, "escalation.jsonl").read_text()
+    assert result.code == 0 and "escalation.fired" not in story and "owed 1" in result.stdout, result
