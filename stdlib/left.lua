@@ -2,6 +2,7 @@
 -- run's own writes and told at its end. An entry says what it leaves:
 --   leaves(call, result, known) → a list of { thing = "node n1", text = "is cordoned", back = { "kubectl.uncordon", "n1" } }
 -- Without text the thing is as it was. `known`: thing → what an earlier write left, with the fields that its entry put there.
+local byhand = require "byhand"
 local catalogue = require "catalogue"
 local gate = require "gate"
 local journal = require "journal"
@@ -38,7 +39,7 @@ function left.list()
     if it.text then
       local act = way_back(table.unpack(it.back))
       list[#list + 1] = { line = it.line, text = ("%s %s%s"):format(thing, it.text, it.unsure and ", perhaps" or ""),
-                          back = act.line, command = act.entry.command and act.entry.command(act.call) }
+                          back = act.line, command = (byhand.of(act)) }
     end
   end
   return list

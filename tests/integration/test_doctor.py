@@ -58,7 +58,7 @@ def test_api_down_with_all_it_needs_is_ready(doctor, world):
     assert "login doctor" in looked.of("ok", "sql")[0][1] and "may end sessions" in looked.of("ok", "sql")[1][1]
     assert "may send all of it" in looked.of("ok", "redis")[1][1] and "sudo works" in str(looked.of("ok", "machine"))
     titles = [event for event in looked.result.stdout.split("\n") if event.startswith("ok       remedy")]
-    assert len(titles) == 9 and " · ready: " in looked.result.stdout.splitlines()[-1], looked
+    assert len(titles) == 10 and " · ready: " in looked.result.stdout.splitlines()[-1], looked
 
 
 def test_api_down_is_ready_on_kubernetes(doctor, sandbox, world, kubeconfig):
