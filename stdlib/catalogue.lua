@@ -14,16 +14,20 @@
 --   result     { field = "type: meaning", … }; `ok` and `why` are always there
 --   open_fields  true: names that `result` doesn't list are fields too, nil when the target didn't send them
 --   run(call, plan) → fields {ok=true|false, why=, …}, or nil, {kind=, message=}
---   command(call)  → argument vector a person could type instead
+--   command(call)  → words a person could type instead, or nil and why no single command does it (stdlib/byhand.lua)
 --   target(call)   → what an operator must name to approve it
 --   match(call)    → list: what the plan pins beyond the line (full SQL, body)
---   preview(call)  → { text=, size=, … } by reads alone; the apply pass gives it to run as `plan`
+--   preview(call)  → { text=, size=, detail= and sends= lists of lines, … } by reads alone; the apply pass gives it to run
+--                    as `plan`
 --   intends(call)  → what it is meant to do, in words, told by its arguments alone: what a scenario's plan shows
 --   would(call)    → fields of the dry result; what can't be known is catalogue.placeholder "name"
 --   verify(call)   → true, false or nil: did it happen?
 --   evidence(save, call, plan)  what a write would destroy, as reads: save("docker.logs", call.container) (stdlib/evidence.lua)
 --   leaves(call, result, known)  what it leaves changed, and the way back (stdlib/left.lua)
 --   specimen       fields of a healthy result, or function(call) → fields
+--   sends(call)    → lines: what goes out with it (a body, standard input), for the plan (stdlib/sends.lua)
+--   pins(plan)     → list: what exactly goes, for the journal
+--   reader         true: the config's `readers` can say that a run of it only looks
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"
 local duration = require "duration"
@@ -66,6 +70,12 @@ function catalogue.effect(name, entry)
   catalogue.effects[name] = entry
   catalogue.names[#catalogue.names + 1] = name
   return entry
+end
+
+-- How an author says that a run of a write only looks; "" where nothing can be said.
+function catalogue.way_to_look(entry)
+  if not entry.options.reads then return "" end
+  return "; if it only looks, say reads = true" .. (entry.reader and ", or name its first words in the config's readers" or "")
 end
 
 -- Loads a family; its effects in a table: verb → entry (the one under `true` when the family itself is an effect).

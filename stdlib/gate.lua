@@ -44,9 +44,9 @@ end
 local function check_place(act, here)
   local class, kind = act.class, changes[act.class]
   if kind then
-    if here.probe then refuse(act, ("it is %s, and a probe changes nothing"):format(kind)) end
+    if here.probe then refuse(act, ("it is %s, and a probe changes nothing%s"):format(kind, catalogue.way_to_look(act.entry))) end
     if here.level then refuse(act, "an escalation may only notify") end
-    if not here.remedy then refuse(act, ("it is %s: put it in a remedy"):format(kind)) end
+    if not here.remedy then refuse(act, ("it is %s: put it in a remedy%s"):format(kind, catalogue.way_to_look(act.entry))) end
   elseif class == "notify" then
     if here.probe then refuse(act, "a probe tells nobody") end
   elseif here.level then

@@ -158,7 +158,16 @@ families.exec = {
 A program with a list of arguments, on this machine or with `on` on another one of the config; there is no shell
 in between. It gets PATH, HOME, LANG, TZ and what `env` names. An exit code that is not expected is *not well*; a
 program that is not there is *failed*. A write to this machine is refused unless the environment says
-`here = true` or the command line `--here`.]],
+`here = true` or the command line `--here`.
+
+Whether a run looks or changes something is decided by one list, for `docker.exec` and `kubectl.exec` too: its
+program, its verb and every one of its options must stand there, wherever the program takes them
+(`git -C /srv/app rev-parse HEAD`, `ip -j addr`). An option that isn't there, an abbreviated one, standard input, or a
+variable other than those that only choose (`LC_ALL`, `TZ`, `PGHOST`, `AWS_PROFILE`, `VAULT_TOKEN` …) make it a write.
+`sudo -n [-u USER]` and `env NAME=VALUE` before it are looked through. `git log` and `git show` need
+`--no-textconv --no-show-signature --no-ext-diff` and a format (`--oneline`), for a repository can name programs
+that they would start. What is not on the list is a read with `reads = true`, or when its first words stand in
+the config's `readers`.]],
   example = [[
 runbook { title = "exec" }
 local disks = exec { "df", "-P" }                               -- a program of the list: a read

@@ -1,17 +1,19 @@
--- docker.exec: runs a program inside a container. A read only on the author's word (`reads = true`).
+-- docker.exec: runs a program inside a container.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
 local duration = require "duration"
 local engine = require "effects.docker_engine"
-local json = require "raw.json"
 local outcome = require "outcome"
+local program = require "effects.program"
 local state = require "effects.docker_state"
 local stats = require "effects.docker_stats"
 local stream = require "effects.docker_stream"
 local tasks = require "tasks"
 local values = require "values"
 
+-- What goes to its standard input, in bytes: Linux takes 128 KiB in one variable.
+local STDIN_MAX = 96 << 10
 -- Of its output, the newest bytes up to this many are kept.
 local OUTPUT_MAX = 1 << 20
 -- A container with a memory limit must have this many bytes free below it: one more process there may be its
@@ -54,16 +56,25 @@ end
 
 ------------------------------------------------------------------------ It --
 
-local function env_list(env)
+-- The engine's way to a program's standard input is a connection that is taken over; here it goes in with a variable, which
+-- the program itself doesn't get.
+local STDIN_SCRIPT = 'rb_in=$RB_STDIN; unset RB_STDIN; printf %s "$rb_in" | "$@"'
+
+-- The vector and its variables as the engine takes them.
+local function process_of(call, argv)
   local list = {}
-  for _, name in ipairs(values.keys(env or {})) do list[#list + 1] = name .. "=" .. tostring(env[name]) end
-  return #list > 0 and list or nil
+  for _, name in ipairs(values.keys(call.env or {})) do list[#list + 1] = name .. "=" .. call.env[name] end
+  if call.stdin then
+    list[#list + 1] = "RB_STDIN=" .. call.stdin
+    argv = table.move(argv, 1, #argv, 5, { "/bin/sh", "-c", STDIN_SCRIPT, "sh" })
+  end
+  return argv, #list > 0 and list or nil
 end
 
-local function create(it, call, id)
+local function create(it, call, argv, id)
+  local vector, env = process_of(call, argv)
   local reply, err = it:change("POST", engine.path("/containers/%s/exec", id), { json = {
-    AttachStdout = true, AttachStderr = true, Cmd = call.argv, Env = env_list(call.env),
-    WorkingDir = call.cwd, User = call.user } })
+    AttachStdout = true, AttachStderr = true, Cmd = vector, Env = env, WorkingDir = call.cwd, User = call.user } })
   if not reply then return nil, err end
   local made
   made, err = engine.decode(reply)
@@ -94,46 +105,47 @@ local function start(it, id)
   return { output = stream.read(reply, false, true), cut = reply.cut or false, code = code, err = problem }
 end
 
-local function expected(call, code)
-  for _, wanted in ipairs(call.expect or { 0 }) do if wanted == code then return true end end
-  return false
+-- What the shell in front of it says of a program that isn't there.
+local function not_runnable(call, it)
+  if not NOT_RUNNABLE[it.code] then return nil end
+  if it.output.both:find(RUNC_SAYS) then return program.first_line(it.output.both) end
+  return call.stdin and it.output.stderr:find "^sh: " and program.first_line(it.output.stderr) or nil
 end
-
-local function first_line(text) return text:match "[^\r\n]+" or "" end
 
 -- What came of it as a result: well, not well, or failed.
 local function judge(call, it)
   if it.err then
-    if call.reads and it.err.kind ~= "timeout" then return nil, engine.cannot_look(it.err) end
+    if program.looks(call) and it.err.kind ~= "timeout" then return nil, engine.cannot_look(it.err) end
     local message = it.err.kind == "timeout"
       and ("it did not end within %s, and may still run in the container"):format(
       duration.text(call.timeout)) or it.err.message
     return outcome.from_error { kind = it.err.kind, message = message }
   end
-  local output = it.output
-  if NOT_RUNNABLE[it.code] and output.both:find(RUNC_SAYS) then
-    return outcome.failed("missing", "%s", first_line(output.both))
-  end
-  local fields = { code = it.code, stdout = output.stdout, stderr = output.stderr, cut = it.cut }
-  if expected(call, it.code) then return fields end
-  local said = first_line(output.stderr ~= "" and output.stderr or output.stdout)
-  return outcome.not_well(("exit code %s%s"):format(it.code, said ~= "" and ": " .. said or ""), fields)
+  local missing = not_runnable(call, it)
+  if missing then return outcome.failed("missing", "%s", missing) end
+  return program.judge(call, { code = it.code, stdout = it.output.stdout, stderr = it.output.stderr, cut = it.cut })
 end
 
-local function run(call)
-  local it = engine.open(call.timeout)
+-- How it ended: as `start` says it; nil and an error when it never began.
+local function carry_out(it, call, argv)
   local inspect, err = admit(it, call.container)
   if not inspect then return nil, err end
   local id
-  id, err = create(it, call, inspect.Id)
+  id, err = create(it, call, argv, inspect.Id)
   if not id then return nil, engine.cannot_look(err) end
-  local done
-  done, err = start(it, id)
+  return start(it, id)
+end
+
+local function run(call)
+  if call.stdin and #call.stdin > STDIN_MAX then
+    return outcome.failed("usage", "stdin: at most %s go in with it", duration.size_text(STDIN_MAX))
+  end
+  local done, err = carry_out(engine.open(call.timeout), call, call.argv)
   if not done then return nil, err end
   local fields
   fields, err = judge(call, done)
   -- A write that timed out may have run: the gate wants to know that as an error.
-  if done.err and not call.reads then
+  if done.err and not program.looks(call) then
     return nil, { kind = done.err.kind, message = fields and fields.why or err.message }
   end
   return fields, err
@@ -146,76 +158,61 @@ local function preview(call)
   local problem = inspect and refusal(it, inspect, call.container)
   if not inspect then problem = { message = ("there is no container %s"):format(call.container) } end
   if problem then return { text = problem.message, size = 0, impossible = problem.message } end
-  return { size = 1, text = ("runs %s in %s (%s)"):format(call.argv[1], call.container,
-    state.brief(state.fields(inspect))) }
+  local text = ("runs %s in %s (%s)"):format(call.argv[1], call.container, state.brief(state.fields(inspect)))
+  local own = program.own_preview(call, function(argv, seconds)
+    local done, failure = carry_out(engine.open(seconds), call, argv)
+    if not done or done.err then return nil, failure or done.err end
+    return { code = done.code, stdout = done.output.stdout, stderr = done.output.stderr }
+  end)
+  if not own then return { size = 1, text = text } end
+  own.text = text .. "; " .. own.text
+  return own
 end
 
 local function check(call)
   engine.check_name("docker.exec", call.container)
-  if #call.argv == 0 then
-    blame.raise("docker.exec: argument 2 (argv): at least the program's name expected")
-  end
-  for i, word in ipairs(call.argv) do
-    if values.is_secret(word) then
-      blame.raise("docker.exec: argument 2 (argv): entry %d is a secret, and arguments are public: use env", i)
-    end
-  end
-  for name, value in pairs(call.env or {}) do
-    if type(name) ~= "string" or name == "" or name:find "[=%z]" then
-      blame.raise("docker.exec: option 'env': %s is no variable's name", values.describe(name))
-    end
-    local plain = type(value) == "string" or type(value) == "number" or values.is_secret(value)
-      or values.is_placeholder(value)
-    if not plain then
-      blame.raise("docker.exec: option 'env': %s: a string expected, got %s", name, values.describe(value))
-    end
-  end
-  for _, code in ipairs(call.expect or {}) do
-    if math.type(code) ~= "integer" then
-      blame.raise("docker.exec: option 'expect': a list of exit codes expected, got %s",
-        values.describe(code))
-    end
+  program.check("docker.exec", 2, call)
+  if type(call.stdin) == "string" and call.stdin:find "\0" then
+    blame.raise "docker.exec: option 'stdin': it holds a NUL byte, which can't go in with it"
   end
 end
 
+local function by_hand(call)
+  local words = docker_host.command "exec"
+  if call.stdin then words[#words + 1] = "-i" end
+  for _, name in ipairs(values.keys(call.env or {})) do
+    words[#words + 1], words[#words + 2] = "-e", name .. "=" .. call.env[name]
+  end
+  if call.cwd then words[#words + 1], words[#words + 2] = "-w", call.cwd end
+  if call.user then words[#words + 1], words[#words + 2] = "-u", call.user end
+  words[#words + 1] = call.container
+  words.stdin = call.stdin
+  return table.move(call.argv, 1, #call.argv, #words + 1, words)
+end
+
 catalogue.effect("docker.exec", {
-  summary = "Runs a program in a container; `reads = true` says that it changes nothing",
-  class = function(call)
-    return call.destructive and "destructive" or call.reads and "declared" or "write"
-  end,
+  summary = "Runs a program in a container",
+  class = program.class,
+  class_help = program.class_help,
+  reader = true,
   params = { { "container", "string", "Name or id" },
              { "argv", "strings", "The program and its arguments; no shell" } },
-  options = {
-    reads = { "boolean", false, "On your word it changes nothing: a declared read" },
-    destructive = { "boolean", false, "What it does can't be undone" },
-    env = { "map", nil, "Variables besides the container's own", secret = true },
+  options = program.options {
     cwd = { "string", nil, "The folder it runs in" },
     user = { "string", nil, "Who it runs as", what = true },
-    expect = { "any", nil, "List of exit codes that are well; { 0 }" },
+    stdin = { "string", nil, ("What it reads, %s at most; the container needs a /bin/sh for it"):format(
+      duration.size_text(STDIN_MAX)), secret = true },
   },
-  result = {
-    code = "integer: the exit code", stdout = "string", stderr = "string: of both together the newest 1 MB",
-    json = "any: stdout decoded, nil when it isn't JSON",
-    cut = "boolean: the beginning of the output is missing",
-  },
+  result = program.result,
   check = check,
   run = run,
   preview = preview,
-  command = function(call)
-    local words = docker_host.command "exec"
-    for _, name in ipairs(values.keys(call.env or {})) do
-      words[#words + 1], words[#words + 2] = "-e", name .. "=" .. call.env[name]
-    end
-    if call.cwd then words[#words + 1], words[#words + 2] = "-w", call.cwd end
-    if call.user then words[#words + 1], words[#words + 2] = "-u", call.user end
-    words[#words + 1] = call.container
-    return table.move(call.argv, 1, #call.argv, #words + 1, words)
-  end,
-  match = function(call) return { call.cwd or "", values.keys(call.env or {}) } end,
+  command = by_hand,
+  sends = program.sends,
   target = function(call) return call.container end,
   place = docker_host.place,
-  would = function() return { code = 0, stdout = "", stderr = "", cut = false } end,
-  specimen = { code = 0, stdout = "", stderr = "", cut = false },
-  lazy = { json = function(fields) return fields.stdout and json.decode(fields.stdout) or nil end },
-  sum_up = function(fields) return fields.code and ("exit code %d"):format(fields.code) end,
+  would = program.would,
+  specimen = program.specimen,
+  lazy = program.lazy,
+  sum_up = program.sum_up,
 })

@@ -73,10 +73,11 @@ local function refusal(entry, call)
   return ("it changes this machine, %s: %s"):format(machine.own_name(), allow)
 end
 
--- Whether sudo goes in front: where the config wants it, for changes, and for what is mostly root's to read.
+-- Whether sudo goes in front: where the script says so, and where the config wants it, for changes and for what is mostly
+-- root's to read.
 local function needs_sudo(entry, call)
   local there = settings.machines[call.on]
-  return there and there.sudo and (entry.as_root or changes[class_of(entry, call)]) or false
+  return call.sudo or there and there.sudo and (entry.as_root or changes[class_of(entry, call)]) or false
 end
 
 -- `f` here, `away` elsewhere, with the machine for machine.run. `acts`: it is the effect itself, not a look

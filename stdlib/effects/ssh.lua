@@ -10,6 +10,7 @@ local outcome = require "outcome"
 local process = require "raw.process"
 local raw_run = require "raw.run"
 local settings = require "settings"
+local stdin_env = require "effects.stdin_env"
 local tasks = require "tasks"
 local text = require "raw.text"
 local values = require "values"
@@ -73,9 +74,6 @@ kill -KILL "$rb_watcher"
 rb_say "ended $rb_code"
 exit "$rb_code"
 ]]
-
--- Variables must reach the program itself: sudo drops those that came to it.
-local UNDER_SUDO = "rb_nl='\n'\nIFS= read -r rb_env || exit 1\neval \"$rb_env\"\nexec \"$@\""
 
 -- Asks nothing, forwards nothing, runs nothing but what we say, whatever the user's configuration adds; how
 -- host keys are checked stays the user's.
@@ -214,29 +212,18 @@ end
 
 ------------------------------------------------------------------- Command --
 
--- One line of assignments: a newline in a value stands in it as a variable.
-local function env_line(env)
-  local parts = {}
-  for _, name in ipairs(values.keys(env or {})) do
-    local quoted = text.shell_quote { env[name] }:gsub("\n", "'\"$rb_nl\"'")
-    parts[#parts + 1] = ("export %s=%s;"):format(name, quoted)
-  end
-  return table.concat(parts) .. "\n"
-end
-
 -- The remote line, and what goes to its standard input.
 local function compose(spec, mark)
   local argv, outer, input = spec.argv, values.copy_shallow(spec.reading or {}), spec.stdin or ""
   if spec.sudo and next(spec.env or {}) then
-    argv = { "/bin/sh", "-c", UNDER_SUDO, "sh", table.unpack(spec.argv) }
-    input = env_line(spec.env) .. input
+    argv, input = stdin_env.wrapped(spec.argv), stdin_env.line(spec.env) .. input
   else
     for name, value in pairs(spec.env or {}) do outer[name] = value end
   end
   local words = { "/bin/sh", "-c", WRAPPER, "sh", mark, ("%d"):format(#input), spec.cwd or "",
                   spec.sudo and "sudo" or "" }
   table.move(argv, 1, #argv, #words + 1, words)
-  return "exec " .. text.shell_quote(words), env_line(outer) .. input
+  return "exec " .. text.shell_quote(words), stdin_env.line(outer) .. input
 end
 
 -- Cuts the markers out of stderr: the program's own part, what the last marker says, whether it began at all.

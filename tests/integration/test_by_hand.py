@@ -70,6 +70,7 @@ row("docker.stop", { "c", { grace = "3s" } }, { "docker", "stop", "-t", "3", "c"
 row("docker.kill", { "c", { signal = "HUP" } }, { "docker", "kill", "-s", "HUP", "c" })
 row("docker.exec", { "c", { "app", NASTY }, { env = { MODE = NASTY }, cwd = "/x y", user = "u" } },
   { "docker", "exec", "-e", "MODE=" .. NASTY, "-w", "/x y", "-u", "u", "c", "app", NASTY })
+row("docker.exec", { "c", { "app" }, { stdin = BODY } }, { "docker", "exec", "-i", "c", "app" }, BODY)
 row("docker.prune", { { images = true, older_than = "7d" } }, { "docker", "image", "prune", "-f", "-a", "--filter=until=168h" })
 row("docker.prune", { { build_cache = true } }, { "docker", "builder", "prune", "-f", "-a" })
 row("docker.prune", { { containers = true } })
@@ -160,6 +161,8 @@ row("kubectl.cordon", { "n" }, kubectl("cordon", "n"))
 row("kubectl.uncordon", { "n" }, kubectl("uncordon", "n"))
 row("kubectl.drain", { "n" }, kubectl("drain", "n", "--ignore-daemonsets", "--timeout=5m"))
 row("kubectl.exec", { "a", { "app", NASTY }, { stdin = BODY } }, kubectl("exec", "a", "--stdin", "--", "app", NASTY), BODY)
+row("kubectl.exec", { "a", { "app" }, { env = { MODE = NASTY }, container = "c" } },
+  kubectl("exec", "a", "--container=c", "--", "env", "MODE=" .. NASTY, "app"))
 
 local missing = {}
 for name, entry in pairs(catalogue.effects) do if entry.command and not seen[name] then missing[#missing + 1] = name end end

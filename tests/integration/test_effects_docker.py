@@ -114,6 +114,28 @@ def test_exec_tells_code_and_both_streams(docker_engine, effects):
     assert missing["error"]["kind"] == "missing" and "nosuchprogram" in text_of(missing)
 
 
+def test_exec_is_given_something_to_read(docker_engine, effects):
+    """With all that a shell would stumble over, and no end of a line: the program gets these bytes, and no variable more."""
+    docker_engine.run("box", "sleep", "1000")
+    text = "it's $HOME `id` \\n %s\n\nno end"
+    given, empty, missing, too_long = effects(
+        ("docker.exec", "box", ["sh", "-c", "cat; env | grep -c RB_ >&2"], {"reads": True, "stdin": text, "expect": [0, 1]}),
+        ("docker.exec", "box", ["cat"], {"reads": True, "stdin": ""}),
+        ("docker.exec", "box", ["nosuchprogram"], {"reads": True, "stdin": "x"}),
+        ("docker.exec", "box", ["cat"], {"reads": True, "stdin": "x" * 100_000}))
+    assert given["fields"]["stdout"] == text and given["fields"]["stderr"] == "0\n"
+    assert empty["fields"]["stdout"] == "" and missing["error"]["kind"] == "missing"
+    assert too_long["error"]["kind"] == "usage" and "96 KB" in text_of(too_long)
+
+
+def test_exec_shows_its_own_preview_and_reads_by_the_list(docker_engine, effects):
+    docker_engine.run("box", "sleep", "1000")
+    write, read = effects(("docker.exec", "box", ["sh", "-c", "echo > /x"], {"preview": ["echo", "makes /x"]}),
+                          ("docker.exec", "box", ["cat", "/x"]))
+    assert write["class"] == "write" and write["preview"]["text"].endswith("; echo makes /x says: makes /x")
+    assert read["class"] == "read" and read["fields"]["code"] == 0, (write, read)
+
+
 def test_exec_has_a_deadline_and_keeps_the_newest_output(docker_engine, effects):
     docker_engine.run("box", "sleep", "1000")
     late, long, write = effects(
@@ -132,7 +154,7 @@ def test_exec_is_refused_where_it_could_be_the_end(docker_engine, effects):
     wait_for(lambda: docker_engine.inspect("ended")["State"]["Status"] == "exited", "it ends")
     tight, ended, nobody, write = effects(
         *(("docker.exec", name, ["ls"], {"reads": True}) for name in ("tight", "ended", "nobody")),
-        ("docker.exec", "tight", ["ls"]))
+        ("docker.exec", "tight", ["touch", "x"]))
     assert tight["error"]["kind"] == "memory" and "below its memory limit" in text_of(tight)
     assert ended["error"]["kind"] == "missing" and "does not run: exited (0)" in text_of(ended)
     assert nobody["error"]["kind"] == "missing"

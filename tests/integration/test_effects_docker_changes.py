@@ -34,7 +34,7 @@ def test_restart_start_stop_and_kill(docker_engine, effects):
 
 def test_changes_to_what_is_not_there_are_impossible(effects):
     for outcome in effects(*((f"docker.{verb}", "nobody") for verb in ("restart", "start", "stop", "kill")),
-                           ("docker.set_env", "nobody", {"A": "1"}), ("docker.exec", "nobody", ["ls"])):
+                           ("docker.set_env", "nobody", {"A": "1"}), ("docker.exec", "nobody", ["touch", "x"])):
         assert outcome["preview"]["impossible"] == "there is no container nobody" and "fields" not in outcome
 
 

@@ -33,6 +33,11 @@ def test_in_lua(sandbox):
     assert (done.code, done.stdout) == (0, "exec: well\n"), done
 
 
+def test_readers(sandbox):
+    done = sandbox.run("luahost", os.path.join(ROOT, "tests", "stdlib", "readers_test.lua"))
+    assert done.code == 0, done
+
+
 def test_a_read(run):
     done = run(["df", "-P", "/"])
     assert done["class"] == "read" and done["fields"]["code"] == 0 and done["line"] == "exec df -P / @here"

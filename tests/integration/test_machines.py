@@ -287,6 +287,13 @@ def test_writes_go_through_sudo_and_reads_do_not(perform, sudo_session, tmp_path
     assert made["fields"]["bytes"] == 4 and odd["fields"]["code"] == 255
 
 
+def test_a_read_that_asks_for_sudo(perform, sudo_session):
+    plain, asked = perform(("exec", ["sh", "-c", 'echo "$SUDO_USER"'], on(reads=True)),
+                           ("exec", ["id", "-u"], on(sudo=True)), machines=with_sudo(sudo_session))
+    assert plain["fields"]["stdout"] == "\n" and asked["class"] == "read"
+    assert asked["fields"]["stdout"] == "0\n" and asked["command"][-1] == "sudo -n id -u"
+
+
 def test_no_sudo(perform, machines):
     if os.path.exists("/usr/bin/sudo"):
         pytest.skip("there is a sudo here")

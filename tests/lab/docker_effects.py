@@ -28,14 +28,16 @@ local function perform(step)
   local ok, call = pcall(catalogue.call, entry, table.unpack(step, 2))
   if not ok then return { raised = call } end
   call = values.reveal_all(call)
-  local preview = entry.preview and entry.preview(call)
+  local class = type(entry.class) == "function" and entry.class(call) or entry.class
+  local changes = class == "write" or class == "destructive"
+  local preview = changes and entry.preview and entry.preview(call)
+  local command = entry.command and entry.command(call)
   if given.meanwhile then
     local gone = require "raw.files"
     while gone.stat(given.meanwhile).state == "absent" do tasks.sleep(0.01) end
   end
   local came, fields, err
-  local class = type(entry.class) == "function" and entry.class(call) or entry.class
-  if preview and (preview.impossible or given.only_preview) and class ~= "declared" then
+  if preview and (preview.impossible or given.only_preview) then
     came = true
   elseif given.cancel_after then
     local task = tasks.spawn(function() return entry.run(call, preview) end)
@@ -53,7 +55,7 @@ local function perform(step)
   if fields and entry.verify then verified = entry.verify(call, preview) end
   return { fields = fields, error = err, preview = without_infinity(preview), seconds = step.seconds, class = class,
            verified = verified, would = entry.would and entry.would(call, preview) or nil, line = catalogue.line(entry, call),
-           command = entry.command and entry.command(call), target = entry.target and entry.target(call) }
+           command = command and table.move(command, 1, #command, 1, {}), target = entry.target and entry.target(call) }
 end
 
 for _, step in ipairs(given.steps) do print(json.encode(perform(step))) end

@@ -158,17 +158,20 @@ assert(not engine.is_named("f", { "/conduit-api-2" }), "another's name")
 
 raises("a number of lines or", call, "docker.logs", "x", { tail = -1 })
 raises("a duration before now", call, "docker.logs", "x", { since = "yesterday" })
-raises("at least the program's name", call, "docker.exec", "x", {})
+raises("a program is needed", call, "docker.exec", "x", {})
 raises("is a secret", call, "docker.exec", "x", { "a", require("values").secret("S", "v") })
-raises("is no variable's name", call, "docker.exec", "x", { "a" }, { env = { ["A=B"] = "c" } })
+raises("no name of a variable", call, "docker.exec", "x", { "a" }, { env = { ["A=B"] = "c" } })
 raises("say what", call, "docker.prune", {})
 raises("timeout must leave", call, "docker.set_env", "x", { A = "1" }, { timeout = "20s" })
 raises("no variable given", call, "docker.set_env", "x", {})
 raises("timeout must leave", call, "docker.restart", "x", { timeout = "10s" })
 raises("a signal's name", call, "docker.kill", "x", { signal = "9; x" })
 
-equal(catalogue.effects["docker.exec"].class { reads = true }, "declared", "a read on the author's word")
-equal(catalogue.effects["docker.exec"].class {}, "write", "anything else in a container")
+local function class_of(...) return catalogue.effects["docker.exec"].class(call("docker.exec", "x", ...)) end
+equal(class_of({ "a" }, { reads = true }), "declared", "a read on the author's word")
+equal(class_of { "df", "-h" }, "read", "a read by the list")
+equal(class_of({ "df" }, { env = { LD_PRELOAD = "/x" } }), "write", "a reader with a variable that is not allowed")
+equal(class_of { "a" }, "write", "anything else in a container")
 equal(catalogue.line(catalogue.effects["docker.prune"], call("docker.prune", { images = true })), "docker.prune images=true",
   "what is pruned stands in the line")
 print "ok"

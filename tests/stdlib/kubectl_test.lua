@@ -16,11 +16,11 @@ end
 
 -- answers[word of the vector] = { code, stdout, stderr }, or an error; one that is a list of these is used
 -- up.
-local answers, asked = {}, {}
+local answers, asked, to_read = {}, {}, nil
 function process.run(spec)
   local line = table.concat(spec.argv, " ")
   asked[#asked + 1] = line
-  equal(spec.stdin, nil, "stdin is closed")
+  to_read = spec.stdin
   for words, answer in pairs(answers) do
     if line:find(words, 1, true) then
       if type(answer[1]) == "table" then answer = #answer > 1 and table.remove(answer, 1) or answer[1] end
@@ -112,6 +112,18 @@ answers = { ["exec p"] = { 1, "",
                            'error: Internal error occurred: unable to upgrade connection: container not found ("api")' } }
 equal(select(2, run("exec", "p", { "id" })).message:find("container not found", 1, true) ~= nil, true,
       "kubectl's words")
+equal(to_read, nil, "stdin is closed")
+
+-- Its variables go in by standard input, where no list of words shows them; what it reads comes after.
+answers = { ["exec p"] = { 0, "" } }
+run("exec", "p", { "app", "x" }, { env = { B = "it's\n2", A = "1" }, stdin = "text" })
+equal(asked[#asked]:match "exec p %-%-stdin %-%- /bin/sh %-c .* sh (app x)$", "app x", "through a shell that reads them")
+equal(to_read, "export A=1;export B='it'\\''s'\"$rb_nl\"'2';\ntext", "one line of variables")
+equal(asked[#asked]:find("it's", 1, true), nil, "not among the words")
+local function class_of(...) return entry "exec".class(catalogue.call(entry "exec", "p", ...)) end
+equal(class_of { "df", "-h" }, "read", "a read by the list")
+equal(class_of { "app" }, "write", "else a write")
+equal(class_of({ "app" }, { reads = true }), "declared", "but on the author's word")
 
 -- What a Secret holds goes nowhere.
 answers = { ["get secret s"] = { 0, '{"kind":"Secret","metadata":{"name":"s","annotations":'
