@@ -50,7 +50,8 @@ class Authority:
                       "-addext", f"subjectAltName={names}", "-out", request)
         begin, end = (f"{datetime.now(timezone.utc) + timedelta(days=days):%Y%m%d%H%M%SZ}" for days in (-30, days))
         self._openssl("ca", "-batch", "-notext", "-config", self._path("signing"),
-                      "-cert", self.ca, "-keyfile", self._path("ca.key"), "-startdate", begin, "-enddate", end, "-in", request, "-out", self._path(kind + ".pem"))
+                      "-cert", self.ca, "-keyfile", self._path("ca.key"), "-startdate", begin, "-enddate", end,
+                      "-in", request, "-out", self._path(kind + ".pem"))
 
     def context(self, kind):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
