@@ -59,6 +59,14 @@ static void drop_partial_character(char *text) {
   if (tail < wanted) text[len - 1 - tail] = '\0';
 }
 
+size_t (*error_torn)(const char *text, size_t len);
+
+/* What others say may quote a secret, and half of one would not be known any more. */
+static void drop_torn(char *text) {
+  size_t len = strlen(text);
+  if (error_torn) text[len - error_torn(text, len)] = '\0';
+}
+
 /* The arguments may point into *error itself: "opening the run: " before its own message. */
 int error_set(struct error *error, const char *kind, const char *format, ...) {
   struct error made = {0};
@@ -68,7 +76,7 @@ int error_set(struct error *error, const char *kind, const char *format, ...) {
   va_start(args, format);
   int len = vsnprintf(made.message, sizeof made.message, format, args);
   va_end(args);
-  if (len >= (int)sizeof made.message) drop_partial_character(made.message);
+  if (len >= (int)sizeof made.message) drop_torn(made.message), drop_partial_character(made.message);
   *error = made;
   return 0;
 }

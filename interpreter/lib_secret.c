@@ -2,7 +2,7 @@
  *
  * add(name, value) → true | nil, error      redact(text) → text      restore(text) → text, whether nothing stayed masked
  * mask(value) → a copy with every string of it redacted, knowing its key      declared(text) → text, of known values alone
- * learn(text, is_source) → list of what gives itself away as secret
+ * learn(text, "text"|"config"|"script") → list of what gives itself away as secret
  * whole(text, "head"|"tail") → text that was cut at its end, or beginning, without the piece of a secret there
  * quote(text) → redacted so that restore gives back the very text, whatever marks it imitates (for foreign text)
  * hash(name) → "SALT:HASH" | nil            matches(name, hash) → boolean: is it still the value the hash was made of?
@@ -88,11 +88,12 @@ static void add_learned(const char *value, size_t len, void *data) {
 }
 
 static int l_learn(lua_State *L) {
+  static const char *const sources[] = {"text", "config", "script", NULL}; /* as enum redact_source */
   size_t len;
   const char *text = luaL_checklstring(L, 1, &len);
-  bool source = lua_toboolean(L, 2);
+  int source = luaL_checkoption(L, 2, "text", sources);
   lua_newtable(L);
-  redact_learn(text, len, source, add_learned, L);
+  redact_learn(text, len, (enum redact_source)source, add_learned, L);
   return 1;
 }
 

@@ -319,8 +319,8 @@ void redact_declared(struct buffer *out, const char *text, size_t len) {
   run_pass(&pass, out);
 }
 
-void redact_learn(const char *text, size_t len, bool source, void (*found)(const char *, size_t, void *),
-                  void *data) {
+void redact_learn(const char *text, size_t len, enum redact_source source,
+                  void (*found)(const char *, size_t, void *), void *data) {
   struct redact_scene scene = {.text = text, .len = len, .source = source};
   struct redact_span span;
   redact_ready();

@@ -43,10 +43,12 @@ void redact_declared(struct buffer *out, const char *text, size_t len);
 /* Appends the text with the values put back for marks of known secrets. True when nothing stayed masked. */
 bool redact_restore(struct buffer *out, const char *text, size_t len);
 
-/* Calls `found` for every value that gives itself away. In a program's source a value beside a key counts when it is quoted
- * and is no name itself. */
-void redact_learn(const char *text, size_t len, bool source, void (*found)(const char *, size_t, void *),
-                  void *data);
+/* What a text is. In a program's source a value beside a key counts when it is quoted and no name itself; in a script only
+ * beside a password's key, since `token` is also what scripts call other things. */
+enum redact_source { REDACT_TEXT, REDACT_CONFIG, REDACT_SCRIPT };
+/* Calls `found` for every value that gives itself away. */
+void redact_learn(const char *text, size_t len, enum redact_source source,
+                  void (*found)(const char *, size_t, void *), void *data);
 /* How much of a text that was cut at its end, or of one cut at its beginning, is to be dropped there: what may be a piece
  * of a declared secret. */
 size_t redact_torn_end(const char *text, size_t len);

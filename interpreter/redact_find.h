@@ -6,6 +6,7 @@
 #define REDACT_FIND_H
 #include <stdbool.h>
 #include <stddef.h>
+#include "redact.h"
 
 #define REDACT_KEYED_MIN                                                                                     \
   8 /* bytes; a shorter string beside a key in JSON or YAML is a word more often than a secret */
@@ -14,7 +15,7 @@
 struct redact_scene {
   const char *text;
   size_t len;
-  bool source;               /* a program's text: a value beside a key counts only when it is quoted */
+  enum redact_source source;
   size_t parent, parent_len; /* the key of the object that was opened last */
   size_t data_indent;        /* of a Kubernetes Secret's `data`: inside it while lines are indented deeper */
   bool data, named; /* inside such data in JSON; the name of a "name", "value" pair tells of a secret */

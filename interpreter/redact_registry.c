@@ -105,6 +105,7 @@ bool redact_add(const char *name, const char *value, size_t len, struct error *e
     return error_set(error, "limit", "the secret %s is longer than %d bytes", name, REDACT_MAX);
   const struct secret *last = redact_secret(name, strlen(name));
   if (last && last->len == len && memcmp(last->value, value, len) == 0) return true;
+  error_torn = redact_torn_end;
   register_lines(name, value, len);
   register_value(name, value, len, 0);
   return true;

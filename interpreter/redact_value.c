@@ -123,9 +123,12 @@ static bool find_assigned(const struct redact_scene *scene, size_t at, struct re
   size_t end = at, value = at + 1, quote, to;
   if (value < scene->len && strchr("=>~", scene->text[value]) && scene->text[value]) return false;
   while (end > 0 && is_blank(scene->text[end - 1])) end--;
+  if (end > 2 && scene->text[end - 1] == ']' && is_quote(scene->text[end - 2]))
+    end -= 2; /* ["X-Api-Key"] = */
   size_t from = key_before(scene, end);
   enum redact_key key = redact_key(scene->text + from, end - from, NULL, 0);
   value = skip_blanks(scene, value);
+  if (scene->source == REDACT_SCRIPT && key != KEY_PASSWORD) return false;
   if (key == KEY_HARMLESS || is_folder(scene, from, end, value)) return false;
   quote = opening_quote(scene, value);
   if (quote == (size_t)-1 && scene->source) return false;

@@ -83,7 +83,7 @@ local function evaluate(path, text, foreign)
   local ok, given = pcall(chunk)
   if not ok then error({ usage = tostring(given) }, 0) end
   check(path, given)
-  secrets.learn_source("config", text)
+  secrets.learn("config", text, "config")
   return given
 end
 

@@ -4,6 +4,7 @@ local backends = require "backends"
 local files = require "raw.files"
 local json = require "raw.json"
 local raw_run = require "raw.run"
+local raw_secret = require "raw.secret"
 local run = require "run"
 
 local outbox = { undelivered = 0, rejected = 0 }
@@ -25,7 +26,8 @@ end
 
 -- Queues a step for a backend, tries it at once. The backend's fields with delivered = true, or { delivered = false, why = }.
 function outbox.deliver(it, step, args, key)
-  local entry = { step = step, args = backends.marked(args), key = key, backend = it.name }
+  args = raw_secret.mask(backends.marked(args)) -- what is told leaves the house
+  local entry = { step = step, args = args, key = key, backend = it.name }
   local name = name_of(entry)
   raw_run.replace(("outbox/%s.json"):format(name), json.encode(entry))
   local fields, err = send(it, { step = step, args = args, key = key })
@@ -46,7 +48,7 @@ end
 function outbox.keep(step, args, key)
   local name = name_of { key = key, backend = "none" }
   raw_run.replace(("outbox/%s.json"):format(name),
-    json.encode { step = step, args = backends.marked(args), key = key, backend = "none" })
+    json.encode { step = step, args = raw_secret.mask(backends.marked(args)), key = key, backend = "none" })
   mark_done(name, { not_delivered = "nothing is configured for this step" })
 end
 

@@ -23,7 +23,7 @@ end
 -- Keeps what was read in source/, numbered, with a list of what was which.
 local function keep(path, text)
   for _, source in ipairs(script.sources) do if source.path == path and source.text == text then return end end
-  secrets.learn_source("source." .. #script.sources + 1, text)
+  secrets.learn("source." .. #script.sources + 1, text, "script")
   script.sources[#script.sources + 1] = { path = path, text = text, sha256 = raw_run.sha256(text) }
   if not run.path or run.kept_sources then return end
   raw_run.keep(("source/%03d.lua"):format(#script.sources), text)

@@ -78,10 +78,11 @@ local function percent_decoded(text)
 end
 
 -- Names what gives itself away in a text of ours: NAME.1, NAME.2 … so that it is masked wherever it turns up, as Basic
--- authorization, in an error, and can be put back. One that is too short to be masked by value is masked in its place alone.
-local function learn(name, text, is_source)
+-- authorization, in an error, and can be put back. `kind`: "config", "script" or "text". One that is too short to be masked
+-- by value is masked in its place alone.
+function secrets.learn(name, text, kind)
   local known = 0
-  for _, value in ipairs(raw.learn(text, is_source)) do
+  for _, value in ipairs(raw.learn(text, kind)) do
     for _, form in ipairs { value, percent_decoded(value) } do
       local new = not secrets.learned[form]
       if new then known = known + 1 end
@@ -90,17 +91,12 @@ local function learn(name, text, is_source)
   end
 end
 
--- Of the config or a script, which are kept: a webhook's address, a password beside its key.
-function secrets.learn_source(name, text) learn(name, text, true) end
--- Of a parameter's value.
-function secrets.learn(name, text) learn(name, text, false) end
-
 -- Of an effect's argument: the connection string that a script made up.
 local arguments = 0
 function secrets.spot(text)
   if not text:find "[:=]" then return end
   arguments = arguments + 1
-  learn("argument." .. arguments, text, false)
+  secrets.learn("argument." .. arguments, text, "text")
 end
 
 -- A kept value, or a text of it, with its secrets put back, however deep.

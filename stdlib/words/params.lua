@@ -159,7 +159,7 @@ function words.params(specs)
     elseif spec.secret then
       run.params[name] = secret_of(name, value)
     else
-      if type(value) == "string" then require("secrets").learn("param." .. name, value) end
+      if type(value) == "string" then require("secrets").learn("param." .. name, value, "text") end
       run.params[name] = set(name, spec, value, source)
     end
     journal.event("param", { name = name, value = run.params[name], source = source })

@@ -303,6 +303,9 @@ static void what_was_cut_is_hidden(void **state) {
   assert_int_equal(redact_torn_end("text czNjcmV0LW9m", 17), 12);
   assert_int_equal(redact_torn_beginning("-some-length and more", 21), 12);
   assert_int_equal(redact_torn_beginning("more", 4), 0);
+  struct error error;
+  error_set(&error, "usage", "%*s%s", (int)sizeof error.message - 6, "", secret);
+  assert_null(strchr(error.message, 's'));
 }
 
 #define P "⟦password:undeclared⟧"
