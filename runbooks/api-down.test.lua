@@ -1,12 +1,13 @@
 -- API Down, rehearsed: each scenario is a world and what the runbook must do in it.
 
+local deployment = { state = "present", place = "conduit @ prod" }
+
 world {
   ["http.head *"] = { ok = false, why = "connection refused" },
   ["docker.inspect *"] = { state = "running", summary = "running for 3 days", env = { CONDUIT_ENV = "production" } },
   ["docker.logs *"] = { text = "listening on :80\n" },
   ["docker.exec * cat appsettings.json"] = { stdout = '{"Logging":{"LogLevel":{"Default":"Warning"}}}', code = 0 },
   ["docker.exec * dotnet exec *"] = { stdout = "database: ok", code = 0 },
-  ["sql.row *"] = { row = { now = 12, most = 100 } },
   ["kubectl.get deployment *"] = { state = "absent", summary = "there is no deployment conduit-api", place = "conduit @ prod" },
   ["kubectl.exec * cat appsettings.json"] = { stdout = '{"Logging":{"LogLevel":{"Default":"Warning"}}}', code = 0 },
   ["kubectl.exec * dotnet exec *"] = { stdout = "database: ok", code = 0 },
@@ -52,7 +53,7 @@ scenario "Redis is full" {
 }
 
 scenario "the pool is exhausted" {
-  given   = { ["sql.row *"] = { row = { now = 97, most = 100 } } },
+  given   = { ["sql.activity *"] = { total = 95, slots = 97, used_percent = 97.9 } },
   answers = { ["Kill idle database connections"] = "yes", ["*"] = "no" },
   after   = { ["sql.terminate_idle *"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", by = "Kill idle database connections", does = { "sql.terminate_idle *" }, pages = 0 },
@@ -64,11 +65,33 @@ scenario "the database can't be known" {
   expect  = { outcome = "unresolved", does = {} },
 }
 
+local root, var = { mount = "/", used_percent = 40, inodes_used_percent = 3 }, { mount = "/var", used_percent = 97 }
+local data = { mount = "/data", used_percent = 97 }
+
 scenario "a disk is full" {
-  given   = { ["sysinfo.disks *"] = { fullest = { mount = "/", used_percent = 97 } } },
+  given   = { ["sysinfo.disks *"] = { fullest = var, fewest_inodes = root, by_mount = { ["/"] = root, ["/var"] = var } } },
   answers = { ["Clear disk space"] = "yes", ["*"] = "no" },
   after   = { ["files.delete *"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", by = "Clear disk space", does = { "docker.prune *", "files.delete *" } },
+}
+
+scenario "a disk is full that nothing here can free" {
+  given   = { ["sysinfo.disks *"] = { fullest = data, fewest_inodes = root, by_mount = { ["/"] = root, ["/data"] = data } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {} },
+}
+
+scenario "the pool refuses everybody: the reserved slots are left" {
+  params  = { database_admin = "postgresql://admin@localhost:5432/postgres" },
+  given   = { ["sql.ready *"] = { full = true, login_refused = "sorry, too many clients already" } },
+  answers = { ["Kill idle database connections"] = "yes", ["*"] = "no" },
+  after   = { ["sql.terminate_idle postgresql://admin@*"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Kill idle database connections", does = { "sql.terminate_idle postgresql://admin@*" } },
+}
+
+scenario "HEAD is not served" {
+  given  = { ["http.head *"] = { ok = false, status = 405, why = "HTTP 405" }, ["http.get *"] = { ok = true, status = 200 } },
+  expect = { outcome = "resolved", does = {}, pages = 0 },
 }
 
 scenario "Redis is down" {
@@ -120,7 +143,8 @@ scenario "a probe hangs" {
 
 scenario "a pod crashes over and over" {
   params  = { platform = "kubernetes" },
-  given   = { ["kubectl.get pods selector=app=conduit-api"] = {
+  given   = { ["kubectl.get deployment *"] = deployment,
+              ["kubectl.get pods selector=app=conduit-api"] = {
                 ready = 0, total = 1, summary = "0 of 1 ready: conduit-api-7c9f (CrashLoopBackOff, 4 restarts)",
                 not_ready = { { name = "conduit-api-7c9f", ready = false, phase = "Running", restarts = 4,
                                 reason = "CrashLoopBackOff" } } },
@@ -129,6 +153,24 @@ scenario "a pod crashes over and over" {
   after   = { ["kubectl.rollout_restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", by = "Restart the API service",
               does = { "kubectl.rollout_restart deployment conduit-api" }, never = { "docker.*" }, pages = 0 },
+}
+
+scenario "somebody scaled it to 0" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get deployment *"] = { state = "present", place = "conduit @ prod", object = { spec = { replicas = 0,
+                selector = { matchLabels = { app = "conduit-api" } }, template = { spec = { containers = {} } } } } } },
+  answers = { ["Scale up from 0"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.scale *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Scale up from 0", does = { "kubectl.scale deployment conduit-api 3" } },
+}
+
+scenario "nothing measures the pods" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get deployment *"] = deployment,
+              ["kubectl.top *"] = { error = { kind = "kubectl", message = "error: Metrics API not available" } } },
+  answers = { ["Restart the API service"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.rollout_restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Restart the API service", does = { "kubectl.rollout_restart *" } },
 }
 
 scenario "the pods are overloaded" {
@@ -160,7 +202,7 @@ scenario "PostgreSQL is down beside the cluster" {
 
 scenario "the pods exhaust the pool" {
   params  = { platform = "kubernetes", database_on = "db", redis_on = "cache" },
-  given   = { ["sql.row *"] = { row = { now = 97, most = 100 } } },
+  given   = { ["sql.activity *"] = { total = 95, slots = 97, used_percent = 97.9 } },
   answers = { ["Kill idle database connections"] = "yes", ["*"] = "no" },
   after   = { ["sql.terminate_idle *"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", by = "Kill idle database connections", does = { "sql.terminate_idle *" } },
@@ -184,7 +226,8 @@ scenario "Redis is full beside the cluster" {
 
 scenario "the rollout of a restart gets stuck" {
   params  = { platform = "kubernetes" },
-  given   = { ["kubectl.rollout_restart *"] = { error = { kind = "rollout", message = "restarted, but the rollout is stuck" } } },
+  given   = { ["kubectl.get deployment *"] = deployment,
+              ["kubectl.rollout_restart *"] = { error = { kind = "rollout", message = "restarted, but the rollout is stuck" } } },
   answers = { ["Restart the API service"] = "yes", ["Enable debug logging"] = "yes", ["*"] = "no" },
   expect  = { outcome = "unresolved", pages = 1, never = { "kubectl.scale *" }, does = { "…", "kubectl.set_env *" } },
 }
@@ -197,8 +240,6 @@ scenario "the cluster can't be reached" {
 }
 
 -- Where it runs is found out, unless `platform` says so.
-
-local deployment = { state = "present", place = "conduit @ prod" }
 
 scenario "it runs in a deployment" {
   given   = { ["docker.inspect *"] = { state = "absent" }, ["kubectl.get deployment *"] = deployment },
@@ -223,32 +264,32 @@ scenario "there is no cluster, and no container" {
 
 scenario "it runs in both: the operator says which" {
   given   = { ["kubectl.get deployment *"] = deployment },
-  answers = { ["*where does the API run?"] = "kubernetes", ["Restart the API service"] = "yes", ["*"] = "no" },
+  answers = { ["Where does the API run?"] = "kubernetes", ["Restart the API service"] = "yes", ["*"] = "no" },
   after   = { ["kubectl.rollout_restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", does = { "kubectl.rollout_restart deployment conduit-api" } },
 }
 
 scenario "it runs in both, and nobody says which" {
   given   = { ["kubectl.get deployment *"] = deployment },
-  answers = { ["*where does the API run?"] = "silence", ["*"] = "yes" },
+  answers = { ["Where does the API run?"] = "silence", ["*"] = "yes" },
   expect  = { outcome = "unresolved", does = {}, pages = 1, within = "6m" },
 }
 
 scenario "it is in neither: the operator says which" {
   given   = { ["docker.inspect *"] = { state = "absent" } },
-  answers = { ["*where does the API run?"] = "docker", ["Restart the API service"] = "yes", ["*"] = "no" },
+  answers = { ["Where does the API run?"] = "docker", ["Restart the API service"] = "yes", ["*"] = "no" },
   expect  = { outcome = "unresolved", does = { "docker.restart conduit-api" } },
 }
 
 scenario "the cluster is out of reach: the container alone decides nothing" {
   given   = { ["kubectl.get deployment *"] = { error = { kind = "unreachable", message = "the connection was refused" } } },
-  answers = { ["*where does the API run?"] = "silence", ["*"] = "yes" },
+  answers = { ["Where does the API run?"] = "silence", ["*"] = "yes" },
   expect  = { outcome = "unresolved", does = {}, pages = 1 },
 }
 
 scenario "we may not look at containers: the operator says which" {
   given   = { ["docker.inspect *"] = { error = { kind = "permission", message = "permission denied" } } },
-  answers = { ["*where does the API run?"] = "docker", ["Restart the API service"] = "yes", ["*"] = "no" },
+  answers = { ["Where does the API run?"] = "docker", ["Restart the API service"] = "yes", ["*"] = "no" },
   after   = { ["docker.restart *"] = { ["http.head *"] = { ok = true, status = 200 } } },
   expect  = { outcome = "resolved", does = { "docker.restart conduit-api" } },
 }
@@ -256,7 +297,7 @@ scenario "we may not look at containers: the operator says which" {
 scenario "neither engine nor cluster can be looked at" {
   given   = { ["docker.inspect *"] = { error = { kind = "missing", message = "there is no such socket" } },
               ["kubectl.get deployment *"] = { error = { kind = "missing", message = "kubectl: no such program" } } },
-  answers = { ["*where does the API run?"] = "silence", ["*"] = "yes" },
+  answers = { ["Where does the API run?"] = "silence", ["*"] = "yes" },
   expect  = { outcome = "unresolved", does = {}, pages = 1 },
 }
 

@@ -18,22 +18,25 @@ local gaps = require "lib.gaps"
 local platform = require "lib.platform"
 
 local p = params {
-  database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL, as a role of pg_monitor" },
-  role        = { "conduit", "Role that the API logs in as", pattern = "[a-z_][a-z0-9_]*" },
-  database_on = { "", "Machine PostgreSQL runs on, as the config names it; empty is this one" },
-  platform    = { "docker", "Where the API runs", one_of = { "docker", "kubernetes" } },
-  name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
-  most        = { 80, "So many percent of max_connections are too many" },
-  pool        = { 100, "Maximum Pool Size of one instance of the API, if its settings don't say" },
-  idle_for    = { "5m", "Sessions idle for longer may go", type = "duration" },
-  long        = { "5m", "Transactions open for longer are too old", type = "duration" },
-  changed     = { "24h", "How far back to look for what changed", type = "duration" },
+  database       = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL of the API, as a role of pg_monitor" },
+  database_admin = { "", "The same as a role that may use the reserved slots, for when the pool is full" },
+  role           = { "conduit", "Role that the API logs in as", pattern = "[a-z_][a-z0-9_]*" },
+  database_on    = { "", "Machine PostgreSQL runs on, as the config names it; empty is this one" },
+  platform       = { "auto", "Where the API runs", one_of = { "auto", "docker", "kubernetes" } },
+  name           = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
+  most           = { 80, "So many percent of the slots are too many" },
+  pool           = { 100, "Maximum Pool Size of one instance of the API, if its settings don't say" },
+  idle_for       = { "5m", "Sessions idle for longer may go", type = "duration" },
+  long           = { "5m", "Transactions open for longer are too old", type = "duration" },
+  changed        = { "24h", "How far back to look for what changed", type = "duration" },
 }
 local place = platform.of(p.platform, p.name)
+-- Asked and changed through the reserved slots, where somebody gave an address that may use them.
+local server = p.database_admin ~= "" and p.database_admin or p.database
 
 -- A run is resolved as soon as this holds: not for a moment, but while the API opens sessions again.
 recovered("sessions are left", { within = "1m", every = "5s", holds = "15s" }, function()
-  return sql.activity(p.database).used_percent < p.most
+  return sql.activity(server).used_percent < p.most
 end)
 
 escalation("15m", function(run)
@@ -52,15 +55,17 @@ local function note_rows(rows, format, ...)
 end
 
 local sessions = probe("Who holds the sessions", function()
-  if not check("PostgreSQL accepts connections", sql.ready(p.database), { fault = "down" }) then
+  local ready = sql.ready(p.database)
+  if not check("PostgreSQL accepts connections", ready, { fault = "down" }) then
     return note(service.status("postgresql", { on = p.database_on }))
   end
-  local a = sql.activity(p.database)
-  check("sessions are left", a.used_percent < p.most,
-        { fault = "exhausted", detail = ("%d of %d"):format(a.total, a.max_connections) })
-  check("idle sessions are not what fills it", a.idle < 0.5 * a.max_connections,
-        { fault = "idle_held", detail = a.idle .. " idle" })
-  local holders = sql.rows(p.database, [[
+  if ready.full then check("slots left", 0, ">", 0, { fault = "exhausted", detail = ready.login_refused }) end
+  if ready.full and p.database_admin == "" then return { shut_out = true } end
+  local a = sql.activity(server)
+  check("slots taken", a.used_percent, "<", p.most,
+        { unit = "%", fault = "exhausted", detail = ("%d of %d"):format(a.total, a.slots) })
+  check("idle sessions", a.idle, "<", a.slots // 2, { fault = "idle_held" })
+  local holders = sql.rows(server, [[
     SELECT count(*)::int AS held, coalesce(state, 'of unknown state') AS state, application_name AS application,
            usename AS "user", extract(epoch FROM now() - min(state_change))::int AS seconds,
            (array_agg(left(query, 80) ORDER BY state_change))[1] AS query
@@ -73,7 +78,7 @@ end)
 
 -- Who blocks others and is blocked by nobody: the head of each queue.
 local locks = probe("Locks", function()
-  local heads = sql.rows(p.database, [[
+  local heads = sql.rows(server, [[
     SELECT head.pid, head.application_name AS application, head.state, count(*)::int AS blocked,
            extract(epoch FROM now() - head.xact_start)::int AS seconds, left(head.query, 120) AS query
       FROM pg_stat_activity waiting
@@ -82,7 +87,7 @@ local locks = probe("Locks", function()
      WHERE cardinality(pg_blocking_pids(head.pid)) = 0
      GROUP BY head.pid, head.application_name, head.state, head.xact_start, head.query
      ORDER BY blocked DESC]]).rows
-  check("no session keeps others waiting", #heads == 0, { fault = "blocked", detail = #heads .. " do" })
+  check("sessions that keep others waiting", #heads, "==", 0, { fault = "blocked" })
   note_rows(heads, "pid %s (%s, %s) blocks %s for %s s: %s",
             "pid", "application", "state", "blocked", "seconds", "query")
   local pids = {}
@@ -91,7 +96,7 @@ local locks = probe("Locks", function()
 end)
 
 local transactions = probe("Long transactions", function()
-  local old = sql.rows(p.database, [[
+  local old = sql.rows(server, [[
     SELECT pid, application_name AS application, state, extract(epoch FROM now() - xact_start)::int AS seconds,
            left(query, 120) AS query
       FROM pg_stat_activity
@@ -101,10 +106,8 @@ local transactions = probe("Long transactions", function()
   for _, row in ipairs(old) do
     if (row.state or ""):find "^idle in transaction" then abandoned = abandoned + 1 end
   end
-  check("no old transaction was left open and idle", abandoned == 0,
-        { fault = "abandoned", detail = abandoned .. " were" })
-  check("no statement runs for so long", #old == abandoned,
-        { fault = "long_running", detail = #old - abandoned .. " do" })
+  check(("transactions left open and idle for %s"):format(p.long), abandoned, "==", 0, { fault = "abandoned" })
+  check(("statements that run for %s"):format(p.long), #old - abandoned, "==", 0, { fault = "long_running" })
   note_rows(old, "pid %s (%s, %s) since %s s: %s", "pid", "application", "state", "seconds", "query")
 end)
 
@@ -131,17 +134,17 @@ local settings = probe("The API's settings", function()
 end)
 
 local pools = probe("Pool sizes", function(size, instances)
-  local clients = sql.rows(p.database, [[
+  local clients = sql.rows(server, [[
     SELECT application_name AS application, coalesce(host(client_addr), 'local') AS address, count(*)::int AS held
       FROM pg_stat_activity
      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
      GROUP BY 1, 2 ORDER BY held DESC]]).rows
   note_rows(clients, "%s sessions of %s at %s", "held", "application", "address")
-  local first, most = clients[1], sql.activity(p.database).max_connections
-  check("no client holds more than its pool may", not first or first.held <= size, { fault = "oversized",
-        detail = first and ("%s at %s holds %d of %d"):format(first.application, first.address, first.held, size) })
-  check("the pools fit into PostgreSQL", size * instances < most, { fault = "too_large",
-        detail = ("%d × %d of %d sessions"):format(instances, size, most) })
+  local first, most = clients[1], sql.activity(server).slots
+  check("sessions of the largest client", first and first.held or 0, "<=", size, { fault = "oversized",
+        detail = first and ("%s at %s"):format(first.application, first.address) })
+  check("sessions of all pools, when full", size * instances, "<", most, { fault = "too_large",
+        detail = ("%d × %d of %d slots"):format(instances, size, most) })
 end)
 
 local what_changed = changes.probe { within = p.changed, machines = { p.database_on }, name = p.name,
@@ -150,21 +153,21 @@ local what_changed = changes.probe { within = p.changed, machines = { p.database
 ----------------------------------------------------------------- Resolution --
 
 local end_heads = remedy("End the sessions that block others", { risk = "high",
-  warning = "their transactions are rolled back" }, function(pids) sql.terminate(p.database, { pids = pids }) end)
+  warning = "their transactions are rolled back" }, function(pids) sql.terminate(server, { pids = pids }) end)
 
 local end_abandoned = remedy("End abandoned transactions", { risk = "medium" }, function()
-  sql.terminate(p.database, { state = "idle in transaction", older_than = p.long })
+  sql.terminate(server, { state = "idle in transaction", older_than = p.long })
 end)
 
 local end_idle = remedy("End idle sessions", { risk = "medium" }, function()
-  sql.terminate_idle(p.database, { older_than = p.idle_for })
+  sql.terminate_idle(server, { older_than = p.idle_for })
 end)
 
 local restart_api = remedy("Restart the API service", { risk = "low", warning = "requests under way fail" }, function()
-  if p.platform == "docker" then docker.restart(p.name) else kubectl.rollout_restart("deployment", p.name) end
+  if place.on_docker() then docker.restart(p.name) else kubectl.rollout_restart("deployment", p.name) end
 end)
 
-local function alter_role(what) sql.execute(p.database, ('ALTER ROLE "%s" %s'):format(p.role, what)) end
+local function alter_role(what) sql.execute(server, ('ALTER ROLE "%s" %s'):format(p.role, what)) end
 
 -- For sessions that begin from now on, while the incident lasts; the setting that stays is a prevention's.
 local limit_abandoned = remedy("Let PostgreSQL end abandoned transactions", { risk = "medium", within = "0s", temporary = true,
@@ -174,7 +177,7 @@ local limit_abandoned = remedy("Let PostgreSQL end abandoned transactions", { ri
 ----------------------------------------------------------------- Prevention --
 
 prevention("PostgreSQL defends itself", function()
-  local function setting(name) return sql.value(p.database, "SHOW " .. name).value end
+  local function setting(name) return sql.value(server, "SHOW " .. name).value end
   check("transactions left idle are ended", setting "idle_in_transaction_session_timeout" ~= "0",
         { mend = "ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';\nSELECT pg_reload_conf();\n" })
   check("waiting for a lock is logged", setting "log_lock_waits" == "on",
@@ -182,10 +185,10 @@ prevention("PostgreSQL defends itself", function()
 end)
 
 prevention("The pools fit into PostgreSQL", function()
-  local instances, most = api.instances(place), sql.activity(p.database).max_connections
+  local instances, most = api.instances(place), sql.activity(server).slots
   local size, count = pool_setting(instances) or p.pool, math.max(1, #instances)
   check("all the API's instances can fill their pools", size * count < most,
-        { detail = ("%d × %d of %d sessions"):format(count, size, most),
+        { detail = ("%d × %d of %d slots"):format(count, size, most),
           mend = ("# in the API's connection string\nMaximum Pool Size=%d\n"):format(0.8 * most // count) })
 end)
 
@@ -199,7 +202,11 @@ end)
 
 local held = sessions()
 if held.down then return unresolved "PostgreSQL accepts no connection at all: api-down.lua goes on from here" end
-if held.exhausted == false then return resolved "false alarm: sessions are left" end
+if held.shut_out then
+  return unresolved "PostgreSQL refuses every further session: -p database_admin=… names a role that may use the reserved slots"
+end
+if held.exhausted == false then return resolved "false alarm: slots are left" end
+if not place.settle() then return unresolved(place.unsettled) end
 
 local own, queue, old = together(settings, locks, transactions, what_changed)
 local clients = pools(own.pool or p.pool, own.instances or 1)

@@ -1,9 +1,10 @@
 -- Database Connection Pool Exhausted, rehearsed.
 
-local full = { total = 95, max_connections = 100, used_percent = 95.0, active = 20, idle = 10, idle_in_transaction = 5 }
-local roomy = { total = 30, max_connections = 100, used_percent = 30.0, active = 10, idle = 20 }
+local full = { total = 95, max_connections = 100, slots = 97, used_percent = 95.0, active = 20, idle = 10, idle_in_transaction = 5 }
+local roomy = { total = 30, max_connections = 100, slots = 97, used_percent = 30.0, active = 10, idle = 20 }
 
 world {
+  ["kubectl.get deployment *"] = { state = "absent", place = "conduit @ prod" },
   ["sql.activity *"] = full,
   ["docker.inspect *"] = { image = "conduit-api:1", env = { ConnectionStrings__Main = "Host=db;Maximum Pool Size=40" } },
   ["docker.ps"] = { containers = { { name = "conduit-api", image = "conduit-api:1" } } },
@@ -12,6 +13,11 @@ world {
 scenario "false alarm" {
   given  = { ["sql.activity *"] = roomy },
   expect = { outcome = "resolved", does = {}, pages = 0 },
+}
+
+scenario "the pool refuses everybody, and nobody may use the reserved slots" {
+  given  = { ["sql.ready *"] = { full = true, login_refused = "sorry, too many clients already" } },
+  expect = { outcome = "unresolved", does = {}, pages = 1 },
 }
 
 scenario "PostgreSQL is down" {
@@ -44,7 +50,7 @@ scenario "abandoned transactions come back" {
 }
 
 scenario "idle sessions fill it" {
-  given   = { ["sql.activity *"] = { total = 95, max_connections = 100, used_percent = 95.0, idle = 85, active = 5 } },
+  given   = { ["sql.activity *"] = { total = 95, max_connections = 100, slots = 97, used_percent = 95.0, idle = 85, active = 5 } },
   answers = { ["End idle sessions"] = "yes", ["*"] = "no" },
   after   = { ["sql.terminate_idle *"] = { ["sql.activity *"] = roomy } },
   expect  = { outcome = "resolved", by = "End idle sessions", does = { "sql.terminate_idle *" }, never = { "sql.terminate *" } },
@@ -75,6 +81,7 @@ scenario "the pools don't fit, and nobody can mend that now" {
 }
 
 scenario "the API's settings can't be known" {
+  params  = { platform = "docker" },
   given   = { ["sql.rows * AS held *"] = { rows = { { application = "conduit-api", address = "10.0.0.7", held = 120 } } },
               ["docker.inspect *"] = { error = { kind = "permission", message = "no access to the socket" } } },
   answers = { ["*"] = "no" },
@@ -82,7 +89,7 @@ scenario "the API's settings can't be known" {
 }
 
 scenario "nobody answers" {
-  given   = { ["sql.activity *"] = { total = 95, max_connections = 100, used_percent = 95.0, idle = 85, active = 5 } },
+  given   = { ["sql.activity *"] = { total = 95, max_connections = 100, slots = 97, used_percent = 95.0, idle = 85, active = 5 } },
   answers = { ["*"] = "silence" },
   expect  = { outcome = "unresolved", does = {}, pages = 1 },
 }

@@ -18,12 +18,14 @@ local gaps     = require "lib.gaps"
 local platform = require "lib.platform"
 
 local p = params {
-  url         = { "https://api.conduit.im/health/ready", "A request that does what most do, and changes nothing" },
+  base_url    = { "https://api.conduit.im", "Public address of the API" },
+  path        = { "/health/ready", "A request that does what most do, and changes nothing" },
   slow        = { 500, "Milliseconds within which 95 of 100 answers come" },
   samples     = { 20, "Requests of one measurement" },
   platform    = { "auto", "Where the API runs", one_of = { "auto", "docker", "kubernetes" } },
   name        = { "conduit-api", "Container (Docker) or deployment (Kubernetes) of the API" },
   compose     = { "docker-compose.yml", "Compose file that starts the API" },
+  instances   = { 3, "How many instances of the API are started when it is scaled" },
   machine     = { "", "Machine the API runs on, as the config names it; empty is this one" },
   database    = { "postgresql://conduit@localhost:5432/conduit", "PostgreSQL of the API, as a role of pg_monitor" },
   role        = { "conduit", "Role that the API logs in as", pattern = "[a-z_][a-z0-9_]*" },
@@ -49,9 +51,12 @@ local function measure(count)
   local it = { failed = 0 }
   for _, phase in ipairs(phases) do it[phase] = {} end
   for _ = 1, count do
-    local answer = http.get(p.url, { timeout = "10s" })
-    if not answer.ok then it.failed, it.last = it.failed + 1, answer.why end
-    for _, phase in ipairs(answer.ms and phases or {}) do table.insert(it[phase], answer.ms[phase]) end
+    local answer = http.get(p.base_url .. p.path, { timeout = "10s" })
+    if answer.ok then
+      for _, phase in ipairs(phases) do table.insert(it[phase], answer.ms[phase]) end
+    else
+      it.failed, it.last = it.failed + 1, answer.why
+    end
   end
   return it
 end
@@ -70,7 +75,7 @@ end)
 
 local latency = probe("Where the time goes", function()
   local it = measure(p.samples)
-  check("every request is answered well", it.failed == 0, { fault = "errors", detail = it.last })
+  check(("requests of %d that failed"):format(p.samples), it.failed, "==", 0, { fault = "errors", detail = it.last })
   if #it.total == 0 then error(it.last, 0) end
   local p95 = {}
   for _, phase in ipairs(phases) do
@@ -78,13 +83,11 @@ local latency = probe("Where the time goes", function()
     note(("%-10s half within %.0f ms, 95 of 100 within %.0f ms, all within %.0f ms"):format(
          phase, percentile(it[phase], 50), p95[phase], percentile(it[phase], 100)))
   end
-  check("95 of 100 answers come in time", p95.total < p.slow,
-        { fault = "slow", detail = ("%.0f ms"):format(p95.total) })
-  check("names resolve at once", p95.dns < 100, { fault = "slow_dns", detail = ("%.0f ms"):format(p95.dns) })
-  check("connections are made at once", p95.connect + p95.tls < 200,
-        { fault = "slow_network", detail = ("%.0f ms"):format(p95.connect + p95.tls) })
-  check("the API itself is fast", p95.first_byte < 0.8 * p.slow,
-        { fault = "slow_api", detail = ("%.0f ms"):format(p95.first_byte) })
+  local function within(what, ms, limit, fault) check(what, ms, "<", limit, { unit = "ms", fault = fault }) end
+  within("95 of 100 answers within", p95.total, p.slow, "slow")
+  within("names resolved within", p95.dns, 100, "slow_dns")
+  within("connections made within", p95.connect + p95.tls, 200, "slow_network")
+  within("the API's first byte within", p95.first_byte, 0.8 * p.slow, "slow_api")
 end)
 
 -- nr_periods and nr_throttled of an instance's control group, of either version; 0 without a limit.
@@ -98,7 +101,7 @@ end
 local function busiest()
   if on_docker() then return docker.stats(p.name).cpu_percent end
   local most = 0
-  for _, pod in ipairs(kubectl.top("pods", { selector = "app=" .. p.name }).items) do
+  for _, pod in ipairs(kubectl.top("pods", { selector = api.selector(place) }).items) do
     note(("%s uses %.2f CPUs and %d MB"):format(pod.name, pod.cpu, pod.memory_bytes // (1 << 20)))
     most = math.max(most, 100 * pod.cpu)
   end
@@ -108,37 +111,33 @@ end
 local cpu = probe("CPU", function()
   if on_docker() then                                      -- pods run where the cluster put them
     local load = sysinfo.load { on = p.machine }
-    check("no process waits for a CPU", load.one < 1.5 * load.cpus,
-          { fault = "machine_loaded", detail = ("load %.1f on %d CPUs"):format(load.one, load.cpus) })
+    check("load", load.one, "<", 1.5 * load.cpus, { fault = "machine_loaded", detail = load.cpus .. " CPUs" })
   end
   local instance = api.instances(place)[1]
   if not check("an instance of the API runs", instance ~= nil, { fault = "gone" }) then return end
   local periods, held = throttled(instance)
   measure(3)                                               -- while it works for us
   local later, held_later = throttled(instance)
-  check("its limit doesn't hold it up", held_later - held <= 0.1 * (later - periods), { fault = "throttled",
-        detail = ("%s in %d of %d periods"):format(instance, held_later - held, later - periods) })
-  local percent = busiest()
-  check("the API uses less than 80 % of a CPU", percent < 80, { fault = "busy", detail = ("%.0f %%"):format(percent) })
+  check("held up by its CPU limit", 100 * (held_later - held) / math.max(1, later - periods), "<=", 10, { unit = "%",
+        fault = "throttled", detail = ("%s in %d of %d periods"):format(instance, held_later - held, later - periods) })
+  check("CPU of the API", busiest(), "<", 80, { unit = "%", fault = "busy" })
 end)
 
 -- What the API waits for elsewhere: any answer will do, a late one is the finding.
 local upstreams = probe("Upstreams", function()
   for _, url in ipairs(p.upstreams) do
     local answer = http.get(url, { timeout = "10s" })
-    check(url .. " answers", answer.status ~= nil and answer.status < 500, { fault = "down", detail = answer.why })
-    if answer.ms then
-      check(url .. " answers in time", answer.ms.total < p.slow, { fault = "slow",
-            detail = ("%.0f ms"):format(answer.ms.total) })
-    end
+    local answered = answer.ok or re.find(answer.why, "^HTTP [1-4]")
+    check(url .. " answers", answered, { fault = "down", detail = answer.why })
+    if answered then check(url .. " within", answer.ms.total, "<", p.slow, { unit = "ms", fault = "slow" }) end
   end
 end)
 
 local statements = probe("Statements under way", function()
   local a = sql.activity(p.database)
-  check("sessions are left", a.used_percent < 80,
-        { fault = "pool_short", detail = ("%d of %d"):format(a.total, a.max_connections) })
-  check("nobody waits for a lock", a.waiting == 0, { fault = "waiting", detail = a.waiting .. " do" })
+  check("PostgreSQL's slots taken", a.used_percent, "<", 80,
+        { unit = "%", fault = "pool_short", detail = ("%d of %d"):format(a.total, a.slots) })
+  check("sessions that wait for a lock", a.waiting, "==", 0, { fault = "waiting" })
   local stuck = sql.rows(p.database, [[
     SELECT pid, application_name AS application, extract(epoch FROM now() - query_start)::int AS seconds,
            coalesce(wait_event_type, 'CPU') AS waits_for, left(query, 120) AS query
@@ -151,7 +150,7 @@ local statements = probe("Statements under way", function()
     pids[i] = row.pid
     note(("pid %d (%s) since %d s, on %s: %s"):format(row.pid, row.application, row.seconds, row.waits_for, row.query))
   end
-  check("no statement is stuck", #stuck == 0, { fault = "stuck", detail = #stuck .. " are" })
+  check(("statements that run for %s"):format(p.stuck), #stuck, "==", 0, { fault = "stuck" })
   return { pids = pids }
 end)
 
@@ -169,7 +168,7 @@ local tables = probe("Slow queries and stale tables", function()
     local it = stale[i]
     note(("%s: %d of %d rows changed since ANALYZE, %d full scans"):format(it.name, it.changed, it.rows, it.scans))
   end
-  check("the planner knows the tables", #stale == 0, { fault = "stale", detail = #stale .. " tables" })
+  check("tables that the planner doesn't know", #stale, "==", 0, { fault = "stale" })
   if not keeps_statistics() then
     return note "pg_stat_statements is not installed: which queries are slow stays unknown"
   end
@@ -178,17 +177,17 @@ local tables = probe("Slow queries and stale tables", function()
      WHERE calls > 10 AND mean_exec_time > $1::float8
      ORDER BY total_exec_time DESC LIMIT 5]], { params = { p.slow } }).rows
   for _, row in ipairs(slow) do note(("%d × %.0f ms: %s"):format(row.calls, row.ms, row.query)) end
-  check("no query is slow on the average", #slow == 0, { fault = "slow_queries", detail = #slow .. " are" })
+  check(("queries slower than %d ms on the average"):format(p.slow), #slow, "==", 0, { fault = "slow_queries" })
 end)
 
 local cache = probe("Redis", function()
   local answer = redis.ping(p.redis)
   if not check("Redis answers PING", answer, { fault = "down" }) then return end
-  check("it answers at once", answer.ms < 50, { fault = "slow", detail = ("%.0f ms"):format(answer.ms) })
+  check("Redis answers within", answer.ms, "<", 50, { unit = "ms", fault = "slow" })
   for _, it in ipairs(redis.command(p.redis, "SLOWLOG", "GET", "5").value or {}) do       -- id, time, µs, words
     note(("%s, %.0f ms: %s"):format(time.ago(time.since(it[2])), it[3] / 1000, table.concat(it[4], " "):sub(1, 120)))
   end
-  check("memory is left", redis.info(p.redis, "memory").used_percent < 90, { fault = "full" })
+  check("Redis memory", redis.info(p.redis, "memory").used_percent, "<", 90, { unit = "%", fault = "full" })
 end)
 
 local what_changed = changes.probe { within = p.changed, name = p.name, on_docker = on_docker, machines = { p.machine } }
@@ -203,7 +202,7 @@ local analyze = remedy("Tell the planner about the tables", { risk = "low" }, fu
 end)
 
 local scale_out = remedy("Scale horizontally", { risk = "low" }, function()
-  if on_docker() then compose.scale(p.compose, { api = 3 }) else kubectl.scale("deployment", p.name, 3) end
+  if on_docker() then compose.scale(p.compose, { api = p.instances }) else kubectl.scale("deployment", p.name, p.instances) end
 end)
 
 local restart_api = remedy("Restart the API service", { risk = "low", warning = "requests under way fail" }, function()
@@ -248,7 +247,6 @@ if store.full    then handover("redis-memory", { redis = p.redis }) end
 if planner.stale then analyze() end
 if load.busy or load.throttled then scale_out() end
 if found.slow_api then restart_api() end
-
 
 if others.slow or others.down then note "an upstream is late: tell those whose it is; see the API's timeouts" end
 if found.slow_dns     then note "names resolve slowly: look at the resolver of this machine" end

@@ -48,14 +48,14 @@ local usage = probe("Memory", function()
     return note(service.status("redis", { on = p.redis_on }))
   end
   local m = memory()
-  check("memory is left", m.used_percent < p.most,
-        { fault = "full", detail = ("%.0f %%, %s"):format(m.used_percent, megabytes(m.used_memory)) })
-  check("it has a limit", m.maxmemory > 0, { fault = "unlimited" })
-  check("it makes room by itself", evicts(m), { fault = "never_evicts", detail = m.maxmemory_policy })
-  check("little is lost to fragments", m.mem_fragmentation_ratio < 1.5 or m.used_memory < 2 ^ 26,
-        { fault = "fragmented", detail = "fragmentation " .. m.mem_fragmentation_ratio })
-  check("clients' buffers are small", m.mem_clients_normal < 0.1 * m.used_memory or m.mem_clients_normal < 2 ^ 24,
-        { fault = "buffers_large", detail = megabytes(m.mem_clients_normal) })
+  check("Redis memory", m.used_percent, "<", p.most, { unit = "%", fault = "full", detail = megabytes(m.used_memory) })
+  check("maxmemory", m.maxmemory, ">", 0, { unit = "B", fault = "unlimited" })
+  check("what Redis does when it is full", evicts(m) and "makes room" or "refuses writes", "==", "makes room",
+        { fault = "never_evicts", detail = not evicts(m) and "refuses writes: " .. m.maxmemory_policy or nil })
+  check("memory lost to fragments", m.used_memory < 2 ^ 26 and 1 or m.mem_fragmentation_ratio, "<", 1.5,
+        { fault = "fragmented" })
+  check("clients' buffers", m.mem_clients_normal, "<", math.max(1 << 24, m.used_memory // 10),
+        { unit = "B", fault = "buffers_large" })
   note(("data %s, overhead %s, of it clients %s, replicas %s, backlog %s"):format(megabytes(m.used_memory_dataset),
        megabytes(m.used_memory_overhead), megabytes(m.mem_clients_normal), megabytes(m.mem_clients_slaves),
        megabytes(m.mem_replication_backlog)))
@@ -122,12 +122,11 @@ local contents = probe("Keys", function()
   for i = 1, math.min(#list, 5) do
     note(("%s (%s): %s"):format(list[i].key, list[i].type, megabytes(list[i].bytes)))
   end
-  check("no key is too big", #big == 0, { fault = "big_keys", detail = #big .. " of those measured" })
-  check("most keys expire", lasting <= 0.5 * #list,
-        { fault = "lasting", detail = ("%d of %d don't"):format(lasting, #list) })
+  check(("keys of more than %s"):format(megabytes(p.big)), #big, "==", 0,
+        { fault = "big_keys", detail = ("of %d measured"):format(#list) })
+  check("keys that never expire", lasting, "<=", #list // 2, { fault = "lasting", detail = ("of %d measured"):format(#list) })
   local after = redis.info(p.redis, "stats")
-  check("nothing needed is evicted while we look", after.evicted_keys == before.evicted_keys,
-        { fault = "evicting", detail = after.evicted_keys - before.evicted_keys .. " keys" })
+  check("keys evicted while we looked", after.evicted_keys - before.evicted_keys, "==", 0, { fault = "evicting" })
   note(("%d hits, %d misses, %d evicted since the start"):format(after.keyspace_hits, after.keyspace_misses,
        after.evicted_keys))
   return { biggest = big }
@@ -141,14 +140,14 @@ local clients = probe("Clients", function()
     local bytes = it and tonumber(it.omem)
     if bytes and bytes > (held or 0) then slowest, held = it, bytes end
   end
-  check("every client reads what it is sent", (held or 0) < 2 ^ 24, { fault = "slow_reader",
-        detail = slowest and ("%s at %s"):format(megabytes(held), slowest.addr) })
+  check("held back for the slowest client", held or 0, "<", 1 << 24, { unit = "B", fault = "slow_reader",
+        detail = slowest and "at " .. slowest.addr })
   return { reader = slowest and slowest.id }
 end)
 
 local machine = probe("Machine", function()
   local m = sysinfo.memory { on = p.redis_on }
-  check("the machine has memory left", m.used_percent < 90, { fault = "memory_short" })
+  check("memory of the machine", m.used_percent, "<", 90, { unit = "%", fault = "memory_short" })
   return { available = m.available }
 end)
 

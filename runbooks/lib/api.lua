@@ -2,7 +2,23 @@
 -- deployment's, and `on_docker()`.
 local api = {}
 
-local function pods(place) return kubectl.get("pods", { selector = "app=" .. place.name }).items end
+-- An endpoint as `curl -I` asks for it; a server that serves no HEAD is asked by GET.
+function api.health(url)
+  local answer = http.head(url, { timeout = "5s" })
+  if answer.ok or not re.find(answer.why, "^HTTP (405|501)\\b") then return answer end
+  return http.get(url, { timeout = "5s" })
+end
+
+-- The labels by which the deployment itself finds its pods: Helm's differ from what a name suggests.
+function api.selector(place)
+  local deployment, labels = kubectl.get("deployment", place.name).object, {}
+  for name, value in pairs(deployment and deployment.spec.selector and deployment.spec.selector.matchLabels or {}) do
+    labels[#labels + 1] = name .. "=" .. value
+  end
+  return #labels > 0 and table.concat(labels, ",") or "app=" .. place.name
+end
+
+local function pods(place) return kubectl.get("pods", { selector = api.selector(place) }).items end
 
 -- Names of those that run: pods that are ready, or the containers of the same image.
 function api.instances(place)
@@ -22,6 +38,12 @@ end
 function api.exec(place, instance, argv)
   if not place.on_docker() then return kubectl.exec(instance, argv, { reads = true }) end
   return docker.exec(instance, argv, { reads = true })
+end
+
+-- appsettings.json as .NET reads it: with comments, trailing commas and a byte order mark. Strings stay as they are.
+function api.settings(text)
+  local plain = re.gsub(text, [[(?s)^\xEF\xBB\xBF|("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/]], "$1")
+  return json.decode((re.gsub(plain, [=[(?s)("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])]=], "$1")))
 end
 
 -- Values of secrets' names are nobody's business, nor are passwords in addresses and connection strings.

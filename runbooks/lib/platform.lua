@@ -85,7 +85,8 @@ function platform.of(given, name)
   function place.settle()
     if not taken then look() end
     if taken then return true end
-    local answer = choose(("%s: where does the API run?"):format(both(seen):gsub("^%l", string.upper)), choices(seen))
+    note((both(seen):gsub("^%l", string.upper)))
+    local answer = choose("Where does the API run?", choices(seen))
     if answer then take(answer, ", as answered (a dry run takes the first choice):\n") end
     return answer ~= nil
   end

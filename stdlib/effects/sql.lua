@@ -138,21 +138,26 @@ local function target(call) return sql_dsn.target(call.dsn) end
 
 -------------------------------------------------------------------- ready --
 
+-- Whether the very refusal says that no session is left: PostgreSQL's own, or a pooler's in front of it.
+local function is_full(err)
+  return err.sqlstate == "53300" or err.message:find("no more connections allowed", 1, true) ~= nil
+end
+
 -- As pg_isready sees it: a server that refuses this login, or has no session left, accepts connections all the same.
 local function ready(call)
   local began = tasks.now()
   local info, err = sql_server.look(call.dsn, call.timeout)
   local ms = (tasks.now() - began) * 1000
   if info then
-    return { state = "accepting", ms = ms, version = info.server_version, in_recovery = info.in_recovery }
+    return { state = "accepting", full = false, ms = ms, version = info.server_version, in_recovery = info.in_recovery }
   end
-  if err.kind == "starting" then return outcome.not_well(err.message, { state = "starting", ms = ms }) end
+  if err.kind == "starting" then return outcome.not_well(err.message, { state = "starting", full = false, ms = ms }) end
   if err.sqlstate or err.kind == "login" then
-    return { state = "accepting", ms = ms, login_refused = err.message,
+    return { state = "accepting", full = is_full(err), ms = ms, login_refused = err.message,
              summary = "accepts connections, but not this one: " .. err.message }
   end
   local fields, failure = learned(err)
-  if fields then fields.state, fields.ms = "silent", ms end
+  if fields then fields.state, fields.full, fields.ms = "silent", false, ms end
   return fields, failure
 end
 
@@ -162,6 +167,7 @@ catalogue.effect("sql.ready", {
   params = { dsn_param },
   result = {
     state = "string: accepting, starting (or shutting down), silent", ms = "number: how long it took, milliseconds",
+    full = "boolean: it refused this login because no session is left",
     login_refused = "string: why this login was refused; nil when it was accepted",
     version = "string: the server's version",
     in_recovery = "boolean: a standby", summary = "string: in words",
@@ -174,7 +180,7 @@ catalogue.effect("sql.ready", {
     return { "pg_isready", table.unpack(words, 3) }
   end,
   target = target,
-  specimen = { state = "accepting", ms = 3.0, version = "15.10", in_recovery = false },
+  specimen = { state = "accepting", full = false, ms = 3.0, version = "15.10", in_recovery = false },
 })
 
 -------------------------------------------------------------------- Reads --

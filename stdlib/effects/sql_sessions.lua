@@ -273,13 +273,20 @@ local function check_terminate(call)
   end
 end
 
+-- The server's limit, and what of it others than superusers may use: a pool is full before the limit is reached.
+local LIMITS = [[pg_catalog.current_setting('max_connections')::int AS max_connections,
+         pg_catalog.current_setting('max_connections')::int
+           - pg_catalog.current_setting('superuser_reserved_connections')::int
+           - coalesce(pg_catalog.current_setting('reserved_connections', true), '0')::int AS slots]]
+
 local ACTIVITY = [[
   SELECT coalesce(a.state, '') AS state, coalesce(a.application_name, '') AS application,
          coalesce(a.usename, '') AS "user", coalesce(a.datname, '') AS dbname, pg_catalog.count(*) AS count,
          pg_catalog.max(extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change))::float8 AS oldest,
          pg_catalog.max(extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start))::float8 AS oldest_transaction,
          pg_catalog.count(*) FILTER (WHERE a.wait_event_type = 'Lock') AS waiting,
-         pg_catalog.current_setting('max_connections')::int AS max_connections
+         ]] .. LIMITS .. [[
+
   FROM pg_catalog.pg_stat_activity AS a WHERE ]] .. CLIENTS .. [[ AND a.pid <> pg_catalog.pg_backend_pid()
   GROUP BY 1, 2, 3, 4 ORDER BY count DESC, 1, 2, 3, 4]]
 
@@ -292,6 +299,7 @@ local function sum_states(rows)
     if name == "active" or name == "idle" or name == "idle_in_transaction" then sums[name] = sums[name] + row.count end
     sums.oldest_transaction = math.max(sums.oldest_transaction, row.oldest_transaction or 0)
     sums.max_connections, row.max_connections = row.max_connections, nil
+    sums.slots, row.slots = row.slots, nil
   end
   return sums
 end
@@ -305,11 +313,11 @@ local function activity(how)
     local sums = sum_states(found.rows)
     if not sums.max_connections then -- nobody but us
       found, err = sql_server.read(call.dsn, call.timeout,
-        { sql = "SELECT pg_catalog.current_setting('max_connections')::int AS most", max_rows = 1 })
+        { sql = "SELECT " .. LIMITS, max_rows = 1 })
       if not found then return how.learned(err) end
-      sums.max_connections = found.rows[1].most
+      sums.max_connections, sums.slots = found.rows[1].max_connections, found.rows[1].slots
     end
-    sums.used_percent = math.floor(1000 * sums.total / sums.max_connections + 0.5) / 10
+    sums.used_percent = math.floor(1000 * sums.total / sums.slots + 0.5) / 10
     return sums
   end
 end
@@ -324,7 +332,8 @@ return function(dsn_param, how)
       total = "integer: clients' sessions", active = "integer", idle = "integer",
       idle_in_transaction = "integer: aborted too",
       waiting = "integer: for a lock", max_connections = "integer: the server's limit",
-      used_percent = "number: total of the limit",
+      slots = "integer: what of it is not reserved for superusers",
+      used_percent = "number: total of the slots",
       oldest_transaction = "number: seconds since the oldest open transaction began, 0 without",
     },
     check = function(call) how.check_dsn("sql.activity", call) end,
@@ -332,10 +341,10 @@ return function(dsn_param, how)
     command = function(call) return sql_dsn.psql(call.dsn, "-c", "SELECT * FROM pg_stat_activity") end,
     target = how.target,
     specimen = { rows = {}, total = 5, active = 1, idle = 4, idle_in_transaction = 0, waiting = 0,
-                 max_connections = 100, used_percent = 5.0, oldest_transaction = 0 },
+                 max_connections = 100, slots = 97, used_percent = 5.2, oldest_transaction = 0 },
     sum_up = function(it)
       return it.total and ("%d of %d sessions, %d active, %d idle, %d idle in transaction"):format(it.total,
-        it.max_connections,         it.active, it.idle, it.idle_in_transaction)
+        it.slots, it.active, it.idle, it.idle_in_transaction)
     end,
   })
   entry("terminate_idle", how, {

@@ -37,6 +37,10 @@ def notes(result):
     return [event["text"] for event in result.events("note")]
 
 
+def notes(result):
+    return [event["text"] for event in result.events("note")]
+
+
 def platform(result):
     """The one note that says where it runs."""
     said, = [text for text in notes(result) if text.startswith(("Docker", "Kubernetes"))]
@@ -73,11 +77,12 @@ def test_a_deployment_and_no_engine(runbook, sandbox, cluster):
 
 def test_both_and_the_operator_says_which(runbook, sandbox, engine, cluster):
     engine.run("conduit-api", "sleep", "1000")
-    sandbox.write("answers.lua", 'return { ["*where does the API run?"] = "kubernetes", ["*"] = "no" }')
+    sandbox.write("answers.lua", 'return { ["Where does the API run?"] = "kubernetes", ["*"] = "no" }')
     result = runbook("run", API_DOWN, *NOWHERE, "--answers", "answers.lua")
     question, = [event for event in result.events("question") if event["kind"] == "choose"]
-    assert question["text"].startswith("There is a container conduit-api (running for ") and \
-        question["text"].endswith(", and there is a deployment conduit-api (conduit @ prod): where does the API run?")
+    assert question["text"] == "Where does the API run?"
+    assert any(text.startswith("There is a container conduit-api (running for ") and
+               text.endswith(", and there is a deployment conduit-api (conduit @ prod)") for text in notes(result)), result
     assert question["options"] == ["docker", "kubernetes"]
     assert platform(result).startswith("Kubernetes, as answered"), result
     assert not looked(result, "docker")[1:] and "kubectl.rollout_restart" in result.stdout
@@ -86,10 +91,11 @@ def test_both_and_the_operator_says_which(runbook, sandbox, engine, cluster):
 def test_a_cluster_that_refuses_us_is_not_guessed_at(runbook, sandbox, engine, cluster):
     engine.run("conduit-api", "sleep", "1000")
     cluster.forbidden = {("get", "deployments")}
-    sandbox.write("answers.lua", 'return { ["*where does the API run?"] = "docker", ["*"] = "no" }')
+    sandbox.write("answers.lua", 'return { ["Where does the API run?"] = "docker", ["*"] = "no" }')
     result = runbook("run", API_DOWN, *NOWHERE, "--answers", "answers.lua")
-    question, = [event for event in result.events("question") if event["kind"] == "choose"]
-    assert "it can't be seen whether there is a deployment conduit-api (Error from server (Forbidden)" in question["text"], result
+    assert [event["kind"] for event in result.events("question")][0] == "choose"
+    assert any("it can't be seen whether there is a deployment conduit-api (Error from server (Forbidden)" in text
+               for text in notes(result)), result
     assert platform(result).startswith("Docker, as answered")
 
 
@@ -142,7 +148,7 @@ def test_the_level_of_a_script_with_modules_is_carried_out(runbook, sandbox, pag
                   % pagerduty.url)
     sandbox.env["PAGERDUTY_KEY"] = pagerduty.routing_key
     sandbox.env["DOCKER_HOST"] = f"unix://{sandbox.folder}/no.sock"
-    sandbox.write("answers.lua", 'return { ["*where*"] = "docker", ["*"] = "no" }')
+    sandbox.write("answers.lua", 'return { ["Where*"] = "docker", ["*"] = "no" }')
     result = runbook("run", "api-down.lua", *NOWHERE, "--answers", "answers.lua")
     assert result.code == 1 and "the on-call engineer was paged" in result.stdout, result
     assert not os.path.exists(os.path.join(sandbox.folder, "lib", "platform.lua"))
@@ -151,7 +157,7 @@ def test_the_level_of_a_script_with_modules_is_carried_out(runbook, sandbox, pag
     with open(os.path.join(result.run_dir, "escalation.jsonl")) as file:
         assert '"event":"escalation.delivered","level":1,"by":"script"' in file.read()
     event = next(iter(pagerduty.alerts.values()))["events"][0]
-    assert "/health answers" in str(event["payload"]["custom_details"])
+    assert "/health/ready" in str(event["payload"]["custom_details"])
 
 
 def test_an_installed_runbook_finds_its_modules(runbook, tmp_path):

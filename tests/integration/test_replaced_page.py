@@ -21,7 +21,7 @@ def read(path):
 
 
 RUNBOOK = read("runbooks/api-down.lua")
-SHARED = [read(f"runbooks/lib/{name}.lua") for name in ("platform", "changes")]       # modules that hold a probe of it
+SHARED = [read(f"runbooks/lib/{name}.lua") for name in ("platform", "workload", "changes")]  # modules that hold a probe of it
 
 
 class Row:
@@ -92,7 +92,7 @@ def body(title):
     return RUNBOOK[begin:RUNBOOK.index("\nend)", begin)]
 
 
-MODULES = {"api": read("runbooks/lib/api.lua"), "gaps": read("runbooks/lib/gaps.lua")}
+MODULES = {name: read(f"runbooks/lib/{name}.lua") for name in ("api", "gaps", "host")}
 
 
 @pytest.mark.parametrize("row", [row for row in rows() if row.kind in ("probe", "remedy", "prevention")],

@@ -1,6 +1,7 @@
 """The probe that the runbooks share: what changed, in one sentence, on the real engine, by the real kubectl, and from scripted
 worlds; what can't be looked at is said, and is not "nothing changed"."""
 
+import json
 import os
 import shutil
 import time
@@ -31,11 +32,13 @@ def look(runbook, sandbox):
         if world:
             sandbox.write("x.test.lua", 'scenario "x" { given = { %s } }' % world)
             words = ["--scenario", "x.test.lua"]
-        result = runbook("run", "x.lua", "-v", *words, *[word for argument in arguments for word in ("-p", argument)])
-        unknown = [line.split("UNKNOWN  ", 1)[1] for line in result.stdout.splitlines() if "UNKNOWN  " in line]
-        checks = [line for line in result.stdout.splitlines() if "nothing changed in the last" in line]
-        said = checks[0].split("nothing changed in the last ", 1)[1] if checks else "unknown: " + unknown[0]
-        return said, {"true": True, "false": False, "nil": None}[result.stdout.split("changed: ")[-1].split()[0]], result
+        result = runbook("run", "x.lua", *words, "--format", "jsonl",
+                         *[word for argument in arguments for word in ("-p", argument)])
+        events = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+        ended, = [event for event in events if event["event"] == "probe.ended" and event["probe"] == "What changed"]
+        notes = [event["text"] for event in events if event["event"] == "note" and event.get("probe") == "What changed"]
+        said = notes[0] if notes else f"What changed: unknown: {ended['why']}"
+        return said, ended["findings"].get("changed"), result
     return run
 
 
@@ -59,7 +62,7 @@ def test_a_container_that_was_started_again(look, engine):
     said, _, result = look()
     assert " the container was started; " in said and "created from" in said, result
     said, changed, _ = look("within=1s", "name=none")
-    assert (said, changed) == ("1s", False)
+    assert (said, changed) == ("nothing changed in the last 1s", False)
 
 
 def test_rollouts_and_config_maps(look, cluster):
@@ -71,7 +74,7 @@ def test_rollouts_and_config_maps(look, cluster):
     cluster.config_map("settings", kubectl_create=stamp(900_000), kubectl_edit=stamp(190))
     cluster.config_map("calm", kubectl_create=stamp(900_000))
     said, changed, result = look("docker=no")
-    assert said == ("24h: 3 minutes ago config map settings was changed by kubectl-edit; 12 minutes ago deployment conduit-api "
+    assert said == ("3 minutes ago config map settings was changed by kubectl-edit; 12 minutes ago deployment conduit-api "
                     'went to revision 2 (image registry.local/conduit/conduit-api:1.4.2; "kubectl set env")'), result
     assert changed is True and not looked(result, "docker")
     assert not [line for line in result.journal_lines if "KEY" in line]      # what config maps hold is nobody's business
@@ -81,7 +84,7 @@ def test_what_is_refused_hides_nothing_else(look, cluster):
     cluster.objects("replicasets")[0]["metadata"]["creationTimestamp"] = stamp(750)
     cluster.forbidden = {("list", "configmaps")}
     said, changed, result = look("docker=no")
-    assert said.startswith("24h: 12 minutes ago deployment conduit-api went to revision 1 ("), result
+    assert said.startswith("12 minutes ago deployment conduit-api went to revision 1 ("), result
     assert "; not known: config maps (Error from server (Forbidden): " in said and changed is True
 
 
@@ -89,13 +92,13 @@ def test_unknown_is_not_nothing_changed(look, cluster):
     cluster.objects("replicasets")[0]["metadata"]["creationTimestamp"] = stamp(200_000)
     cluster.forbidden = {("list", "configmaps")}
     said, changed, result = look("docker=no")
-    assert said.startswith("unknown: ") and "not known: config maps (" in said and changed is None, result
+    assert said.startswith("What changed: unknown: ") and "not known: config maps (" in said and changed is None, result
     cluster.forbidden = set()
     cluster.config_map("dateless")
     said, changed, _ = look("docker=no")
     assert "not known: when 1 config maps were changed" in said and changed is None
     cluster.world["configmaps"] = []
-    assert look("docker=no")[:2] == ("24h", False)
+    assert look("docker=no")[:2] == ("nothing changed in the last 24h", False)
 
 
 UPGRADE = """["sysinfo.packages *@db1"] = { packages = {
@@ -105,10 +108,10 @@ UPGRADE = """["sysinfo.packages *@db1"] = { packages = {
 
 def test_the_sentence(look):
     said, changed, result = look("within=3d", "on=db1", world=UPGRADE)
-    assert said == ("3d: 3 minutes ago postgresql-15 15.17 → 15.18 was upgraded on db1; 2 days ago the container was created "
+    assert said == ("3 minutes ago postgresql-15 15.17 → 15.18 was upgraded on db1; 2 days ago the container was created "
                     "from conduit-api:1 (sha256:000000000000…)"), result
-    assert look("within=24h", "on=db1", world=UPGRADE)[0] == "24h: 3 minutes ago postgresql-15 15.17 → 15.18 was upgraded on db1"
-    assert look("within=1m", "on=db1", world=UPGRADE)[:2] == ("1m", False)
+    assert look("within=24h", "on=db1", world=UPGRADE)[0] == "3 minutes ago postgresql-15 15.17 → 15.18 was upgraded on db1"
+    assert look("within=1m", "on=db1", world=UPGRADE)[:2] == ("nothing changed in the last 1m", False)
 
 
 def test_what_changed_together_is_one_event(look):
@@ -121,18 +124,19 @@ def test_what_changed_together_is_one_event(look):
         file = "/etc/systemd/system/web.service", needs_reload = true } } },"""
     world = f'["sysinfo.packages @db1"] = {{ packages = {{ {packages} }} }}, {services}'
     said, _, result = look("on=db1", "name=", world=world)
-    assert said == ("24h: 1 minute ago p0 0, p1 1, p2 2 and 6 more were installed on db1; 10 minutes ago db.service failed "
+    assert said == ("1 minute ago p0 0, p1 1, p2 2 and 6 more were installed on db1; 10 minutes ago db.service failed "
                     "(oom-kill) on db1; 13 minutes ago /etc/systemd/system/web.service was written on db1 (not loaded yet)"), result
 
 
 def test_logs_that_do_not_reach_back(look):
     said, changed, result = look("on=db1", world='["sysinfo.packages @db1"] = { cut = true },')
-    assert said == "unknown: not known: older packages on db1" and changed is None, result
+    assert said == "What changed: unknown: not known: older packages on db1" and changed is None, result
 
 
 def test_each_machine_is_looked_at_once(look):
     _, _, result = look("on=db1,db2,db1", world='["sysinfo.packages *"] = {},')
-    assert result.stdout.count("      sysinfo.packages @db1: ok") == 1 and "sysinfo.packages @db2: ok" in result.stdout, result
+    looks = [json.loads(line)["line"] for line in result.stdout.splitlines() if '"effect.outcome"' in line]
+    assert looks.count("sysinfo.packages @db1") == 1 and "sysinfo.packages @db2" in looks, result
 
 
 def test_api_down_says_it_before_the_medicine(runbook):
