@@ -215,6 +215,13 @@ bool time_parse(const char *text, size_t len, double *seconds, struct error *err
   return true;
 }
 
+void clock_format(struct buffer *out, double seconds) {
+  struct tm tm;
+  time_t whole = isnan(seconds) ? 0 : (time_t)fmax(TIME_MIN, fmin(TIME_MAX, seconds));
+  localtime_r(&whole, &tm);
+  buffer_printf(out, "%02d:%02d:%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
 void time_format(struct buffer *out, double seconds) {
   struct tm tm;
   if (isnan(seconds)) seconds = 0;

@@ -26,5 +26,7 @@ void size_format(struct buffer *out, double bytes);
 bool time_parse(const char *text, size_t len, double *seconds, struct error *error);
 /* Appends that form: UTC, six digits, for the years 0 to 9999; times outside are drawn to their edge. */
 void time_format(struct buffer *out, double seconds);
+/* Appends "03:02:11", as the clock shows it where this machine stands. */
+void clock_format(struct buffer *out, double seconds);
 
 #endif

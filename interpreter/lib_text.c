@@ -6,6 +6,7 @@
  * shell_quote(list) → a command line     slack(text), html(text) → escaped
  * duration(text) → seconds | nil, error      size(text) → bytes | nil, error      time(text) → seconds since 1970 | nil, error
  * duration_text(seconds), size_text(bytes), time_text(seconds) → the other way (duration.h)
+ * clock_text(seconds since 1970) → "03:02:11" where this machine stands
  * lines(text) → list     tail(text, n) → the last n lines     table(text) → list of rows by the first line's
  * column names
  */
@@ -233,16 +234,29 @@ static int format_number(lua_State *L, void (*format)(struct buffer *, double)) 
 
 static int l_duration_text(lua_State *L) { return format_number(L, duration_format); }
 static int l_size_text(lua_State *L) { return format_number(L, size_format); }
+static int l_clock_text(lua_State *L) { return format_number(L, clock_format); }
 static int l_time_text(lua_State *L) { return format_number(L, time_format); }
 
 int luaopen_raw_text(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"inert", l_inert},         {"width", l_width},         {"truncate", l_truncate},
-      {"clip", l_clip},           {"last", l_last},           {"shell_quote", l_shell_quote},
-      {"slack", l_slack},         {"html", l_html},           {"lines", l_lines},
-      {"tail", l_tail},           {"table", l_table},         {"duration", l_duration},
-      {"size", l_size},           {"time", l_time},           {"duration_text", l_duration_text},
-      {"size_text", l_size_text}, {"time_text", l_time_text}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"inert", l_inert},
+                                       {"width", l_width},
+                                       {"truncate", l_truncate},
+                                       {"clip", l_clip},
+                                       {"last", l_last},
+                                       {"shell_quote", l_shell_quote},
+                                       {"slack", l_slack},
+                                       {"html", l_html},
+                                       {"lines", l_lines},
+                                       {"tail", l_tail},
+                                       {"table", l_table},
+                                       {"duration", l_duration},
+                                       {"size", l_size},
+                                       {"time", l_time},
+                                       {"duration_text", l_duration_text},
+                                       {"size_text", l_size_text},
+                                       {"time_text", l_time_text},
+                                       {"clock_text", l_clock_text},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <sys/ioctl.h>
 
-static struct termios saved;
+static struct termios saved, asking;         /* as it was, and as the open question wants it */
 static volatile sig_atomic_t asking_fd = -1; /* the terminal a question is open on */
 
 static int open_terminal(void) { return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY); }
@@ -24,17 +24,27 @@ bool tty_interactive(void) {
 }
 
 /* Hidden: no echo but of the line's end, and no suspending, after which the shell would show what is typed. */
-static struct termios mode_of(bool hidden) {
-  struct termios mode = saved;
-  mode.c_lflag |= ICANON | ISIG;
-  if (!hidden) return mode;
+static struct termios hidden_of(struct termios mode) {
   mode.c_lflag &= ~(tcflag_t)ECHO;
   mode.c_lflag |= ECHONL;
   mode.c_cc[VSUSP] = _POSIX_VDISABLE;
   return mode;
 }
 
-int tty_begin(bool hidden, struct error *error) {
+static struct termios keys_of(struct termios mode) {
+  mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ECHONL | IEXTEN);
+  mode.c_cc[VMIN] = 1;
+  mode.c_cc[VTIME] = 0;
+  return mode;
+}
+
+static struct termios mode_of(enum tty_mode how) {
+  struct termios mode = saved;
+  mode.c_lflag |= ICANON | ISIG;
+  return how == TTY_HIDDEN ? hidden_of(mode) : how == TTY_KEYS ? keys_of(mode) : mode;
+}
+
+int tty_begin(enum tty_mode mode, struct error *error) {
   if (asking_fd >= 0) return error_set(error, "usage", "another question is open"), -1;
   int fd = open_terminal();
   if (fd < 0) return error_set(error, "no_tty", "there is no terminal to ask on: %s", strerror(errno)), -1;
@@ -42,11 +52,18 @@ int tty_begin(bool hidden, struct error *error) {
     close(fd);
     return error_set(error, "no_tty", "the program runs in the background of its terminal"), -1;
   }
-  struct termios mode = mode_of(hidden);
+  asking = mode_of(mode);
   asking_fd = fd;
-  tcsetattr(fd, TCSANOW, &mode); /* not …FLUSH, which waits for a screen that was stopped */
+  tcsetattr(fd, TCSANOW, &asking); /* not …FLUSH, which waits for a screen that was stopped */
   tcflush(fd, TCIFLUSH);
   return fd;
+}
+
+bool tty_reclaim(int fd) {
+  struct termios now;
+  if (!tty_in_foreground(fd) || tcgetattr(fd, &now) != 0 || now.c_lflag == asking.c_lflag) return false;
+  tcsetattr(fd, TCSANOW, &asking);
+  return true;
 }
 
 void tty_restore(void) {

@@ -7,9 +7,16 @@
 
 /* Whether somebody can be asked: there is a controlling terminal and we are in its foreground group. */
 bool tty_interactive(void);
-/* Opens /dev/tty for a question and drops what was typed before it; with `hidden` what is typed isn't shown. The descriptor,
- * or -1 and `error` (kind no_tty; usage: another question is open). */
-int tty_begin(bool hidden, struct error *error);
+/* How a question is answered: by a line that the terminal edits; the same without being shown; by bytes as they are typed, which
+ * typed.h makes a line of. */
+enum tty_mode { TTY_LINE, TTY_HIDDEN, TTY_KEYS };
+
+/* Opens /dev/tty for a question and drops what was typed before it. The descriptor, or -1 and `error` (kind no_tty; usage:
+ * another question is open). */
+int tty_begin(enum tty_mode mode, struct error *error);
+
+/* Whether the question's mode had to be set again: the program was stopped, and the shell had the terminal meanwhile. */
+bool tty_reclaim(int fd);
 /* Whether a read from `fd` would be ours: from the background it would stop the process. */
 bool tty_in_foreground(int fd);
 /* Puts the terminal back as it was and closes `fd`. A line that was begun and not finished is dropped, or the shell would get

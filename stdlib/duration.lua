@@ -27,6 +27,19 @@ function duration.clock(seconds)
   return ("%02d:%02d"):format(whole // 60, whole % 60)
 end
 
+-- Seconds → "4:51", or "1:04:51": what is left of them.
+function duration.countdown(seconds) return (duration.clock(seconds):gsub("^0(%d:)", "%1")) end
+
+local coarse = { { 86400, "days" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } }
+
+-- Seconds → "5 min", "3 days": how long ago, for people.
+function duration.coarse(seconds)
+  for _, unit in ipairs(coarse) do
+    if seconds >= (unit[1] == 1 and 0 or 2 * unit[1]) then return ("%d %s"):format(seconds // unit[1], unit[2]) end
+  end
+  return "0 s"
+end
+
 -- "64MB", "2GiB", a number of bytes → bytes; powers of 1024.
 function duration.size(value)
   if math.type(value) == "integer" and value >= 0 then return value end

@@ -97,6 +97,16 @@ local function go_on_without(act)
                     within = approval.WITHIN } == "yes"
 end
 
+-- What would be saved before a write, as the names of the reads: for its plan. Nothing is looked at.
+function evidence.names(act)
+  local names, seen = {}, {}
+  pcall(act.entry.evidence, function(name)
+    if not seen[name] then names[#names + 1] = name end
+    seen[name] = true
+  end, act.call, act.preview)
+  return #names > 0 and json.list(names) or nil
+end
+
 -- Before a write is begun; `plan` is its preview. Whether the write may go on.
 function evidence.save(act, plan)
   local told = { line = act.line, key = act.key, saved = json.list {}, unsaved = json.list {}, unread = json.list {} }

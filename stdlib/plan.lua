@@ -112,6 +112,7 @@ end
 function plan.foresee(act, mode)
   act.preview = mode.preview(act)
   act.sends = sends.of(act)
+  act.saves = mode.save_evidence and act.entry.evidence and require("evidence").names(act) or nil
 end
 
 -- What was foreseen: the outcome of a write that was only told.
@@ -124,7 +125,7 @@ end
 function plan.row(act)
   local radius, told = act.preview or {}, plan.told(act)
   return { line = act.line, class = act.class, command = act.command, no_command = act.no_command, radius = radius.text,
-           where = radius.where, detail = told.detail, sends = told.sends,
+           where = radius.where, detail = told.detail, sends = told.sends, saves = act.saves,
            size = radius.size ~= math.huge and radius.size or nil }
 end
 

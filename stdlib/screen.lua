@@ -1,6 +1,4 @@
 -- What the operator sees: one of three views over the run's events, and the questions. Views print; they decide nothing.
-local deed = require "views.deed"
-local duration = require "duration"
 local journal = require "journal"
 local patterns = require "patterns"
 local run = require "run"
@@ -9,7 +7,7 @@ local text = require "raw.text"
 local tty = require "raw.tty"
 
 local screen = { notes = {} }
-local view
+local view -- hears the events
 local answers, titles = {}, {} -- of --answers: { pattern =, value = }; and as written, for exact titles
 local one_at_a_time = tasks.slots(1)
 
@@ -35,51 +33,6 @@ end
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
 screen.inert = inert
 
--- The question with what the operator must know; its plan stands right above it.
-function screen.question_lines(question)
-  local lines = { "" }
-  local function add(...) lines[#lines + 1] = string.format(...) end
-  add("? %s", inert(question.text))
-  if question.warning then add("    warning: %s", inert(question.warning)) end
-  if question.beyond then
-    for _, effect in ipairs(question.plan.effects) do
-      for _, line in ipairs(deed.lines(effect)) do add("    %s", line) end
-    end
-  end
-  for _, finding in ipairs(question.ignorance or {}) do add("    decided without knowing %s", inert(finding)) end
-  for i, option in ipairs(question.options or {}) do add("    %d  %s", i, inert(option)) end
-  return lines
-end
-
--- What may be typed, and what silence means.
-local function prompt(question)
-  local what = ""
-  if question.type then what = ("type %q to approve, anything else declines "):format(inert(question.type))
-  elseif question.kind == "confirm" or question.kind == "approve" then what = "yes or no? "
-  elseif question.kind == "choose" then what = ("1-%d? "):format(#question.options) end
-  return ("  %s(silence for %s = %s) > "):format(what, duration.text(question.within),
-    question.default ~= nil and tostring(question.default) or "no answer")
-end
-
--- What a typed line answers; nil when it answers nothing and must be asked again.
-local function read_answer(question, line)
-  local answer = line:match "^%s*(.-)%s*$"
-  if question.type then return answer == question.type and "yes" or "no" end
-  if question.kind == "confirm" or question.kind == "approve" then
-    local low = answer:lower()
-    if low == "y" or low == "yes" then return "yes" end
-    if low == "n" or low == "no" then return "no" end
-    return nil
-  end
-  if question.kind == "choose" then
-    local number = tonumber(answer)
-    if math.type(number) == "integer" and question.options[number] then return question.options[number] end
-    for _, option in ipairs(question.options) do if option == answer then return option end end
-    return nil
-  end
-  return answer
-end
-
 -- A file written before the plan was known says nothing about a write beyond it, or about evidence that is lost; where a
 -- target's name must be typed, the file must hold that name. `by_title`: a pattern was not written with this in mind.
 local function from_answers(question)
@@ -93,24 +46,21 @@ local function from_answers(question)
   return value
 end
 
--- "01:12 · page in 13:48": the incident's clock beside every question.
-function screen.clock()
-  local text = duration.clock(run.elapsed())
-  if not run.escalation_at then return text end
-  local left = run.escalation_at - run.elapsed()
-  return text .. (left > 0 and " · page in " .. duration.clock(left) or " · the page is due")
-end
-
--- A closed terminal is silence, not a no that somebody said.
-local function ask_terminal(question)
-  for _, line in ipairs(screen.question_lines(question)) do screen.say(line) end
-  local limit = tasks.now() + question.within
+-- Asks until there is an answer, or the time is over. A closed terminal is silence, not a no that somebody said.
+local function ask_terminal(question, asker)
+  local limit, tries = tasks.now() + question.within, 0
+  local prompt = require "views.prompt"
   while tasks.now() < limit do
-    local line, err = tty.ask { prompt = "  [" .. screen.clock() .. "]" .. prompt(question), timeout = limit - tasks.now() }
+    local line, err = asker.ask(question, limit)
     if not line then return nil, err.kind == "timeout" and "silence" or err.message end
-    local answer = read_answer(question, line)
+    local answer, say = prompt.read(question, line, tries)
     if answer ~= nil then return answer end
-    screen.say("  please answer with one of the words above")
+    if say == prompt.DETAILS then
+      asker.details(question)
+    else
+      asker.again(say)
+      tries = tries + 1
+    end
   end
   return nil, "silence"
 end
@@ -134,9 +84,10 @@ function screen.ask(question)
   end
   if run.options.no_input or not tty.interactive() then suspend(question) end
   return one_at_a_time(function()
-    if view.pause then view.pause() end
-    local typed, why = ask_terminal(question)
-    if view.resume then view.resume() end
+    local asker = view.ask and view or require "views.ask"
+    local ok, typed, why = pcall(ask_terminal, question, asker)
+    asker.asked()
+    if not ok then error(typed, 0) end
     return typed, why
   end)
 end

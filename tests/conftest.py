@@ -2,6 +2,7 @@
 
   runbook(*args)     build/dev/runbook in the test's folder -> Result     postgres        lab/postgres.py
   runbook_tty(*args) the same on a terminal -> Terminal                   redis_server    lab/redis.py
+  screen(*args)      the same on a terminal that draws -> Screen
   luahost(text)      a Lua file as a task of the host -> Result           docker_engine   lab/docker.py
   sandbox            where these run: write(), env, runs()                prometheus_server, sshd
   http_faults        lab/faults.py: HTTP and HTTPS that misbehave         pagerduty, slack, webhook: imitations
@@ -20,7 +21,7 @@ import pytest
 
 pytest.register_assert_rewrite("lab")  # their assertions tell what they saw too
 
-from lab import docker, faults, pagerduty, process, program, prometheus, redis, systemd, web
+from lab import docker, faults, pagerduty, process, program, prometheus, redis, systemd, terminal, web
 from lab import postgres as postgresql, slack as slack_api, sshd as ssh
 
 LIMIT_SECONDS = 120
@@ -231,6 +232,19 @@ def runbook(sandbox):
 @pytest.fixture
 def runbook_tty(sandbox):
     return lambda *arguments, **options: sandbox.tty("runbook", *arguments, **options)
+
+
+@pytest.fixture
+def screen(sandbox):
+    """screen(*args, columns=80, rows=24) -> the program on a real terminal (lab/terminal.py)"""
+    opened = []
+
+    def start(*arguments, **options):
+        opened.append(terminal.Screen(sandbox, "runbook", *arguments, **options))
+        return opened[-1]
+    yield start
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture

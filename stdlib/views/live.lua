@@ -1,126 +1,200 @@
--- A terminal: finished lines scroll as in the plain view; below them a few lines say what is under way, since when, and when
--- the page goes out. They are erased and drawn again; nothing else moves.
+-- A terminal. What was found so far and what is under way stand at the bottom, drawn again as they change; what is done scrolls
+-- above them. At a question the bottom is all that decides it (views/decision.lua), and its clock ticks. With -v each probe is
+-- told in lines as well, as in the plain view.
+local block = require "views.block"
+local details = require "views.details"
 local duration = require "duration"
+local fit = require "views.fit"
 local plain = require "views.plain"
+local prompt = require "views.prompt"
 local run = require "run"
 local tasks = require "tasks"
-local text = require "raw.text"
 local tty = require "raw.tty"
+local under_way = require "views.under_way"
 
 local live = {}
 
 local REDRAW_SECONDS = 0.25
-local ROWS_MAX = 8 -- of what is under way; more is counted
+local HANGING_LINES = 4 -- of one line that is wider than the terminal
 
-local running, order = {}, {} -- key → { what =, since = }
-local drawn, paused = 0, false
-local colour
+local verbose, over
+local changed = true  -- something happened since the block was drawn
+local fresh = false   -- something was found since it was last left on the screen
+local asked_here = false -- the answer that comes was typed below its question
+local asking          -- the open question: { question =, texts =, left =, limit =, news = }
 
-local function erase()
-  if drawn > 0 then tty.write(1, ("\27[%dA\r\27[J"):format(drawn)) end
-  drawn = 0
+------------------------------------------------------------------- Block --
+
+local function findings(columns, rows)
+  if not fresh then return {} end
+  local found = require "views.found"
+  return found.lines(found.collect(), columns, math.max(3, math.min(found.LINES_MAX, rows)))
 end
 
--- Meaning is in the words; colour only repeats it.
-local colours = { { "^%S+%s+WRONG", "31" }, { "unknown", "33" }, { "refused", "33" }, { "^%S+%s+would", "36" },
-                  { "^DRY RUN", "36" } }
-local function coloured(line)
-  if not colour then return line end
-  for _, rule in ipairs(colours) do
-    if line:find(rule[1]) then return "\27[" .. rule[2] .. "m" .. line .. "\27[0m" end
+local function lines_now()
+  local columns, rows = block.size()
+  if asking then
+    local question = asking.question
+    question.above = asking.texts
+    return require("views.decision").lines(question, columns, rows, asking.news)
   end
-  return line
+  local below = under_way.lines(columns)
+  local lines = findings(columns, rows - #below - 2)
+  return table.move(below, 1, #below, #lines + 1, lines)
 end
 
-local function status_line()
-  local parts = { duration.clock(run.elapsed()) }
-  if run.options.dry_run then parts[#parts + 1] = "dry run" end
-  if run.escalation_at and not run.options.dry_run then
-    local left = run.escalation_at - run.elapsed()
-    parts[#parts + 1] = left > 0 and "page in " .. duration.clock(left) or "the page is due"
+-- The clock beside the prompt; so many columns are left free for what is typed.
+local TYPED_COLUMNS = 5
+local function clock()
+  return prompt.clock(asking.question, asking.limit, (block.size()) - fit.width(asking.left) - TYPED_COLUMNS)
+end
+
+local function show_prompt(again)
+  if not asking then return end
+  local right = clock()
+  if right == asking.right and not again then return end
+  asking.right = right
+  if tty.prompt { prompt = asking.left, right = right } == "lost" then
+    block.leave()
+    live.draw()
   end
-  return "-- " .. table.concat(parts, " · ") .. " --"
 end
 
-local function draw()
-  if paused or not run.began then return end
-  local columns = tty.size().columns - 1
-  local lines = { status_line() }
-  for i, key in ipairs(order) do
-    if i > ROWS_MAX then
-      lines[#lines + 1] = ("   … and %d more"):format(#order - ROWS_MAX)
-      break
+-- Between two seconds nothing changes by itself.
+local drawn_at
+function live.draw()
+  if over or not run.began then return end
+  local now = math.floor(tasks.now())
+  local lines = (changed or now ~= drawn_at or block.was_resized()) and lines_now()
+  changed, drawn_at = false, now
+  if lines then show_prompt(block.draw(lines)) end
+end
+
+-- Lines that are wider than the terminal go on below their own words, never in the middle of one.
+local function hung(lines, columns)
+  local list = {}
+  for _, line in ipairs(lines) do
+    if fit.width(line) <= columns or line:find "by hand:" or line:find "\n" then
+      list[#list + 1] = line
+    else
+      local head = line:match "^[%d:]*%s+%u*%s+" or line:match "^[%d:]*%s*"
+      fit.add(list, head, line:sub(#head + 1), columns, HANGING_LINES)
     end
-    local it = running[key]
-    lines[#lines + 1] = ("   %-6s %s"):format(duration.text(tasks.now() - it.since), text.inert(it.what, { max = 200 }))
   end
-  for i, line in ipairs(lines) do lines[i] = text.truncate(line, columns) end
-  erase()
-  tty.write(1, table.concat(lines, "\n") .. "\n")
-  drawn = #lines
+  return list
 end
 
-local function begin(key, what)
-  if running[key] then return end
-  running[key] = { what = what, since = tasks.now() }
-  order[#order + 1] = key
+local function print_lines(lines)
+  block.print(hung(lines, (block.size())))
+  show_prompt(true)
 end
 
-local function finish(key)
-  if not running[key] then return end
-  running[key] = nil
-  for i, other in ipairs(order) do if other == key then table.remove(order, i) end end
-end
-
-local follow = {
-  ["effect.begun"] = function(fields) begin(fields.key, fields.line) end,
-  ["effect.intent"] = function(fields) begin(fields.key, "doing " .. fields.line) end,
-  ["effect.outcome"] = function(fields) finish(fields.key) end,
-  ["probe.started"] = function(fields) begin("probe " .. fields.probe, fields.probe) end,
-  ["probe.ended"] = function(fields) finish("probe " .. fields.probe) end,
-  ["prevention.started"] = function(fields) begin("prevention " .. fields.prevention, fields.prevention) end,
-  ["prevention.ended"] = function(fields) finish("prevention " .. fields.prevention) end,
-  ["goal.waiting"] = function(fields) begin("goal", "waiting until: " .. fields.label) end,
-  ["goal.missed"] = function() finish "goal" end,
-  recovered = function() finish "goal" end,
-}
-
-local function tick()
-  while true do
-    tasks.sleep(REDRAW_SECONDS)
-    draw()
+-- What was found stays on the screen as it is now.
+local function leave_findings()
+  if not fresh or verbose then return end
+  local lines = findings(block.size())
+  fresh = false
+  if #lines > 0 then
+    block.clear()
+    block.print(lines)
   end
 end
 
-function live.open(options)
-  colour = not options.no_color
-  plain.open(options)
-  plain.out = function(lines)
-    for i, line in ipairs(lines) do lines[i] = coloured(line) end
-    erase()
-    tty.write(1, table.concat(lines, "\n") .. "\n")
+------------------------------------------------------------------ Events --
+
+-- Told by the block, or by a question; with -v in lines, too.
+local of_the_block = { ["probe.started"] = true, ["probe.ended"] = true, check = true, note = true }
+-- What is found up to here stays on the screen: what comes next needs it as it was then. A question has left it already.
+local leaves_findings = { approval = true, answer = true, ["remedy.ended"] = true, ["run.ended"] = true, recovered = true }
+local of_under_way = { ["effect.intent"] = true, ["goal.waiting"] = true }
+
+-- Whether an event needs no line of its own.
+local function is_shown_otherwise(name, fields)
+  if name == "answer" and asked_here then
+    asked_here = false
+    return fields.answer ~= nil
   end
-  if not options.scenario then tasks.spawn(tick) end
+  if name == "escalation.delivered" and asking then
+    asking.news = { ("%s  %s"):format(plain.wall_clock(), plain.paged(fields)) }
+    return true
+  end
+  if verbose then return false end
+  if name == "effect.outcome" and fields.probe then return fields.status ~= "refused" end
+  return of_under_way[name] or of_the_block[name] and run.command == "run" and (name:find "^probe" or fields.probe) ~= nil
+    or name:find "^prevention" and run.command == "run"
 end
 
 function live.event(name, fields)
-  if follow[name] then follow[name](fields) end
-  plain.event(name, fields)
+  changed = true
+  under_way.event(name, fields)
+  prompt.learn(name)
+  if name == "effect.outcome" then details.learn(fields) end
+  if of_the_block[name] and fields.probe and fields.probe ~= "recovered" then fresh = true end
+  if leaves_findings[name] then leave_findings() end
+  if not is_shown_otherwise(name, fields) then plain.event(name, fields) end
   if name == "run.ended" then
-    erase()
-    paused = true
+    block.clear()
+    over = true
   end
 end
 
--- A question has the screen to itself.
-function live.pause()
-  erase()
-  paused = true
+---------------------------------------------------------------- Questions --
+
+local function begin(question, limit)
+  local columns, rows = block.size()
+  plain.forget_plan()
+  block.clear()
+  question.told_above = require("views.decision").overflows(question, rows)
+  if question.told_above then print_lines(details.plan_lines(question.plan)) end
+  local texts, left = prompt.of(question, columns)
+  asked_here = true
+  asking = { question = question, texts = texts, left = left, limit = limit }
 end
-function live.resume() paused = false end
+
+-- A line that somebody typed, or nil and why there is none. Until then all that decides stands above, and the clock ticks.
+function live.ask(question, limit)
+  if not asking then begin(question, limit) end
+  block.draw(lines_now(), true)
+  asking.right = clock()
+  local line, err = tty.ask { prompt = asking.left, right = asking.right, keys = true, timeout = limit - tasks.now() }
+  block.leave()
+  return line, err
+end
+
+-- It is answered, or was not: what stands there stays.
+function live.asked()
+  asking, fresh = nil, false
+end
+
+function live.again(text) asking.news = { fit.inert(text) } end
+
+function live.details(question) print_lines(details.lines(question)) end
+
+-- A line that can't be drawn must not stop the clock.
+local told_defect = false
+local function tick()
+  local ok, err = pcall(live.draw)
+  if ok or tasks.is_interrupt(err) or told_defect then return end
+  told_defect = true
+  live.say("a defect of this program: the screen can't be drawn: " .. tostring(err))
+end
+
+function live.open(options)
+  verbose = options.verbose
+  block.colour = not options.no_color
+  plain.open(options)
+  plain.out = print_lines
+  if options.scenario then return end
+  tasks.spawn(function()
+    while true do
+      tasks.sleep(REDRAW_SECONDS)
+      tick()
+    end
+  end)
+end
 
 function live.say(line)
-  erase()
+  block.clear()
   tty.write(2, line .. "\n")
 end
 

@@ -3,6 +3,7 @@
 local deed = require "views.deed"
 local duration = require "duration"
 local run = require "run"
+local tasks = require "tasks"
 local text = require "raw.text"
 local tty = require "raw.tty"
 
@@ -14,6 +15,7 @@ local RECAP_MAX = 600    -- characters of the last line; the ending's text is th
 local LINE_COLUMNS = 118 -- an effect and its command share a line when they fit
 local NOTE_LINES = 8     -- of a note of several lines
 local dry, verbose
+local folds  -- on a terminal what is well is no line each: it would push what is wrong out of view
 
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
 
@@ -27,7 +29,10 @@ local function stamp() return run.began and duration.clock(run.elapsed()) or "00
 
 local function say(format, ...) put(("%s  %s"):format(stamp(), format:format(...))) end
 
-function plain.open(options) dry, verbose = options.dry_run, options.verbose end
+function plain.open(options)
+  dry, verbose = options.dry_run, options.verbose
+  folds = not verbose and tty.is_tty(1) and require "views.fit"
+end
 
 -- One probe with one list of arguments: two of them may run side by side.
 local function instance_of(fields)
@@ -91,9 +96,11 @@ on["run.started"] = function(fields)
   put(("%s of %s%s"):format(what, inert(fields.file), fields.id and ", run " .. fields.id or ""))
 end
 
-on["probe.started"] = function(fields) waiting[instance_of(fields)] = { checks = {}, effects = {} } end
+on["probe.started"] = function(fields) waiting[instance_of(fields)] = { checks = {}, effects = {}, well = {} } end
 
 function on.check(fields)
+  local probe = waiting[instance_of(fields)]
+  if folds and fields.passed and probe and not fields.prevention then return table.insert(probe.well, inert(fields.says, 400)) end
   found(fields, fields.passed and "WELL" or "WRONG", "%s", inert(fields.says, 400))
   local lines = waiting[instance_of(fields)]
   if fields.mend and lines then table.insert(lines.mends, fields) end
@@ -121,7 +128,7 @@ end
 local function title_of(fields) return inert(fields.probe) .. (fields.args and (" (%s)"):format(inert(fields.args, 60)) or "") end
 
 on["probe.ended"] = function(fields)
-  local lines = waiting[instance_of(fields)] or { checks = {}, effects = {} }
+  local lines = waiting[instance_of(fields)] or { checks = {}, effects = {}, well = {} }
   waiting[instance_of(fields)] = nil
   local faults = {}
   for name, value in pairs(fields.findings or {}) do if value == true then faults[#faults + 1] = name end end
@@ -130,6 +137,7 @@ on["probe.ended"] = function(fields)
     or "nothing found"
   say("%s: %s  %s", title_of(fields), verdict, milliseconds(fields.ms))
   for _, line in ipairs(lines.checks) do say("%s", line) end
+  if #lines.well > 0 then found(fields, "WELL", "%s", folds.join(lines.well, tty.size().columns - 19)) end
   if fields.state == "unknown" then found(fields, "UNKNOWN", "%s", inert(fields.why, 300)) end
   for _, line in ipairs(lines.effects) do say("%s", line) end
 end
@@ -253,6 +261,11 @@ end
 on["escalation.armed"] = function(fields) say("escalation: %s", inert(fields.text, 400)) end
 on["escalation.fired"] = function(fields) say("escalation level %d is being carried out%s", fields.level,
   fields.why and ": " .. inert(fields.why) or "") end
+-- "the on-call engineer was paged": what became of a level.
+function plain.paged(fields) return inert(fields.says or "the on-call engineer was paged", 300) end
+function plain.wall_clock() return text.clock_text(tasks.wall()) end
+
+on["escalation.delivered"] = function(fields) put(("%s  %s"):format(plain.wall_clock(), plain.paged(fields))) end
 on["escalation.stopped"] = function(fields) say("escalation stopped: %s", inert(fields.why)) end
 on["journal.broken"] = function(fields)
   tty.write(2, "the journal can't be written any more: " .. inert(fields.why) .. "; nothing will be changed\n")
@@ -288,11 +301,37 @@ end
 local of_doctor = { runbook = true, ["run.started"] = true, ["doctor.row"] = true, ["run.ended"] = true,
                     ["journal.broken"] = true }
 
-function plain.event(name, fields)
-  if not on[name] or run.command == "doctor" and not of_doctor[name] then return end
+-- A plan waits: a question shows it whole, and then it needs no lines of its own.
+local held_plan
+local ends_planning = { answer = true, approval = true, ["effect.intent"] = true, ["remedy.ended"] = true, ["run.ended"] = true }
+
+function plain.tell_plan()
+  local lines = held_plan
+  held_plan = nil
+  if lines then plain.out(lines) end
+end
+
+-- Somebody is asked about it on the terminal.
+function plain.forget_plan()
+  if verbose then plain.tell_plan() end
+  held_plan = nil
+end
+
+local function lines_of(name, fields)
   event_lines = {}
   on[name](fields)
-  if #event_lines > 0 then plain.out(event_lines) end
+  return event_lines
+end
+
+function plain.event(name, fields)
+  if not on[name] or run.command == "doctor" and not of_doctor[name] then return end
+  if ends_planning[name] then plain.tell_plan() end
+  local lines = lines_of(name, fields)
+  if name == "plan" and not dry then
+    held_plan = lines
+  elseif #lines > 0 then
+    plain.out(lines)
+  end
 end
 
 return plain

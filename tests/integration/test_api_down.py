@@ -106,7 +106,7 @@ def test_a_restart_at_a_terminal(runbook_tty, world, api):
     """The operator sees the plan, says yes, and watches the API come back."""
     api.stop()
     terminal = runbook_tty("run", RUNBOOK, *world)
-    terminal.expect("Apply .Restart the API service.")
+    terminal.expect("Restart the API service  +risk low")
     terminal.expect("yes or no")
     terminal.sendline("yes")
     result = terminal.finish()

@@ -211,13 +211,13 @@ def on_a_full_disk(sandbox, docker_engine, small_disk, http_faults):  # noqa: F8
     sandbox.env["DOCKER_HOST"] = docker_engine.host
     sandbox.write("x.lua", HEAD + 'remedy("Do it", function() docker.restart("box") end)()\nreturn unresolved "x"')
     terminal = sandbox.tty("runbook", "run", "x.lua")
-    terminal.expect("Apply “Do it”")
-    terminal.expect("> ")
+    terminal.expect("Do it  +risk low")
+    terminal.expect(r"yes or no\? ")
     fill(small_disk)
     terminal.pause(0.2)
     terminal.sendline("yes")
     terminal.expect(r"Go on with docker.restart box without the evidence")
-    terminal.expect("> ")
+    terminal.expect(r"yes or no\? ")
     terminal.pause(0.2)
     return terminal, docker_engine.inspect("box")["State"]["StartedAt"]
 

@@ -96,14 +96,19 @@ def test_9_silence_is_the_default_and_the_default_is_no(sandbox, http_faults):
     assert [event.get("why") for event in result.events("answer")] == ["silence", "silence"]
 
 
-@pytest.mark.parametrize("typed, applied", [("yes", False), ("127.0.0.1", True), ("127.0.0", False), ("", False)])
-def test_9_a_target_is_typed(sandbox, http_faults, typed, applied):
-    """Broken by: approval.policy that says "ask"."""
+@pytest.mark.parametrize("typed, again, applied", [("yes", "yes", False), ("127.0.0.1", None, True), ("127.0.0", "127.0.0.1", True),
+                                                   ("", "", False), ("no", None, False)])
+def test_9_a_target_is_typed(sandbox, http_faults, typed, again, applied):
+    """A mistyped one is asked for once more. Broken by: approval.policy that says "ask"."""
     http_faults.set("/fix")
     sandbox.write("runbook.config.lua", 'return { approvals = { high = "type" } }')
     terminal = start(sandbox, http_faults.url, FIX, program="tty")
     terminal.expect_exact('type "127.0.0.1" to approve')
     terminal.sendline(typed)
+    if again is not None:
+        terminal.expect_exact("type it once more, or no")
+        terminal.expect_exact('type "127.0.0.1" to approve')
+        terminal.sendline(again)
     terminal.finish()
     assert bool(http_faults.requests) == applied
 
