@@ -99,8 +99,8 @@ static bool is_reference(const char *value, size_t len) {
 }
 
 bool redact_is_stand_in(const char *value, size_t len) {
-  static const char *const literals[] = {"true", "false", "yes",       "no", "null",
-                                         "nil",  "none",  "undefined", "?",  "%s"};
+  static const char *const literals[] = {"true", "false",     "yes", "no", "null",    "nil",
+                                         "none", "undefined", "?",   "%s", "password"};
   if (len == 0 || is_reference(value, len)) return true;
   if (value[0] == '<' && value[len - 1] == '>') return true; /* <none>, <set to the key …> */
   if (len > 1 && value[0] == '{' && value[1] == '{') return true;

@@ -93,7 +93,7 @@ static bool find_pem(const struct redact_scene *scene, size_t at, struct redact_
 }
 
 static bool ends_line(const struct redact_scene *scene, size_t at) {
-  return at >= scene->len || strchr("\r\n\\", scene->text[at]);
+  return at >= scene->len || strchr("\r\n\\\"'", scene->text[at]);
 }
 
 static bool begins_line(const struct redact_scene *scene, size_t at) {
@@ -113,13 +113,21 @@ static size_t skip_separators(const struct redact_scene *scene, size_t at) {
   return at;
 }
 
+/* Whether more than blanks and quotes stand between: "requirepass" is a word of a sentence, too. */
+static bool is_listed(const struct redact_scene *scene, size_t from, size_t to) {
+  for (size_t at = from; at < to; at++)
+    if (strchr("\r\n,:=", scene->text[at]) || (scene->text[at] == '\\' && scene->text[at + 1] == 'n'))
+      return true;
+  return false;
+}
+
 /* requirepass VALUE, a line of a file; or in a list of words or of JSON. */
 static bool find_setting(const struct redact_scene *scene, size_t at, struct redact_span *span) {
   size_t end = at + run_of(scene, at, DASHED), value;
   if (!is_apart(scene, at) || !redact_is_setting(scene->text + at, end - at)) return false;
   value = skip_separators(scene, end);
   if (value == SIZE_MAX) return false;
-  bool sentence = value == end + 1 && scene->text[end] == ' ';
+  bool sentence = !is_listed(scene, end, value);
   *span = (struct redact_span){value, value, "password"};
   while (span->to < scene->len && !strchr(" \t\r\n\\\"',", scene->text[span->to])) span->to++;
   return span->to > value && (!sentence || (begins_line(scene, at) && ends_line(scene, span->to)));

@@ -101,7 +101,7 @@ static bool find_userinfo(const struct redact_scene *scene, size_t from, size_t 
   const char *text = scene->text;
   size_t colon = find_colon(text, from, at_sign), start = colon < at_sign ? colon + 1 : from;
   if (start == at_sign || (start == from && at_sign - from < URL_TOKEN_MIN)) return false;
-  if (is_digest(scene, at_sign + 1)) return false;
+  if (is_digest(scene, at_sign + 1) || redact_is_stand_in(text + start, at_sign - start)) return false;
   *span = (struct redact_span){start, at_sign, "password"};
   return true;
 }

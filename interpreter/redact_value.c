@@ -1,4 +1,5 @@
 #include <ctype.h>
+#include <stdint.h>
 #include <string.h>
 #include "redact_find.h"
 
@@ -35,7 +36,7 @@ static size_t backslashes_before(const struct redact_scene *scene, size_t at) {
 /* The opening quote at `at`, behind backslashes or not: where it stands, or SIZE_MAX. */
 static size_t opening_quote(const struct redact_scene *scene, size_t at) {
   while (at < scene->len && scene->text[at] == '\\') at++;
-  return at < scene->len && is_quote(scene->text[at]) ? at : (size_t)-1;
+  return at < scene->len && is_quote(scene->text[at]) ? at : SIZE_MAX;
 }
 
 /* Where the string that the quote at `quote` opens ends: before its closing quote with that one's backslashes, or with the
@@ -68,7 +69,7 @@ static size_t bare_end(const struct redact_scene *scene, size_t at, bool in_list
   for (; at < scene->len; at++) {
     char c = scene->text[at];
     if (is_line_end(c) || c == '"' || is_written_blank(scene, at)) break;
-    if (c == '\\' && opening_quote(scene, at) != (size_t)-1) break;
+    if (c == '\\' && opening_quote(scene, at) != SIZE_MAX) break;
     if (is_blank(c) && !in_list) break;
     if (c == '\'' && at + 1 < scene->len && strchr(" \t\n,;)]}", scene->text[at + 1])) break;
     if ((c == ';' || c == '&' || c == ',') && separates(scene, at)) break;
@@ -127,16 +128,18 @@ static bool find_assigned(const struct redact_scene *scene, size_t at, struct re
     end -= 2; /* ["X-Api-Key"] = */
   size_t from = key_before(scene, end);
   enum redact_key key = redact_key(scene->text + from, end - from, NULL, 0);
-  value = skip_blanks(scene, value);
+  if (end < at) value = skip_blanks(scene, value); /* `--password= --next` has none */
   if (scene->source == REDACT_SCRIPT && key != KEY_PASSWORD) return false;
   if (key == KEY_HARMLESS || is_folder(scene, from, end, value)) return false;
   quote = opening_quote(scene, value);
-  if (quote == (size_t)-1 && scene->source) return false;
-  if (quote != (size_t)-1) value = quote + 1;
-  to =
-      quote != (size_t)-1 ? closing(scene, quote) : bare_end(scene, value, in_connection_string(scene, from));
+  if (quote == SIZE_MAX && scene->source) return false;
+  if (quote != SIZE_MAX) value = quote + 1;
+  to = quote != SIZE_MAX ? closing(scene, quote) : bare_end(scene, value, in_connection_string(scene, from));
   if (to - value < redact_key_min(key, !scene->source) || redact_is_stand_in(scene->text + value, to - value))
     return false;
+  if (key == KEY_LONG && memchr(scene->text + value, ' ', to - value)) return false;
+  if (quote != SIZE_MAX && to < scene->len && is_line_end(scene->text[to]))
+    return false; /* it was a closing one */
   if (scene->source && (key_is(scene, from, end - from, "secret") || is_name(scene, value, to))) return false;
   return take(span, value, to);
 }
@@ -189,7 +192,7 @@ static bool find_member(struct redact_scene *scene, size_t at, size_t from, size
   while (value < scene->len && (is_blank(scene->text[value]) || is_line_end(scene->text[value]))) value++;
   if (value < scene->len && scene->text[value] == '{') return open_object(scene, from, len), false;
   size_t quote = opening_quote(scene, value);
-  if (quote == (size_t)-1) return false;
+  if (quote == SIZE_MAX) return false;
   size_t to = closing(scene, quote);
   value = quote + 1;
   enum redact_key key = redact_key(scene->text + from, len, scene->text + scene->parent, scene->parent_len);
@@ -240,9 +243,9 @@ static bool find_line(struct redact_scene *scene, size_t at, struct redact_span 
   if (key == KEY_HARMLESS && !scene->data_indent) return false;
   value = skip_scheme(scene, value);
   size_t quote = opening_quote(scene, value),
-         to = quote != (size_t)-1 ? closing(scene, quote) : bare_end(scene, value, false);
-  if (quote != (size_t)-1) value = quote + 1;
-  if (quote == (size_t)-1 && to < scene->len && is_blank(scene->text[to])) return false; /* a sentence */
+         to = quote != SIZE_MAX ? closing(scene, quote) : bare_end(scene, value, false);
+  if (quote != SIZE_MAX) value = quote + 1;
+  if (quote == SIZE_MAX && to < scene->len && is_blank(scene->text[to])) return false; /* a sentence */
   if (!scene->data_indent && to - value < redact_key_min(key, false)) return false;
   return !redact_is_stand_in(scene->text + value, to - value) && take(span, value, to);
 }

@@ -409,6 +409,11 @@ static void what_is_no_secret_stays(void **state) {
   stays("/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0/conduit-api-7c9f8d7b6d-x2x9k");
   stays("Bearer authentication_required; Basic authentication");
   stays("requirepass is not set");
+  stays("# the \"requirepass\" option is old");
+  stays("if not param:find \"^%w*password=\" then kept = param end\n");
+  stays("--user= --password= --command-timeout=");
+  stays("AUTH = \"user and password stand in the address\"");
+  stays("redis://[user:password@]host:port/db expected");
   stays("eyJust a word");
 }
 
