@@ -8,17 +8,19 @@ local tasks = require "tasks"
 
 local prompt = {}
 
-local QUESTION_COLUMNS = 60 -- a longer one is asked in its last sentence
+-- Of a line so much is for what may be typed and the clock; a question that is longer is asked in its last sentence.
+local BESIDE, QUESTION_COLUMNS = 36, 56
 local DETAILS_HINT = " (d: details)"
 prompt.DETAILS = "d"
 
 -- "Docker does not answer (…): where does it run?" → "Docker does not answer (…)", "Where does it run?"
-local function split(text)
+local function split(text, columns)
+  local room = math.max(QUESTION_COLUMNS, columns - BESIDE)
   text = fit.inert(text)
-  if fit.width(text) <= QUESTION_COLUMNS then return nil, text end
+  if fit.width(text) <= room then return nil, text end
   local reasons, question = text:match "^(.+)[:;.,]%s+([^:;]-%?)$"
   if not question then reasons, question = text:match "^(.+[?!])%s+(.-%?)$" end
-  if not question or fit.width(question) > QUESTION_COLUMNS then return text, nil end
+  if not question or fit.width(question) > room then return text, nil end
   return reasons, (question:gsub("^%l", string.upper))
 end
 
@@ -41,7 +43,7 @@ function prompt.of(question, columns)
   if question.plan and not question.beyond then
     asked = question.text:find "^Apply “" and "Apply it?" or nil
   end
-  if asked then above = nil else above, asked = split(question.text) end
+  if asked then above = nil else above, asked = split(question.text, columns) end
   local texts, options = { above }, options_of(question)
   local parts = { "? " .. (asked or "") }
   local inline = table.concat(options, "  ")

@@ -226,7 +226,7 @@ def on_a_full_disk(sandbox, docker_engine, small_disk, http_faults):  # noqa: F8
 def test_on_a_full_disk_it_says_what_it_cant_save_and_asks(sandbox, docker_engine, small_disk, http_faults, answer):  # noqa: F811
     """Broken by: evidence.save that returns true."""
     terminal, before = on_a_full_disk(sandbox, docker_engine, small_disk, http_faults)
-    assert "evidence NOT SAVED: docker.logs box, 488.3 KB: " in terminal.screen
+    assert "evidence NOT SAVED: docker.logs box, 488.3 KB: " in terminal.words()
     terminal.sendline(answer)
     result = terminal.finish()
     restarted = docker_engine.inspect("box")["State"]["StartedAt"] > before

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -153,6 +154,10 @@ class Terminal:
 
     def flush(self):
         pass
+
+    def words(self):
+        """What it wrote as words, whatever it drew in between."""
+        return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.screen).split())
 
     @property
     def pid(self):
