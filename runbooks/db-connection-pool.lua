@@ -117,7 +117,7 @@ local function pool_setting(instances)
   for _, value in pairs(api.variables(place)) do texts[#texts + 1] = value end
   if instances[1] then
     local file = api.exec(place, instances[1], { "cat", "appsettings.json" })
-    if file.ok then texts[#texts + 1] = file.stdout end
+    if not file.error and file.ok then texts[#texts + 1] = file.stdout end
   end
   for _, text in ipairs(texts) do
     local found = re.match(text, [[(?i)\bmax(?:imum)? ?pool ?size\s*=\s*(\d+)]])

@@ -17,10 +17,59 @@ end
 -- The same without its end: "api-down.lua:12".
 function blame.place() return (blame.position():gsub(": $", "")) end
 
--- Raises `message` at the script's position.
-function blame.raise(message, ...)
+local function located(message, ...)
   if select("#", ...) > 0 then message = message:format(...) end
-  error(blame.position() .. message, 0)
+  return blame.position() .. message
+end
+
+-- Errors that are no mistake of the script's author, by their text: "look" when we could not look, "act" when what was to be
+-- done could not be, "raised" when the script raised it itself. Every other text that ends a probe is a mistake.
+local excused = {}
+-- Mistakes that a script has caught: raising one again makes none of them a word of its own.
+local caught = {}
+-- Names that are none: mistakes whatever the world is like.
+local misnamed = {}
+
+-- Raises a mistake of the script's author at its position.
+function blame.raise(message, ...) error(located(message, ...), 0) end
+
+-- Raises that a name is none: of an option, a field, a finding.
+function blame.no_such(message, ...)
+  local text = located(message, ...)
+  misnamed[text] = true
+  error(text, 0)
+end
+
+-- Raises that we could not look, so that something isn't known.
+function blame.cannot_look(message, ...)
+  local text = located(message, ...)
+  excused[text] = "look"
+  error(text, 0)
+end
+
+-- Raises that something could not be done.
+function blame.cannot_act(message, ...)
+  local text = located(message, ...)
+  excused[text] = "act"
+  error(text, 0)
+end
+
+-- A script raises `err` itself.
+function blame.of_script(err)
+  if type(err) == "string" and not caught[err] and not excused[err] then excused[err] = "raised" end
+end
+
+-- A script has caught `err`.
+function blame.was_caught(err)
+  if blame.is_mistake(err) then caught[err] = true end
+end
+
+function blame.is_look(err) return excused[err] == "look" end
+function blame.is_misnamed(err) return misnamed[err] == true end
+
+-- Whether an error is the script's author's own. One at a line of ours, or for want of memory, is not.
+function blame.is_mistake(err)
+  return type(err) == "string" and not excused[err] and not err:find "^stdlib/" and err ~= "not enough memory"
 end
 
 -- What a script raised as text: it may be anything.

@@ -12,7 +12,10 @@
 --              `show = function(value)` of a param is what stands for it in the line.
 --   rest       { name, help }: all further positional arguments, strings and numbers, as a list of strings
 --   result     { field = "type: meaning", … }; `ok` and `why` are always there
+--   optional   { field = witness }: where `witness` was learned, nil says that there is no such thing. Of a result that is not
+--              well every other field that is nil raises
 --   open_fields  true: names that `result` doesn't list are fields too, nil when the target didn't send them
+--   instrument the name of what we look with: when it doesn't answer the look has failed, and nothing was found
 --   run(call, plan) → fields {ok=true|false, why=, …}, or nil, {kind=, message=}
 --   command(call)  → words a person could type instead, or nil and why no single command does it (stdlib/byhand.lua)
 --   target(call)   → what an operator must name to approve it
@@ -165,7 +168,7 @@ end
 local function read_options(entry, call, given)
   for name in pairs(given) do
     if not entry.options[name] then
-      blame.raise("%s: unknown option '%s'%s", entry.name, tostring(name), blame.hint(name, values.keys(entry.options)))
+      blame.no_such("%s: unknown option '%s'%s", entry.name, tostring(name), blame.hint(name, values.keys(entry.options)))
     end
   end
   for name, option in pairs(entry.options) do

@@ -48,15 +48,29 @@ local function attempt(context, fn, rehearsal)
   return pcall(tasks.within, context, tasks.deadline, SECONDS // 2, fn, placeholders(fn))
 end
 
+-- Whether it is the author's mistake whatever the world is like. Arguments and answers that are made up, a variable that
+-- another part of the script sets, or a remedy of a fault that isn't there may lead to an error that no run sees.
+local function is_certain(area, err, fn, rehearsal)
+  if not blame.is_mistake(err) then return false end
+  if blame.is_misnamed(err) then return true end
+  local is_open = area == "remedy" or debug.getinfo(fn, "u").nparams > 0 or rehearsal.made_up or err:find "%(upvalue '"
+  return not is_open
+end
+
 -- Its row when it did not come to its end. First a read that fails does so: a script may deal with that. Else it goes on by
 -- made-up answers. Nothing of the script runs after the rehearsals, so what they change in its
 -- variables stays.
 local function rehearse(area, title, context, fn)
   context.pass, context.by, context.path = "plan", title, context.path or run.next_path()
   local ok, in_time = attempt(context, fn, { honest = true })
-  if not ok and not tasks.is_interrupt(in_time) then ok, in_time = attempt(context, fn, {}) end
+  local wrong = not ok and is_certain(area, in_time, fn, context.rehearsal)
+  if not ok and not wrong and not tasks.is_interrupt(in_time) then ok, in_time = attempt(context, fn, {}) end
   local why = why_ended(ok, in_time)
   if not why then return {} end
+  if wrong or is_certain(area, in_time, fn, context.rehearsal) then
+    return { { area = area, what = title, state = "stops", text = "a mistake of the runbook: " .. why,
+               mend = "put the runbook right" } }
+  end
   local how = context.rehearsal.made_up and " (answers that could not be had were made up)" or ""
   return { { area = area, what = title, state = "warning", text = ("not rehearsed to its end%s: %s"):format(how, why) } }
 end
@@ -158,6 +172,10 @@ local function tell(rows)
   return counts
 end
 
+local no_goal = { area = "goal", what = "none", state = "warning",
+  text = "no recovered(…): a run ends as resolved by the script's word, and nobody looked",
+  mend = "say in recovered(…) what holds when the incident is over" }
+
 -- How a doctor's look ended: refused when a live run would be, or could not do its work.
 function doctor.carry_out()
   script.declare()
@@ -168,6 +186,7 @@ function doctor.carry_out()
   append(rows, evidence.secrets())
   append(rows, sources.handovers())
   append(rows, sources.unreached(asked))
+  if not run.goal then rows[#rows + 1] = no_goal end
   local counts = tell(rows)
   local text = ("%s: %d ok, %d warning%s, %d that stop%s a run"):format(counts.stops > 0 and "not ready" or "ready",
     counts.ok, counts.warning, counts.warning == 1 and "" or "s", counts.stops, counts.stops == 1 and "s" or "")

@@ -61,9 +61,13 @@ function ending.of_error(err)
   return { outcome = "failed", text = tostring(err), exit = tostring(err):find "^stdlib/" and 70 or nil }
 end
 
+-- A rehearsal that met a mistake of the runbook's is no good one; a real run goes on with what it knows.
 function ending.exit(it)
+  local came_to_its_end = it.outcome == "unresolved" or it.outcome == "resolved"
+  local rehearsed = run.options.dry_run or run.options.scenario
+  if came_to_its_end and rehearsed and #story.mistakes > 0 then return exits.failed end
   if it.exit then return it.exit end
-  if run.options.dry_run and (it.outcome == "unresolved" or it.outcome == "resolved") then return 0 end
+  if run.options.dry_run and came_to_its_end then return 0 end
   return exits[it.outcome] or 70
 end
 

@@ -23,7 +23,9 @@ end
 function exact.error(err, level)
   mark(err)
   level = level or 1
-  error(err, level > 0 and level + 1 or 0)
+  if type(err) == "string" and level > 0 then err = select(2, pcall(error, err, level + 2)) end -- with its position
+  blame.of_script(err)
+  error(err, 0)
 end
 
 function exact.assert(value, ...)
@@ -36,6 +38,7 @@ end
 -- the way out (in a __close) has covered them.
 local function pass_interrupts(ok, ...)
   if not ok then tasks.pass_on((...)) end
+  if not ok then blame.was_caught((...)) end
   return ok, ...
 end
 

@@ -35,22 +35,23 @@ function gate.mode() return mode end
 
 ----------------------------------------------------------------- Refusal --
 
-local function refuse(act, why)
+local function refuse(act, why, is_mistake)
   journal.outcome(act, "refused", { why = why })
-  blame.raise("%s refused: %s", act.line, why)
+  blame[is_mistake and "raise" or "cannot_act"]("%s refused: %s", act.line, why)
 end
+local function misplaced(act, why) refuse(act, why, true) end
 
 -- Law 3: only a remedy changes anything, a probe least of all; telling people is allowed anywhere but in a probe.
 local function check_place(act, here)
-  local class, kind = act.class, changes[act.class]
+  local class, kind, way = act.class, changes[act.class], catalogue.way_to_look(act.entry)
   if kind then
-    if here.probe then refuse(act, ("it is %s, and a probe changes nothing%s"):format(kind, catalogue.way_to_look(act.entry))) end
-    if here.level then refuse(act, "an escalation may only notify") end
-    if not here.remedy then refuse(act, ("it is %s: put it in a remedy%s"):format(kind, catalogue.way_to_look(act.entry))) end
+    if here.probe then misplaced(act, ("it is %s, and a probe changes nothing%s"):format(kind, way)) end
+    if here.level then misplaced(act, "an escalation may only notify") end
+    if not here.remedy then misplaced(act, ("it is %s: put it in a remedy%s"):format(kind, way)) end
   elseif class == "notify" then
-    if here.probe then refuse(act, "a probe tells nobody") end
+    if here.probe then misplaced(act, "a probe tells nobody") end
   elseif here.level then
-    refuse(act, "an escalation may only notify")
+    misplaced(act, "an escalation may only notify")
   end
   local why = act.entry.refuses and act.entry.refuses(act.call)
   if why and class ~= "read" then refuse(act, why) end
@@ -76,11 +77,10 @@ end
 local function read(act)
   journal.begun(act)
   local done, fields, err = pcall(slots, in_time, act, mode.read, act)
-  local status
   if not done then broken_off(act, outcome.of_break(fields), fields) end
-  status, fields = outcome.of_read(fields, err)
-  journal.outcome(act, status, fields, tasks.now() - act.began)
-  return result.new(act.entry, act.line, status, fields)
+  local status, learned = outcome.of_read(fields, err, act.entry.instrument)
+  journal.outcome(act, status, learned, tasks.now() - act.began)
+  return result.new(act.entry, act.line, status, learned)
 end
 
 ------------------------------------------------------------------ Writes --
@@ -105,7 +105,7 @@ local function act_on(act, do_it, plan)
 end
 
 local function raise_write(act, err)
-  blame.raise("%s failed: %s", act.line, err.message)
+  blame.cannot_act("%s failed: %s", act.line, err.message)
 end
 
 -- Law 6: only what was approved, each once.
@@ -145,7 +145,7 @@ local function notify(act, here)
   local done, err = act_on(act, mode.notify)
   if done then return done end
   if here.level then raise_write(act, err) end
-  return result.new(act.entry, act.line, "failed", { ok = false, error = { kind = err.kind, message = err.message } })
+  return result.new(act.entry, act.line, "not_well", { ok = false, why = err.message, error = err })
 end
 
 -- A callback of a C function (string.gsub, a metamethod) can't wait, so nothing may begin there.

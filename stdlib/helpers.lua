@@ -20,7 +20,7 @@ local function encodable(value, above)
     blame.raise("json.encode: a secret may not go here: it would be shown; http's option json takes one")
   end
   if values.is_placeholder(value) then return tostring(value), true end
-  if result.is(value) then value = result.fields(value) end
+  if result.is(value) then value = result.known_fields(value) end
   if type(value) ~= "table" then return value, false end
   if above[value] then blame.raise("json.encode: a table that contains itself has no form in JSON") end
   above[value] = true

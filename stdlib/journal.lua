@@ -1,5 +1,6 @@
 -- The run's events: each is a line of the journal and a line of news for the screen. Every fact of a run passes here, so
 -- the screen, the report and the recap can say nothing that isn't on disk.
+local blame = require "blame"
 local raw = require "raw.run"
 local raw_json = require "raw.json"
 local result = require "result"
@@ -122,7 +123,7 @@ end
 function journal.intent(act)
   local ok, err = journal.event("effect.intent", about(act), true)
   if not ok then
-    error(("%s not done: its intent could not be written to the journal: %s"):format(act.line, err.message), 0)
+    blame.cannot_act("%s not done: its intent could not be written to the journal: %s", act.line, err.message)
   end
 end
 

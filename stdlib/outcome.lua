@@ -9,17 +9,19 @@ local outcome = {}
 local findings = { refused = true, reset = true, timeout = true, tls = true, protocol = true, starting = true, reply = true,
                    limit = true }
 
--- For a read that got { kind=, message= } from a raw module: not well with what was learned, or nil and the error.
-function outcome.from_error(err, learned)
+-- For a read that got { kind=, message= } from a raw module: not well with what was learned, or nil and the error. What we
+-- look with (`instrument`, its name) is not the patient: of its own silence nothing is found.
+function outcome.from_error(err, learned, instrument)
   if not findings[err.kind] then return nil, err end
+  if instrument then return nil, { kind = instrument, message = err.message } end
   local fields = learned or {}
   fields.ok, fields.why = false, err.message
   return fields
 end
 
 -- A read's status and its fields, from what its run gave.
-function outcome.of_read(fields, err)
-  if not fields then fields, err = outcome.from_error(err) end
+function outcome.of_read(fields, err, instrument)
+  if not fields then fields, err = outcome.from_error(err, nil, instrument) end
   if not fields then return "failed", { ok = false, error = { kind = err.kind, message = err.message } } end
   if fields.ok == nil then fields.ok = true end
   return fields.ok and "ok" or "not_well", fields

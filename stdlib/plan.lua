@@ -1,5 +1,6 @@
 -- A remedy's plan: the writes its dry pass would make, each with its blast radius. The apply pass may make these and no
 -- others, each once.
+local blame = require "blame"
 local catalogue = require "catalogue"
 local json = require "raw.json"
 local sends = require "sends"
@@ -26,7 +27,7 @@ function plan:count()
   self.effects = self.effects + 1
   if self.effects <= plan.EFFECTS_MAX then return end
   self.broken = ("more than %d effects: this is no plan"):format(plan.EFFECTS_MAX)
-  error(self.broken, 0)
+  blame.cannot_act("%s", self.broken)
 end
 
 function plan:add(act) self.entries[#self.entries + 1] = act end

@@ -1,4 +1,5 @@
--- Results of effects: they know their fields. A failed read can be asked for `ok` and `error`, and nothing else.
+-- Results of effects: they know their fields, and what they did not learn can't be taken for "no": a failed look has its
+-- `error` and nothing else, and a field that a look with a bad end did not learn raises why.
 local blame = require "blame"
 local values = require "values"
 
@@ -17,12 +18,23 @@ end
 -- f(line), if set: hears of a script that looks at a failure's error, and so deals with it.
 result.on_error = nil
 
+-- Known of every result, nil when there is nothing to say.
 local always = { ok = true, why = true, error = true, dry = true, cut = true }
 
--- Touching what a failed read didn't learn ends the probe as unknown.
+-- Touching what a failed look didn't learn ends the probe as unknown.
 function result.raise_failed(self)
   local it = hidden[self]
-  blame.raise("%s failed: %s", it.line, it.fields.error.message)
+  blame.cannot_look("%s failed: %s", it.line, it.fields.error.message)
+end
+
+local function is_field(it, name)
+  return it.fields[name] ~= nil or always[name] or it.entry.result[name] or it.entry.open_fields
+end
+
+-- The error of a failed look, for a script that deals with it.
+local function error_of(it)
+  if result.on_error then result.on_error(it.line) end
+  return it.fields.error
 end
 
 local function lazy(it, name)
@@ -33,19 +45,26 @@ local function lazy(it, name)
   return value
 end
 
+-- nil is an answer only where another field shows that it was looked at.
+local function check_learned(it, name)
+  local witness = it.entry.optional and it.entry.optional[name]
+  if witness and it.fields[witness] ~= nil then return end
+  blame.cannot_look("%s: %s: it has no %s", it.line, it.fields.why, tostring(name))
+end
+
 function result_type.__index(self, name)
   local it = hidden[self]
-  local value = it.fields[name]
-  if name == "error" and value ~= nil and result.on_error then result.on_error(it.line) end
-  if value ~= nil then return value end
-  if it.status == "failed" and not always[name] then result.raise_failed(self) end
-  if always[name] then return nil end
-  if it.entry.result[name] or it.entry.open_fields then
-    if it.status == "would" then return values.placeholder(name) end
-    return lazy(it, name)
+  if not is_field(it, name) then
+    blame.no_such("a result of %s has no field '%s'%s", it.entry.name, tostring(name),
+      blame.hint(name, values.keys(it.entry.result)))
   end
-  blame.raise("a result of %s has no field '%s'%s", it.entry.name, tostring(name),
-    blame.hint(name, values.keys(it.entry.result)))
+  if it.status == "failed" then return name == "error" and error_of(it) or result.raise_failed(self) end
+  local value = it.fields[name]
+  if value ~= nil or always[name] then return value end
+  if it.status == "would" then return values.placeholder(name) end
+  value = lazy(it, name)
+  if value == nil and it.status == "not_well" then check_learned(it, name) end
+  return value
 end
 
 function result_type.__newindex(self, name)
@@ -62,11 +81,11 @@ function result_type.__tostring(self)
 end
 
 function result_type.__pairs(self)
-  local it = hidden[self]
-  local keys, i = values.keys(it.fields), 0
+  local fields = result.known_fields(self)
+  local keys, i = values.keys(fields), 0
   return function()
     i = i + 1
-    if keys[i] then return keys[i], it.fields[keys[i]] end
+    if keys[i] then return keys[i], fields[keys[i]] end
   end
 end
 
@@ -74,6 +93,12 @@ function result.is(value) return hidden[value] ~= nil end
 function result.status(self) return hidden[self].status end
 function result.line(self) return hidden[self].line end
 function result.fields(self) return hidden[self].fields end
+
+-- The fields, as a script asks for all of them: of a failed look it may not.
+function result.known_fields(self)
+  if hidden[self].status == "failed" then result.raise_failed(self) end
+  return hidden[self].fields
+end
 
 -- One short sentence: why it isn't well, its own summary, or its status.
 function result.summary(self)

@@ -45,7 +45,7 @@ local function family(name)
       local found = (members or load_members())[verb]
       if not found then
         members[true] = nil
-        blame.raise("there is no effect %s.%s%s", name, tostring(verb), blame.hint(tostring(verb), values.keys(members)))
+        blame.no_such("there is no effect %s.%s%s", name, tostring(verb), blame.hint(tostring(verb), values.keys(members)))
       end
       return found
     end,
@@ -119,7 +119,7 @@ local function helpers()
   local function lazily(name, load_it)
     return setmetatable({}, { __metatable = name, __index = function(_, key)
       local value = load_it()[key]
-      if value == nil then blame.raise("there is no %s.%s", name, tostring(key)) end
+      if value == nil then blame.no_such("there is no %s.%s", name, tostring(key)) end
       return value
     end, __newindex = function(_, key) blame.raise("%s.%s can't be changed", name, tostring(key)) end })
   end
@@ -134,7 +134,7 @@ end
 local function undeclared(names)
   return function(_, name)
     local hint = blame.hint(tostring(name), values.copy(names))
-    blame.raise("'%s' is not declared%s", tostring(name),
+    blame.no_such("'%s' is not declared%s", tostring(name),
       hint:find "did you" and hint or ": write `local`, or check the spelling")
   end
 end

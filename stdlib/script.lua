@@ -50,6 +50,14 @@ function run.read_source(path)
   return read.text
 end
 
+-- The text of a script or module that was loaded; nil when it is none.
+function script.text(path)
+  if run.kept_sources then return run.kept_sources[path] end
+  for i = #script.sources, 1, -1 do
+    if script.sources[i].path == path then return script.sources[i].text end
+  end
+end
+
 -- What a later process needs to carry on with exactly this run's files.
 function script.manifest(extra)
   local manifest = { sources = {} }

@@ -9,6 +9,7 @@ local story = {
   applied = {},  -- remedies applied, in order: { title =, depth = }
   tried = {},    -- remedies that were not applied: { title =, state = "failed" | "declined", why = }
   evidence = {}, -- pieces saved before changes: { line =, file =, bytes = }
+  mistakes = {}, -- of the runbook's author, met on the way: { what =, title =, text = with its line }
   waits = nil,   -- the question that nobody has answered yet
 }
 
@@ -97,6 +98,8 @@ on["remedy.ended"] = function(fields)
     story.tried[#story.tried + 1] = { title = fields.remedy, state = fields.state, why = fields.why }
   end
 end
+
+function on.mistake(fields) story.mistakes[#story.mistakes + 1] = fields end
 
 function on.question(fields) story.waits = fields.text end
 function on.answer() story.waits = nil end

@@ -14,9 +14,11 @@ local TOGETHER, NAMED, EVENTS = 300, 3, 6
 -- A look returns its events, { at = seconds since 1970, what = "nginx 1.1 → 1.2", did = "was upgraded" }, and what it
 -- doesn't know, or nil.
 
+local function is_well(result) return not result.error and result.ok end
+
 -- "packages on db1 (permission denied)", or nil when they could be looked at.
 local function not_known(what, result)
-  if result.ok then return result.cut and "older " .. what or nil end
+  if is_well(result) then return result.cut and "older " .. what or nil end
   return ("%s (%s)"):format(what, result.error and result.error.message or result.why)
 end
 
@@ -27,7 +29,7 @@ local done = { install = "was installed", upgrade = "was upgraded", remove = "wa
 local function packages(on, where, within)
   local result, events = sysinfo.packages { since = within, on = on }, {}
   local unknown = not_known("packages" .. where, result)
-  for _, it in ipairs(result.ok and result.packages or {}) do
+  for _, it in ipairs(is_well(result) and result.packages or {}) do
     local versions = it.from and it.to and it.from .. " → " .. it.to or it.to or it.from or ""
     events[#events + 1] = { at = it.at, what = it.name .. " " .. versions, did = done[it.action] .. where }
   end
@@ -51,7 +53,7 @@ end
 local function services(on, where, within)
   local result, events = service.changes { since = within, on = on }, {}
   local unknown = not_known("services" .. where, result)
-  for _, it in ipairs(result.ok and result.changes or {}) do
+  for _, it in ipairs(is_well(result) and result.changes or {}) do
     if not is_routine(it) then events[#events + 1] = service_event(it, where) end
   end
   return events, unknown
@@ -75,7 +77,7 @@ end
 local function rollouts(name)
   local result, events = kubectl.rollout_history("deployment", name), {}
   local unknown = not_known("rollouts", result)
-  for _, it in ipairs(result.ok and result.revisions or {}) do
+  for _, it in ipairs(is_well(result) and result.revisions or {}) do
     local about = table.concat(it.images or {}, ", ")
     if it.cause then about = ("%s; \"%s\""):format(about, it.cause) end
     if it.at then
@@ -91,7 +93,7 @@ end
 local function config_maps()
   local result, events, dateless = kubectl.get("configmaps", { objects = false }), {}, 0
   local unknown = not_known("config maps", result)
-  for _, it in ipairs(result.ok and result.items or {}) do
+  for _, it in ipairs(is_well(result) and result.items or {}) do
     if it.changed then
       events[#events + 1] = { at = it.changed, what = "config map " .. it.name,
                               did = "was changed by " .. (it.manager or "somebody") }

@@ -13,7 +13,7 @@ local function container(name)
   local seen = docker.inspect(name, { timeout = "5s" })
   local err = seen.error
   if err and err.kind == "missing" then return { is = "none", text = "no Docker engine (" .. err.message .. ")" } end
-  if not seen.ok then
+  if err or not seen.ok then
     return { is = "unknown", text = ("it can't be seen whether there is a container %s (%s)"):format(name,
              err and err.message or seen.why) }
   end
@@ -27,7 +27,7 @@ local function deployment(name)
   if err and (err.kind == "missing" or err.kind == "usage") then
     return { is = "none", text = "no cluster (" .. err.message .. ")" }
   end
-  if not seen.ok then
+  if err or not seen.ok then
     return { is = "unknown", text = ("it can't be seen whether there is a deployment %s (%s)"):format(name,
              err and err.message or seen.why) }
   end

@@ -32,10 +32,11 @@ alphabetical order, left out at their default), then `@` and the place. A value 
 more than 120 characters is shown cut.
 
 **A result** has `ok` and, when that is false, `why`, besides the fields listed. A field that the target did
-not send is nil; a name that is no field raises. A read that *failed* (we could not look) has only `ok =
-false` and `error = { kind, message }`; touching another field raises. A write that fails raises. In a plan or
-a dry run a write's result has `dry = true`, and fields that only a real run can know print as `‹name›`. What
-was cut says so with `cut = true`. [language.md](language.md) has the rules.]]
+not send is nil, or raises with the `why` where there is one; a name that is no field raises. A read that
+*failed* (we could not look) has only `error = { kind, message }`; touching another field raises, `ok` too. A
+write that fails raises. In a plan or a dry run a write's result has `dry = true`, and fields that only a real
+run can know print as `‹name›`. What was cut says so with `cut = true`. [language.md](language.md) has the
+rules.]]
 
 local families = introductions.families
 

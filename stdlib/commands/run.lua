@@ -12,6 +12,7 @@ local run = require "run"
 local screen = require "screen"
 local script = require "script"
 local secrets = require "secrets"
+local story = require "story"
 local tasks = require "tasks"
 
 -- A params or answers file is this long at most, in bytes.
@@ -218,6 +219,9 @@ local function last_words(it, settled)
   if #run.preventions > 0 then require("audit").afterwards(it) end
   if it.outcome == "suspended" then
     lines[1] = "no terminal to ask on; run it again from one, or give the answer with --answers FILE"
+  end
+  for _, it in ipairs(run.command ~= "doctor" and story.mistakes or {}) do
+    lines[#lines + 1] = ("MISTAKE of the runbook, in %s “%s”: %s"):format(it.what, it.title, it.text)
   end
   for _, debt in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(debt.title) end
   for _, left in ipairs(it.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end

@@ -19,7 +19,7 @@ end
 local function room()
   local folder = run.path:match "^(.*)/[^/]+$"
   local it = look.ask "sysinfo.disks"
-  local disk = it.ok and disk_of(folder, it.by_mount)
+  local disk = look.is_well(it) and disk_of(folder, it.by_mount)
   if not disk or not disk.free then
     return { what = "runs", state = "warning", text = folder .. " can be written; how much room there is is not known" }
   end

@@ -12,6 +12,6 @@ return function(asked, check)
   check("engine", function()
     local it = look.ask "docker.version"
     return { look.row("engine", it, { mend = it.error and advice[it.error.kind],
-      text = it.ok and ("%s, API %s at %s"):format(it.version, it.api, it.host) }) }
+      text = look.is_well(it) and ("%s, API %s at %s"):format(it.version, it.api, it.host) }) }
   end, uses)
 end

@@ -66,7 +66,7 @@ end
 
 local function program()
   local it = look.ask("exec", { "kubectl", "version", "--client", "--output=json" }, { reads = true })
-  local told = it.ok and json.decode(it.stdout)
+  local told = look.is_well(it) and json.decode(it.stdout)
   local version = type(told) == "table" and told.clientVersion and told.clientVersion.gitVersion
   return look.row("program", it, { text = "kubectl " .. tostring(version), mend = "install kubectl" })
 end
@@ -92,7 +92,7 @@ local function permissions(list)
   ask_each(list)
   local rows, allowed = {}, {}
   for _, need in ipairs(list) do
-    if not need.answer.ok then return { look.row("server", need.answer) } end
+    if not look.is_well(need.answer) then return { look.row("server", need.answer) } end
     if need.answer.allowed then allowed[#allowed + 1] = text_of(need) else rows[#rows + 1] = refusal(need) end
   end
   if #allowed > 0 then

@@ -9,7 +9,7 @@ local look = {}
 
 -- Kinds of errors that may be the very incident: nothing is missing here. All others keep a run from its work.
 local incident = { refused = true, reset = true, timeout = true, tls = true, protocol = true, starting = true, limit = true,
-                   reply = true, unreachable = true, engine = true, io = true }
+                   reply = true, unreachable = true, engine = true, io = true, prometheus = true }
 
 local mends = {
   missing = "install it, or point the runbook's parameters at what is there",
@@ -27,6 +27,10 @@ function look.ask(name, ...)
   local family, verb = name:match "^(%l+)%.?([%l_]*)$"
   return gate.perform(catalogue.family(family)[verb ~= "" and verb or true], ...)
 end
+
+-- Whether an answer is well, and in words why it isn't: of one that failed no field may be touched.
+function look.is_well(it) return result.status(it) == "ok" end
+function look.why(it) return result.summary(it) end
 
 -- Rows of a look that failed, and of a server that doesn't do well.
 function look.failure(what, err, mend)

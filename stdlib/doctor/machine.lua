@@ -30,7 +30,7 @@ end
 local function find_programs(what, on, uses, well)
   local programs = programs_of(uses)
   local it = look.ask("exec", { "sh", "-c", FIND, "sh", table.unpack(programs) }, { on = on, reads = true })
-  if not it.ok then return { look.row(what, it) }, false end
+  if not look.is_well(it) then return { look.row(what, it) }, false end
   local missing = {}
   for name in it.stdout:gmatch "[^\n]+" do missing[#missing + 1] = name end
   local parts = { well }
@@ -50,7 +50,7 @@ end
 -- A user who may run some programs only is not let run this one, which proves nothing.
 local function sudo(what, on)
   local it = look.ask("exec", { "sudo", "-n", "true" }, { on = on, reads = true })
-  if it.ok then return { what = what, state = "ok", text = "sudo works" } end
+  if look.is_well(it) then return { what = what, state = "ok", text = "sudo works" } end
   if it.error then return look.row(what, it, { mend = "install sudo there, or say sudo = false in the config" }) end
   if it.stderr:find("not allowed to execute", 1, true) then
     return { what = what, state = "warning", text = "sudo is allowed for some programs only; which is not known" }

@@ -29,7 +29,7 @@ local function refused(url, user, uses)
   for _, it in ipairs(uses) do
     local words = words_of(it)
     local answer = look.ask("redis.command", url, "ACL", "DRYRUN", user, table.unpack(words))
-    if not answer.ok then return nil, answer.error and answer.error.message or answer.why end
+    if not look.is_well(answer) then return nil, look.why(answer) end
     if is_refusal(it, tostring(answer.value)) then list[#list + 1] = shown(words) end
   end
   return list
@@ -37,7 +37,7 @@ end
 
 local function access(what, url, uses)
   local me = look.ask("redis.command", url, "ACL", "WHOAMI")
-  if not me.ok then return not_known(what, me.error and me.error.message or me.why) end
+  if not look.is_well(me) then return not_known(what, look.why(me)) end
   local list, why = refused(url, me.value, uses)
   if not list then return not_known(what, why) end
   if #list == 0 then return { what = what, state = "ok", text = ("user %s may send all of it"):format(me.value) } end
@@ -47,12 +47,12 @@ end
 
 local function look_at(what, url, uses)
   local answer = look.ask("redis.ping", url)
-  if not answer.ok then
+  if not look.is_well(answer) then
     local refused_us = answer.error and answer.error.kind == "login"
     return { look.row(what, answer, { mend = refused_us and "put user and password right: redis://USER:PASSWORD@…" }) }
   end
   local info = look.ask("redis.info", url, "server")
-  local text = info.ok and ("Redis %s answers"):format(info.redis_version or "?") or "it answers"
+  local text = look.is_well(info) and ("Redis %s answers"):format(info.redis_version or "?") or "it answers"
   return { { what = what, state = "ok", text = text }, access(what, url, uses) }
 end
 

@@ -18,7 +18,7 @@ local function verbs_of(uses)
 end
 
 local function login(what, it)
-  local me = it.ok and it.row
+  local me = look.is_well(it) and it.row
   return look.row(what, it, {
     text = me and ("PostgreSQL %s, login %s%s%s%s"):format(me.version, me.login, me.super and " (superuser)" or "",
       settings.reader and ", reads as " .. settings.reader or "", me.standby and ", a standby" or ""),
@@ -43,7 +43,7 @@ local function look_at(dsn, uses)
   local what, verbs = sql_dsn.target(dsn), verbs_of(uses)
   local it = look.ask("sql.row", dsn, RIGHTS)
   local rows = { login(what, it) }
-  local me, call = it.ok and it.row, verbs.terminate or verbs.terminate_idle
+  local me, call = look.is_well(it) and it.row, verbs.terminate or verbs.terminate_idle
   if me and call then rows[#rows + 1] = ending(what, me, call) end
   if me and me.standby and verbs.execute then
     rows[#rows + 1] = { what = what, state = "stops", text = "it is a standby: nothing can be changed there",

@@ -204,6 +204,7 @@ catalogue.effect("docker.exec", {
       duration.size_text(STDIN_MAX)), secret = true },
   },
   result = program.result,
+  optional = program.optional,
   check = check,
   run = run,
   preview = preview,

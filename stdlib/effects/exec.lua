@@ -102,6 +102,7 @@ machine.effect("exec", {
     sudo = { "boolean", false, "On another machine with sudo -n, also to look, and where the config has no sudo" },
   },
   result = result,
+  optional = { json = "stdout", signal = "code" },
   check = check,
   run = execute,
   command = command,

@@ -128,6 +128,7 @@ for verb, meaning in pairs(verbs) do
     would = class ~= "read" and function() return { status = 200, headers = {}, body = "" } end or nil,
     specimen = { status = 200, headers = {}, body = "", ms = { dns = 0, connect = 1, tls = 0, first_byte = 5, total = 5 },
                  remote_address = "192.0.2.1:443" },
+    optional = { json = "body", tls = "status" },
     lazy = { json = function(reply) return reply.body and json.decode(reply.body) or nil end },
     sum_up = function(reply) return reply.status and ("HTTP %d"):format(reply.status) end,
   })

@@ -70,6 +70,7 @@ write.effect("exec", {
     timeout = { "duration", "10s", "The longest it may take; the program may go on after it" },
   },
   result = result,
+  optional = program.optional,
   check = function(call) program.check("kubectl.exec", 2, call) end,
   words = flags,
   by_hand = by_hand,

@@ -43,6 +43,7 @@ program.result = {
   json = "any: stdout decoded, nil when it isn't JSON", cut = "boolean: there was more output",
 }
 
+program.optional = { json = "stdout" }
 program.lazy = { json = function(it)
   if not it.stdout then return nil end
   return (json.decode(it.stdout))

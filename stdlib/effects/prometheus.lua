@@ -8,7 +8,10 @@ local settings = require "settings"
 local tasks = require "tasks"
 local values = require "values"
 
--- An answer takes this much memory at most, in bytes; a longer one is a finding: ask for less.
+-- What we look with: when it doesn't answer, that is no finding about what it watches.
+local NAME = "prometheus"
+
+-- An answer takes this much memory at most, in bytes; of a longer one nothing is known: ask for less.
 local ANSWER_MAX = 8 << 20
 -- A range holds this many points of a series at most; Prometheus itself refuses more than 11,000.
 local POINTS_MAX = 11000
@@ -49,7 +52,7 @@ local function explained(reply, answer)
   if reply.status == 401 then return outcome.failed("login", "Prometheus refused the login (HTTP 401)") end
   if reply.status == 403 then return outcome.failed("permission", "Prometheus refused it (HTTP 403)") end
   if text and (reply.status == 400 or reply.status == 422) then return outcome.failed("usage", "%s", text) end
-  return outcome.not_well(("HTTP %d%s"):format(reply.status, text and ": " .. text or ""))
+  return outcome.failed(NAME, "HTTP %d%s", reply.status, text and ": " .. text or "")
 end
 
 -- The answer's `data` and its warnings; or nil and what a read returns instead, packed.
@@ -60,14 +63,14 @@ local function ask(call, path, parameters)
   end
   local reply, err = require("raw.http").request { url = base .. question(path, parameters), timeout = call.timeout,
     max_body = ANSWER_MAX, connect_to = rehearsal_routes() }
-  if not reply then return nil, table.pack(outcome.from_error(err)) end
+  if not reply then return nil, table.pack(nil, err) end
   if reply.cut then
-    return nil, table.pack(outcome.not_well(("the answer is longer than %d bytes"):format(ANSWER_MAX)))
+    return nil, table.pack(outcome.failed("usage", "the answer is longer than %d bytes: ask for less", ANSWER_MAX))
   end
   local answer = json.decode(reply.body)
   if reply.status ~= 200 then return nil, table.pack(explained(reply, answer)) end
   if type(answer) ~= "table" or answer.status ~= "success" or type(answer.data) ~= "table" then
-    return nil, table.pack(outcome.not_well "it does not answer as Prometheus does")
+    return nil, table.pack(outcome.failed(NAME, "it does not answer as Prometheus does"))
   end
   return answer.data, answer.warnings
 end
@@ -113,6 +116,7 @@ end
 catalogue.effect("prometheus.query", {
   summary = "The value of an expression now",
   class = "read",
+  instrument = NAME,
   params = { { "expr", "string", "The expression" } },
   options = { url = url_option, at = { "number", nil, "Its value then: seconds since 1970", what = true } },
   result = {
@@ -161,6 +165,7 @@ end
 catalogue.effect("prometheus.range", {
   summary = "The values of an expression over a time",
   class = "read",
+  instrument = NAME,
   params = { { "expr", "string", "The expression" } },
   options = {
     url = url_option, over = { "duration", "1h", "How long a time", what = true },
@@ -214,6 +219,7 @@ end
 catalogue.effect("prometheus.alerts", {
   summary = "The alerts that are firing or pending",
   class = "read",
+  instrument = NAME,
   params = { { "name", "string", "Only alerts of this name", optional = true } },
   options = { url = url_option },
   result = {
@@ -242,4 +248,4 @@ catalogue.effect("prometheus.alerts", {
   end,
 })
 
-require("effects.prometheus_rules").add { ask = ask, curl = curl, target = target, url_option = url_option }
+require("effects.prometheus_rules").add { name = NAME, ask = ask, curl = curl, target = target, url_option = url_option }

@@ -16,6 +16,7 @@ function prometheus_rules.add(prometheus)
   catalogue.effect("prometheus.rules", {
     summary = "The rules that the server evaluates, alerting and recording",
     class = "read",
+    instrument = prometheus.name,
     params = { { "name", "string", "Only rules of this name", optional = true } },
     options = { url = prometheus.url_option },
     result = {

@@ -61,7 +61,7 @@ local function look(it, act)
   it.late, it.looked = true, tasks.event()
   local ok, fields, err = pcall(live.read, act)
   if ok then
-    if not fields then fields, err = outcome.from_error(err) end
+    if not fields then fields, err = outcome.from_error(err, nil, act.entry.instrument) end
     it.fields, it.err, it.late = fields, err, nil
   end
   it.looked:set()

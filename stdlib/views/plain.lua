@@ -170,6 +170,8 @@ on["prevention.ended"] = function(fields)
   for _, mend in ipairs(lines.mends) do put_mend(mend) end
 end
 
+function on.mistake(fields) say("MISTAKE  %s", inert(fields.text, 400)) end
+
 on["handover.started"] = function(fields) say("handing over to %s", inert(fields.runbook)) end
 on["handover.ended"] = function(fields)
   say("back from %s: %s%s", inert(fields.runbook), fields.outcome, fields.text and ": " .. inert(fields.text, 300) or "")

@@ -2,6 +2,7 @@
 local blame = require "blame"
 local duration = require "duration"
 local journal = require "journal"
+local mistake = require "mistake"
 local result = require "result"
 local run = require "run"
 local story = require "story"
@@ -45,7 +46,7 @@ function words.recovered(label, options, fn)
   run.goal.label, run.goal.fn = label, fn
 end
 
--- What a goal's or wait_until's function said: true, false, nil or a result; nil and what is wrong when it is none.
+-- What the function of a goal or wait_until said: true, false, nil or a result; nil and what is wrong when it is none.
 local function is_true(value)
   if result.is(value) then
     if result.status(value) == "failed" then result.raise_failed(value) end
@@ -56,10 +57,12 @@ local function is_true(value)
 end
 
 -- Why it could not be known is told when it changes.
-local told
-local function tell(why)
-  if why and why ~= told then journal.event("note", { text = "recovered: not known: " .. why }) end
-  told = why
+local told = {} -- label → why
+local function tell(label, why)
+  if why and why ~= told[label] and tasks.context().pass ~= "plan" then
+    journal.event("note", { text = ("%s: not known: %s"):format(label, why) })
+  end
+  told[label] = why
 end
 
 -- One look. A failed read, an error or a poll that hangs is "not yet".
@@ -68,13 +71,14 @@ local function look()
   local ok, why = pcall(tasks.within, { probe = "recovered", path = "goal", plan = false, remedy = false, pass = false },
     function()
       local in_time, value = tasks.deadline(goal.POLL_SECONDS, run.goal.fn)
-      if not in_time then error(("it took longer than %g s"):format(goal.POLL_SECONDS), 0) end
-      local mistake
-      answered, mistake = is_true(value)
-      if mistake then error(mistake, 0) end
+      if not in_time then blame.cannot_look("it took longer than %g s", goal.POLL_SECONDS) end
+      local wrong
+      answered, wrong = is_true(value)
+      if wrong then error("recovered: " .. wrong, 0) end
     end)
   if not ok and tasks.is_interrupt(why) then error(why, 0) end
-  tell(not ok and blame.text(why) or nil)
+  local text = not ok and mistake.text("recovered", run.goal.label, run.goal.fn, why)
+  tell("recovered", text and not blame.is_mistake(why) and text or nil)
   return ok and answered
 end
 
@@ -116,6 +120,16 @@ function goal.wait(within)
   journal.news("goal.missed", { label = run.goal.label, within = within or run.goal.within })
 end
 
+-- One look of wait_until's: a failed one is "not yet", every other error is the script's.
+local function is_yet(label, fn)
+  local ok, answered, wrong = pcall(function() return is_true(fn()) end)
+  if wrong then blame.raise("wait_until: %s", wrong) end
+  if not ok then tasks.pass_on(answered) end
+  if not ok and not blame.is_look(answered) then error(answered, 0) end
+  tell(label, not ok and answered or nil)
+  return ok and answered
+end
+
 -- wait_until(label, options, fn) → boolean: polls until fn returns true.
 function words.wait_until(label, options, fn)
   if type(label) ~= "string" then blame.raise("wait_until: a label expected, got %s", values.describe(label)) end
@@ -131,9 +145,7 @@ function words.wait_until(label, options, fn)
   end
   local limit, since = tasks.now() + times.within, nil
   while true do
-    local holds, mistake = is_true(fn())
-    if mistake then blame.raise("wait_until: %s", mistake) end
-    if holds then
+    if is_yet(label, fn) then
       since = since or tasks.now()
       if tasks.now() - since >= (times.holds or 0) then return true end
     else

@@ -14,7 +14,7 @@ local function read(word, text, options, known)
   options = options or {}
   if type(options) ~= "table" then blame.raise("%s: a table of options expected, got %s", word, values.describe(options)) end
   for name in pairs(options) do
-    if not known[name] then blame.raise("%s: unknown option '%s'%s", word, tostring(name),
+    if not known[name] then blame.no_such("%s: unknown option '%s'%s", word, tostring(name),
       blame.hint(tostring(name), values.keys(known))) end
   end
   local seconds, why = duration.parse(options.within or WITHIN)

@@ -91,7 +91,7 @@ local function check_spec(name, spec)
   end
   for key, value in exact.pairs(spec) do
     if key ~= 1 and key ~= 2 and not known[key] then
-      blame.raise("params: %s: unknown option '%s'%s", name, tostring(key), blame.hint(tostring(key), values.keys(known)))
+      blame.no_such("params: %s: unknown option '%s'%s", name, tostring(key), blame.hint(tostring(key), values.keys(known)))
     elseif known[key] and type(value) ~= known[key] then
       blame.raise("params: %s: %s: a %s expected, got %s", name, key, known[key], values.describe(value))
     end
@@ -171,7 +171,7 @@ function words.params(specs)
     __index = function(_, name)
       local value = run.params[name]
       if value == nil and not specs[name] then
-        blame.raise("there is no parameter '%s'%s", tostring(name), blame.hint(tostring(name), names))
+        blame.no_such("there is no parameter '%s'%s", tostring(name), blame.hint(tostring(name), names))
       end
       return values.copy(value)
     end,
@@ -185,7 +185,7 @@ end
 function words.secret(name)
   if type(name) ~= "string" then blame.raise("secret: a name expected, got %s", values.describe(name)) end
   local secret, why = require("secrets").get(name)
-  if not secret then blame.raise("secret %q: %s", name, why) end
+  if not secret then blame.cannot_act("secret %q: %s", name, why) end
   return secret
 end
 

@@ -2,6 +2,7 @@
 -- in short after a resolved run. For the gate it is a probe: it changes nothing and tells nobody.
 local blame = require "blame"
 local journal = require "journal"
+local mistake = require "mistake"
 local raw_json = require "raw.json"
 local run = require "run"
 local tasks = require "tasks"
@@ -26,7 +27,7 @@ function words.prevention(title, fn)
 end
 
 -- Why a look ended early, or nil; a cancellation ends more than the look.
-local function unknown(ok, in_time)
+local function unknown(it, ok, in_time)
   if ok and in_time then return nil end
   if ok then return ("it took longer than %g s"):format(prevention.SECONDS) end
   local interrupt = tasks.is_interrupt(in_time)
@@ -35,7 +36,7 @@ local function unknown(ok, in_time)
     return "it computed for too long without waiting"
   end
   if interrupt then error(in_time, 0) end
-  return blame.text(in_time)
+  return mistake.text("prevention", it.title, it.fn, in_time)
 end
 
 -- { prevention =, state = "in place" | "missing" | "unknown", missing = labels of failed checks, why = }. What nothing was
@@ -43,7 +44,7 @@ end
 local function look(it, path)
   local report = { prevention = it.title, checks = 0, missing = raw_json.list {} }
   journal.event("prevention.started", { prevention = it.title })
-  local why = unknown(pcall(tasks.within, { probe = it.title, prevention = report, found = {}, path = path },
+  local why = unknown(it, pcall(tasks.within, { probe = it.title, prevention = report, found = {}, path = path },
     tasks.deadline, prevention.SECONDS, it.fn))
   report.why = why or report.checks == 0 and "it checked nothing" or nil
   report.state = report.why and "unknown" or #report.missing > 0 and "missing" or "in place"

@@ -3,6 +3,7 @@ local blame = require "blame"
 local exact = require "exact"
 local finding = require "finding"
 local journal = require "journal"
+local mistake = require "mistake"
 local prevention = require "words.prevention"
 local result = require "result"
 local run = require "run"
@@ -20,22 +21,34 @@ probe.SECONDS = 120
 local findings_type = { __name = "findings", __metatable = "findings" }
 local hidden = setmetatable({}, { __mode = "k" })
 
+-- A name that decides is one of those that the probe's text holds.
+local function check_name(it, name)
+  if it.names == nil then it.names = require("finding_names").of(it.fn) or false end
+  if not it.names or it.names[name] then return end
+  blame.no_such("probe '%s' finds no '%s'%s", it.title, tostring(name), blame.hint(name, values.keys(it.names)))
+end
+
 -- An unknown probe's other findings read as nil and remember that they were read (law 4).
 function findings_type.__index(self, name)
   local it = hidden[self]
   local value = it.found[name]
-  if not value and it.unknown then value = nil end -- what passed may have failed in what was not looked at any more
-  if value == nil and it.unknown then run.decided_without(("%s.%s: %s"):format(it.title, tostring(name), it.unknown)) end
-  return value
+  if value ~= nil then return value end
+  check_name(it, name)
+  if it.unknown then run.decided_without(("%s.%s: %s"):format(it.title, tostring(name), it.unknown)) end
+  return nil
 end
 function findings_type.__len() blame.raise("findings have no length; read them by name") end
 function findings_type.__newindex() blame.raise("findings can't be changed") end
 function findings_type.__tostring(self) return "findings of " .. hidden[self].title end
-function findings_type.__pairs(self) return exact.pairs(values.copy_shallow(hidden[self].found)) end
+function findings_type.__pairs(self)
+  local it = hidden[self]
+  if it.unknown then run.decided_without(("%s: %s"):format(it.title, it.unknown)) end
+  return exact.pairs(values.copy_shallow(it.found))
+end
 
-local function new_findings(title, found, unknown)
+local function new_findings(title, fn, found, unknown)
   local self = setmetatable({}, findings_type)
-  hidden[self], values.inner[self] = { title = title, found = found, unknown = unknown }, found
+  hidden[self], values.inner[self] = { title = title, fn = fn, found = found, unknown = unknown }, found
   return self
 end
 
@@ -56,7 +69,7 @@ local function compare(label, value, comparison, limit, unit)
   if not holds then
     blame.raise("check: a comparison expected (< <= > >= == ~=), got %s", values.describe(comparison))
   end
-  if value == nil or value ~= value then blame.raise("check: %s: it has no value", label) end
+  if value == nil or value ~= value then blame.cannot_look("check: %s: it has no value", label) end
   local kind = type(limit)
   if kind ~= "number" and kind ~= "string" or kind == "string" and comparison ~= "==" and comparison ~= "~=" then
     blame.raise("check: a number expected to compare with, got %s", values.describe(limit))
@@ -73,7 +86,7 @@ local function read_options(options, here)
   end
   for name, value in pairs(options) do
     if not known[name] then
-      blame.raise("check: unknown option '%s'%s", tostring(name), blame.hint(tostring(name), values.keys(known)))
+      blame.no_such("check: unknown option '%s'%s", tostring(name), blame.hint(tostring(name), values.keys(known)))
     end
     if known[name] ~= "any" and type(value) ~= known[name] then
       blame.raise("check: %s: a %s expected, got %s", name, known[name], values.describe(value))
@@ -86,9 +99,11 @@ local function read_options(options, here)
 end
 
 -- A fault named by several checks is there when one of them failed.
-local function record(found, fault, passed)
+local function record(here, it)
+  local found, fault = here.found, it.fault
   if not fault or not found then return end
-  if not passed then found[fault] = true elseif found[fault] == nil then found[fault] = false end
+  if not it.passed then found[fault] = true elseif found[fault] == nil then found[fault] = false end
+  if here.reached then require("broken_look").note_check(here.reached, fault, it.label) end
 end
 
 -- What was seen: the event's fields.
@@ -111,7 +126,7 @@ function words.check(label, value, ...)
   local here, comparison, limit, options = tasks.context(), ...
   if type(comparison) ~= "string" then comparison, limit, options = nil, nil, comparison end
   local it = observe(label, value, comparison, limit, read_options(options or {}, here))
-  record(here.found, it.fault, it.passed)
+  record(here, it)
   if here.pass == "plan" then return it.passed end
   if here.prevention then prevention.checked(here.prevention, it) end
   it.probe, it.args, it.prevention = here.probe or nil, here.probe_args or nil, here.prevention and true or nil
@@ -122,7 +137,7 @@ end
 -------------------------------------------------------------------- Probes --
 
 -- `return check(…)` and `return note(…)` are fine; what would be lost silently is a mistake.
-local function check_returned(returned)
+local function findings_of(returned)
   if returned == nil or type(returned) == "boolean" then return {} end
   if type(returned) == "table" and not values.is_host(returned) then return returned end
   error(("a probe returns its findings, a table like { down = true }; got %s"):format(values.describe(returned)), 0)
@@ -146,24 +161,43 @@ local function told(...)
   return list.n > 0 and table.concat(list, ", ") or nil
 end
 
--- Runs the probe's function; its result table, or nil and why it is unknown.
+-- Calls the probe's function; of what it raises `at` learns where that was.
+local function call(fn, at, ...)
+  local ok, returned = xpcall(fn, function(err)
+    at.frames = require("broken_look").frames()
+    return err
+  end, ...)
+  if not ok then error(returned, 0) end
+  at.frames = {} -- it came to its end
+  return findings_of(returned)
+end
+
+-- Why a look broke off.
+local function why_unknown(title, fn, err)
+  local interrupt = tasks.is_interrupt(err)
+  if interrupt and interrupt ~= "budget" then error(err, 0) end
+  if not interrupt then return mistake.text("probe", title, fn, err) end
+  tasks.handled()
+  return "it computed for too long without waiting"
+end
+
+-- Of a look that broke off only what no check could have said otherwise was found well.
+local function keep_settled(fn, found, reached, frames)
+  local settled = require("broken_look").settled(fn, reached, frames)
+  for name, value in pairs(found) do if value == false and not settled(name) then found[name] = nil end end
+end
+
+-- Runs the probe's function, which fills `found`; why it is unknown, or nil.
 local function look(title, args, fn, found, ...)
-  local arguments = table.pack(...)
+  local at, reached = {}, {}
   local ok, in_time, returned = pcall(tasks.within,
-    { probe = title, probe_args = args or false, found = found, path = run.next_path() },
-    function()
-      return tasks.deadline(probe.SECONDS, function() return check_returned(fn(table.unpack(arguments, 1, arguments.n))) end)
-    end)
-  if not ok then
-    if tasks.is_interrupt(in_time) and tasks.is_interrupt(in_time) ~= "budget" then error(in_time, 0) end
-    if tasks.is_interrupt(in_time) then
-      tasks.handled()
-      return nil, "it computed for too long without waiting"
-    end
-    return nil, blame.text(in_time)
-  end
-  if not in_time then return nil, ("it took longer than %g s"):format(probe.SECONDS) end
-  return returned
+    { probe = title, probe_args = args or false, found = found, reached = reached, path = run.next_path() },
+    tasks.deadline, probe.SECONDS, call, fn, at, ...)
+  local why = not ok and why_unknown(title, fn, in_time)
+    or ok and not in_time and ("it took longer than %g s"):format(probe.SECONDS) or nil
+  if why then keep_settled(fn, found, reached, at.frames) end
+  for name, value in pairs(returned or {}) do found[name] = value end
+  return why
 end
 
 local function run_probe(title, fn, ...)
@@ -174,11 +208,10 @@ local function run_probe(title, fn, ...)
     here.probe == "recovered" and "recovered" or "probe '" .. here.probe .. "'") end
   local began, found, args = tasks.now(), {}, told(...)
   journal.event("probe.started", { probe = title, args = args })
-  local returned, unknown = look(title, args, fn, found, ...)
-  for name, value in pairs(returned or {}) do found[name] = value end
+  local unknown = look(title, args, fn, found, ...)
   journal.event("probe.ended", { probe = title, args = args, state = unknown and "unknown" or "known", why = unknown,
                                  findings = found, ms = math.floor((tasks.now() - began) * 1000) })
-  return new_findings(title, found, unknown)
+  return new_findings(title, fn, found, unknown)
 end
 
 function words.probe(title, fn)

@@ -5,6 +5,7 @@ local duration = require "duration"
 local gate = require "gate"
 local goal = require "words.goal"
 local journal = require "journal"
+local mistake = require "mistake"
 local owed = require "owed"
 local plan = require "plan"
 local run = require "run"
@@ -33,7 +34,7 @@ local function read_options(title, options)
   check_temporary(title, options)
   for name, value in pairs(options) do
     if not known[name] then
-      blame.raise("remedy '%s': unknown option '%s'%s", title, tostring(name), blame.hint(tostring(name), values.keys(known)))
+      blame.no_such("remedy '%s': unknown option '%s'%s", title, tostring(name), blame.hint(tostring(name), values.keys(known)))
     end
     if type(value) ~= known[name] then
       blame.raise("remedy '%s': %s: a %s expected, got %s", title, name, known[name], values.describe(value))
@@ -71,8 +72,8 @@ local function make_plan(it, pass, fn, ...)
   local ok, in_time = attempt(tasks.within, { remedy = it, pass = pass, plan = made, path = run.next_path() },
     function() return tasks.deadline(plan.SECONDS_MAX, fn, table.unpack(arguments, 1, arguments.n)) end)
   restore()
-  if not ok then return nil, blame.text(in_time) end
   if made.broken then return nil, made.broken end
+  if not ok then return nil, mistake.text("remedy", it.title, fn, in_time) end
   if not in_time then return nil, ("planning took longer than %d s"):format(plan.SECONDS_MAX) end
   journal.event("plan", made:describe())
   return made
@@ -105,7 +106,7 @@ local function apply(it, made, fn, ...)
     return true
   end
   if tasks.is_interrupt(why) then error(why, 0) end
-  failed(it, blame.text(why))
+  failed(it, mistake.text("remedy", it.title, fn, why))
   if debt then remedy.undo(debt, ("“%s” failed half-way. Apply “%s”?"):format(it.title, owed.title(debt))) end
   return false
 end

@@ -126,7 +126,7 @@ runbook {{ title = "Secret" }}
 local url = "redis://:" .. secret "REDIS_PASSWORD" .. "@{HOST}:{redis_server.port}"
 local look = probe("Look", function()
   check("up", redis.ping(url))
-  check("wrong", redis.ping("redis://:hushpuppy77@{HOST}:{redis_server.port}").ok == false)
+  check("wrong", redis.ping("redis://:hushpuppy77@{HOST}:{redis_server.port}").error.kind == "login")
 end)
 look()
 return resolved "done"

@@ -37,14 +37,24 @@ def test_a_gap_prints_its_snippet_as_it_is(runbook, sandbox):
     ('check("x", http.get("http://x.invalid/").status == 200)', "http.get http://x.invalid/ failed"),
     ('check("x", true) error "broken"', "broken"),
     ("", "it checked nothing"),
-    ('service.restart("postgresql")', "a probe changes nothing"),
-    ('escalate.page { summary = "x", severity = "critical" }', "a probe tells nobody"),
-    ('remedy("R", function() end)()', "refused inside a probe"),
 ])
 def test_unknown_is_no_gap_and_not_well(runbook, sandbox, body, why):
     result = runbook("audit", sandbox.write("x.lua", HEAD + f'prevention("P", function() {body} end)'))
-    assert result.code == 1 and ended(result)["P"]["state"] == "unknown", result
+    assert result.code == 1 and not result.events("mistake") and ended(result)["P"]["state"] == "unknown", result
     assert why in ended(result)["P"]["why"] and "1 unknown" in result.stdout
+
+
+@pytest.mark.parametrize("body, why", [
+    ('service.restart("postgresql")', "a probe changes nothing"),
+    ('escalate.page { summary = "x", severity = "critical" }', "a probe tells nobody"),
+    ('remedy("R", function() end)()', "refused inside a probe"),
+    ('return re.find("x", "[")', "x.lua:3: wrong pattern"),
+])
+def test_a_mistake_in_one_is_the_runbooks(runbook, sandbox, body, why):
+    """Broken by: blame.text instead of mistake.text in words/prevention.lua; mistake.located that gives the text back."""
+    result = runbook("audit", sandbox.write("x.lua", HEAD + f'prevention("P", function() {body} end)'))
+    assert result.code == 3 and why in result.events("mistake")[0]["text"] and why in ended(result)["P"]["why"], result
+    assert "MISTAKE of the runbook, in prevention “P”" in result.stdout
 
 
 @pytest.mark.parametrize("text, says", [

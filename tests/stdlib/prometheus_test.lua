@@ -30,7 +30,7 @@ local function read(name, ...)
   local it = entry(name)
   local call = catalogue.call(it, ...)
   local fields, err = it.run(values.reveal_all(call))
-  if not fields then fields, err = require("outcome").from_error(err) end
+  if not fields then fields, err = require("outcome").from_error(err, nil, it.instrument) end
   local status = not fields and "failed" or fields.ok == false and "not_well" or "ok"
   fields = fields or { ok = false, error = err }
   if fields.ok == nil then fields.ok = true end
@@ -110,11 +110,12 @@ function tests.alerts()
 end
 
 function tests.addresses()
-  equal(read("query", "1", { url = "http://127.0.0.1:" .. closed_port }).ok, false)
+  equal(read("query", "1", { url = "http://127.0.0.1:" .. closed_port }).error.kind, "prometheus")
+  equal(read("rules", { url = "http://127.0.0.1:" .. closed_port }).error.kind, "prometheus")
   settings.prometheus.url = nil
   equal(read("query", "1").error.kind, "usage")
   settings.prometheus.url = url
-  equal(result.status(read("query", "1", { url = url .. "/no/such/path" })), "not_well")
+  equal(read("query", "1", { url = url .. "/no/such/path" }).error.message, "HTTP 404")
   local call = catalogue.call(entry "query", 'up{job="a"}', { url = "http://me:hush@h:9090/" })
   equal(table.concat(entry("query").command(call), " "),
     "curl -sS -u me http://h:9090/api/v1/query?query=up%7Bjob%3D%22a%22%7D")

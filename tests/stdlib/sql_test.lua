@@ -173,7 +173,7 @@ function tests.what_goes_wrong_in_a_read()
   equal(denied.error.kind, "permission")
   local refused = read("value", ("postgresql://conduit@%s:%s/conduit"):format(place, closed_port), "SELECT 1")
   equal(result.status(refused), "not_well")
-  equal(refused.value, nil)
+  raises("Connection refused: it has no value", function() return refused.value end)
 end
 
 function tests.reads_change_nothing()
