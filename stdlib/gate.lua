@@ -188,7 +188,7 @@ function gate.perform(entry, ...)
   check_can_wait(act.line)
   if not here.level then run.acting() end
   if here.plan and here.pass ~= "apply" then here.plan:count() end
-  act.key, act.probe, act.probe_args = journal.key(here), here.probe or nil, here.probe_args or nil
+  act.key, act.probe, act.probe_args, act.poll = journal.key(here), here.probe or nil, here.probe_args or nil, here.poll or nil
   act.command, act.no_command = byhand.of(act)
   check_place(act, here)
   if changes[act.class] then return write(act, here) end

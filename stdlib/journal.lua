@@ -110,13 +110,14 @@ end
 local is_change = { write = true, destructive = true }
 
 local function about(act)
-  return { key = act.key, probe = act.probe, probe_args = act.probe_args, line = act.line, class = act.class, args = act.call,
-           command = act.command, no_command = is_change[act.class] and act.no_command or nil, pins = act.pins }
+  return { key = act.key, probe = act.probe, probe_args = act.probe_args, poll = act.poll, line = act.line, class = act.class,
+           args = act.call, command = act.command, no_command = is_change[act.class] and act.no_command or nil, pins = act.pins }
 end
 
 -- A read begins: the screen shows it, the journal needs only its outcome.
 function journal.begun(act)
-  tell("effect.begun", { key = act.key, probe = act.probe, probe_args = act.probe_args, line = act.line, class = act.class })
+  tell("effect.begun", { key = act.key, probe = act.probe, probe_args = act.probe_args, poll = act.poll, line = act.line,
+                         class = act.class })
 end
 
 -- Law 7: on disk before the world is changed, or the world isn't changed.

@@ -30,11 +30,6 @@ local function add(lines, label, text, columns, lines_max)
   fit.add(lines, head(label), fit.inert(text), columns, lines_max or 2)
 end
 
--- A list, or one text, each on a line of its own.
-local function add_each(lines, label, list, columns)
-  for i, text in ipairs(type(list) == "table" and list or { list }) do add(lines, i == 1 and label or "", text, columns) end
-end
-
 -------------------------------------------------------------------- Plan --
 
 -- Every destructive write is shown, of the others as many as there is room for; all alike where they were told above.
@@ -120,17 +115,24 @@ local function add_by_hand(lines, plan, columns)
   add(lines, "by hand", line or "several lines, d shows them", columns, 1)
 end
 
+-- With why it is not the risk that the script declares.
+local function risk_of(question)
+  return "risk " .. question.level .. (question.level_why and ": " .. fit.inert(question.level_why, 60) or "")
+end
+
 local function remedy_lines(question, columns, sizes)
   local plan, lines = question.plan, {}
   if not plan then return lines end
-  lines[1] = fit.sides(fit.inert(plan.remedy or question.label), "risk " .. fit.inert(question.risk or question.level), columns)
+  lines[1] = fit.sides(fit.inert(plan.remedy or question.label), risk_of(question), columns)
   if question.beyond then add(lines, "beyond", "this write is not in the plan that was approved", columns) end
-  add_each(lines, "because", question.because, columns)
-  add_each(lines, "before", question.before, columns)
+  for i, why in ipairs(question.why or {}) do add(lines, i == 1 and "because" or "", why, columns) end
+  for i, it in ipairs(question.before or {}) do
+    add(lines, i == 1 and "before" or "", ("“%s” %s%s"):format(it.remedy, it.state, it.why and ": " .. it.why or ""), columns)
+  end
   for i, finding in ipairs(question.ignorance or {}) do
     add(lines, i == 1 and "unknown" or "", "decided without knowing " .. finding, columns)
   end
-  add_each(lines, "warning", question.warning, columns)
+  if question.warning then add(lines, "warning", question.warning, columns) end
   add_plan(lines, plan, columns, sizes.plan, question.told_above)
   if sizes.place then add_saved(lines, plan, columns) end
   local place = sizes.place and place_of(plan.effects)

@@ -7,7 +7,8 @@ local jsonl = {}
 function jsonl.open() end
 
 -- Events that the journal didn't write (scenarios have none) are printed in its form, without the chain.
-local unwritten = { ["effect.begun"] = true, ["goal.waiting"] = true, ["goal.missed"] = true, answered = true, runbook = true }
+local unwritten = { ["effect.begun"] = true, ["goal.waiting"] = true, ["goal.missed"] = true, ["poll.started"] = true,
+                    ["poll.looked"] = true, ["poll.ended"] = true, answered = true, runbook = true }
 
 function jsonl.event(name, fields, line)
   if line then return tty.write(1, line .. "\n") end

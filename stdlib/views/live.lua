@@ -106,7 +106,7 @@ end
 local of_the_block = { ["probe.started"] = true, ["probe.ended"] = true, check = true, note = true }
 -- What is found up to here stays on the screen: what comes next needs it as it was then. A question has left it already.
 local leaves_findings = { approval = true, answer = true, ["remedy.ended"] = true, ["run.ended"] = true, recovered = true }
-local of_under_way = { ["effect.intent"] = true, ["goal.waiting"] = true }
+local of_under_way = { ["effect.intent"] = true, ["goal.waiting"] = true, ["poll.started"] = true }
 
 -- Whether an event needs no line of its own.
 local function is_shown_otherwise(name, fields)

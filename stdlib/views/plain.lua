@@ -190,8 +190,18 @@ local function is_shown(fields)
   return not again
 end
 
+-- Of a poll's looks at one thing only a new answer is told.
+local polled = {} -- poll and line → the last answer
+local function is_repeated(fields)
+  if not fields.poll or not is_read[fields.class] then return false end
+  local place, answer = fields.poll .. "\0" .. fields.line, fields.status .. " " .. (why_of(fields) or "")
+  local repeated = polled[place] == answer
+  polled[place] = answer
+  return repeated
+end
+
 on["effect.outcome"] = function(fields)
-  if fields.key and fields.key:find "^goal" or not is_shown(fields) then return end
+  if fields.key and fields.key:find "^goal" or not is_shown(fields) or is_repeated(fields) then return end
   for _, line in ipairs(plain.effect_lines(fields)) do under(instance_of(fields), "    " .. line, "effects") end
 end
 
@@ -253,6 +263,10 @@ on["goal.waiting"] = function(fields)
 end
 on["goal.missed"] = function(fields)
   say("not yet after %s: %s", duration.text(fields.within), inert(fields.label))
+end
+on["poll.started"] = on["goal.waiting"]
+on["poll.ended"] = function(fields)
+  say("%s after %s: %s", fields.held and "holds" or "not yet", duration.text(math.floor(fields.seconds)), inert(fields.label))
 end
 function on.recovered(fields) say("holds: %s", inert(fields.label)) end
 

@@ -36,18 +36,21 @@ local function answer_of(fields)
   return fit.inert(fields.line:gsub("^http%.%l+ https?://[^/]+", "")) .. " " .. fit.inert(why)
 end
 
-local function is_of_goal(fields) return fields.key ~= nil and fields.key:find "^goal" ~= nil end
-
--- An effect inside a probe, or a poll, is told on its line; one by itself on one of its own.
+-- A poll, or an effect inside a probe, is told on that one's line; an effect by itself on one of its own.
 local function place_of(fields)
-  if is_of_goal(fields) then return running["goal"] end
-  return fields.probe and running[instance_of(fields)]
+  local waiting = fields.poll and running["poll " .. fields.poll]
+  return waiting or fields.probe and running[instance_of(fields)]
 end
+
+local function begin_poll(fields)
+  begin("poll " .. fields.label, "waiting until " .. fields.label, { within = fields.within, looks = 0 })
+end
+local function end_poll(fields) finish("poll " .. fields.label) end
 
 local follow = {
   ["effect.begun"] = function(fields)
     local place = place_of(fields)
-    if place then place.now = fields.line elseif not is_of_goal(fields) then begin(fields.key, fields.line) end
+    if place then place.now = fields.line elseif not fields.poll then begin(fields.key, fields.line) end
   end,
   ["effect.intent"] = function(fields) begin(fields.key, "doing " .. fields.line) end,
   ["effect.outcome"] = function(fields)
@@ -59,10 +62,12 @@ local follow = {
   ["probe.ended"] = function(fields) finish(instance_of(fields)) end,
   ["prevention.started"] = function(fields) begin("prevention " .. fields.prevention, fields.prevention) end,
   ["prevention.ended"] = function(fields) finish("prevention " .. fields.prevention) end,
-  ["goal.waiting"] = function(fields) begin("goal", "waiting until " .. fields.label, { within = fields.within, looks = 0 }) end,
-  ["goal.looked"] = function() if running.goal then running.goal.looks = running.goal.looks + 1 end end,
-  ["goal.missed"] = function() finish "goal" end,
-  recovered = function() finish "goal" end,
+  ["goal.waiting"] = begin_poll, ["goal.missed"] = end_poll, recovered = end_poll,
+  ["poll.started"] = begin_poll, ["poll.ended"] = end_poll,
+  ["poll.looked"] = function(fields)
+    local it = running["poll " .. fields.label]
+    if it then it.looks = it.looks + 1 end
+  end,
 }
 
 function under_way.event(name, fields) if follow[name] then follow[name](fields) end end
@@ -70,7 +75,7 @@ function under_way.event(name, fields) if follow[name] then follow[name](fields)
 -- "waiting until the API answers: /health HTTP 500, look 7, 0:35 of 2:00"
 local function line_of(it)
   local seconds, parts = tasks.now() - it.since, {}
-  local what, told = fit.inert(it.what), it.now or it.last
+  local what, told = fit.inert(it.what), it.looks and it.last or it.now or it.last
   if told then what = what .. ": " .. fit.inert(told) end
   parts[1] = what
   if it.looks and it.looks > 0 then parts[#parts + 1] = ("look %d"):format(it.looks) end
@@ -88,7 +93,7 @@ local function clock()
 end
 
 function under_way.lines(columns)
-  local lines = {}
+  local lines, time = {}, clock()
   for i, key in ipairs(order) do
     if i > ROWS_MAX then
       lines[#lines + 1] = ("   … %d more"):format(#order - ROWS_MAX)
@@ -96,8 +101,8 @@ function under_way.lines(columns)
     end
     lines[#lines + 1] = "   " .. fit.cut(line_of(running[key]), columns - 3)
   end
-  if #order == 1 then return { fit.sides(lines[1], clock(), columns) } end
-  table.insert(lines, 1, fit.sides("", "-- " .. clock() .. " --", columns))
+  if #lines == 1 and fit.width(lines[1]) + fit.width(time) + 2 <= columns then return { fit.sides(lines[1], time, columns) } end
+  table.insert(lines, 1, fit.sides("", "-- " .. time .. " --", columns))
   return lines
 end
 

@@ -68,7 +68,7 @@ end
 -- One look. A failed read, an error or a poll that hangs is "not yet".
 local function look()
   local answered = false
-  local ok, why = pcall(tasks.within, { probe = "recovered", path = "goal", plan = false, remedy = false, pass = false },
+  local ok, why = pcall(tasks.within, { probe = "recovered", path = "goal", poll = run.goal.label, plan = false, remedy = false, pass = false },
     function()
       local in_time, value = tasks.deadline(goal.POLL_SECONDS, run.goal.fn)
       if not in_time then blame.cannot_look("it took longer than %g s", goal.POLL_SECONDS) end
@@ -79,6 +79,7 @@ local function look()
   if not ok and tasks.is_interrupt(why) then error(why, 0) end
   local text = not ok and mistake.text("recovered", run.goal.label, run.goal.fn, why)
   tell("recovered", text and not blame.is_mistake(why) and text or nil)
+  journal.news("poll.looked", { label = run.goal.label })
   return ok and answered
 end
 
@@ -130,6 +131,28 @@ local function is_yet(label, fn)
   return ok and answered
 end
 
+-- Polls until it holds, or its time is over. News of it begins with the first look that says "not yet".
+local function poll(label, times, fn)
+  local began, since, is_told = tasks.now(), nil, false
+  local function ended(held)
+    if is_told then journal.news("poll.ended", { label = label, held = held, seconds = tasks.now() - began }) end
+    return held
+  end
+  while true do
+    if is_yet(label, fn) then
+      since = since or tasks.now()
+      if tasks.now() - since >= (times.holds or 0) then return ended(true) end
+    else
+      since = nil
+    end
+    if not is_told then journal.news("poll.started", { label = label, within = times.within }) end
+    is_told = true
+    journal.news("poll.looked", { label = label })
+    if tasks.now() + times.every > began + times.within then return ended(false) end
+    tasks.sleep(times.every)
+  end
+end
+
 -- wait_until(label, options, fn) → boolean: polls until fn returns true.
 function words.wait_until(label, options, fn)
   if type(label) ~= "string" then blame.raise("wait_until: a label expected, got %s", values.describe(label)) end
@@ -143,17 +166,7 @@ function words.wait_until(label, options, fn)
     here.plan:assume(label)
     return true
   end
-  local limit, since = tasks.now() + times.within, nil
-  while true do
-    if is_yet(label, fn) then
-      since = since or tasks.now()
-      if tasks.now() - since >= (times.holds or 0) then return true end
-    else
-      since = nil
-    end
-    if tasks.now() + times.every > limit then return false end
-    tasks.sleep(times.every)
-  end
+  return tasks.within({ poll = label }, poll, label, times, fn)
 end
 
 goal.words, goal.look = words, look
