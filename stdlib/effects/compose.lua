@@ -158,6 +158,11 @@ end
 
 local function named_services(call) return call.services or {} end
 
+-- "web, api", or all of the file, as the arguments say it.
+local function named_in_words(call)
+  return #named_services(call) > 0 and table.concat(call.services, ", ") or "all services of " .. call.file
+end
+
 local function of_services(call, known)
   local names = #named_services(call) > 0 and call.services or values.keys(known)
   return table.concat(names, ", "), #names
@@ -258,6 +263,7 @@ end
 
 effect("up", {
   summary = "Starts services, and makes those anew whose settings have changed",
+  intends = function(call) return "brings up " .. named_in_words(call) end,
   leaves = running,
   options = { services = services_option },
   evidence = evidence(named_services),
@@ -270,6 +276,7 @@ effect("up", {
 
 effect("stop", {
   summary = "Stops services; their containers stay",
+  intends = function(call) return "stops " .. named_in_words(call) end,
   leaves = stopped,
   options = { services = services_option },
   evidence = evidence(named_services),
@@ -285,6 +292,7 @@ effect("stop", {
 
 effect("pull", {
   summary = "Fetches the images of services; what runs goes on with the old ones",
+  intends = function(call) return "fetches the images of " .. named_in_words(call) end,
   options = { services = services_option, timeout = { "duration", "10m", "The longest it may take" } },
   vector = function(call) return with_services(arguments(call, "pull"), call.services) end,
   preview = preview(named_services, function(call, _, known)
@@ -320,6 +328,11 @@ end
 
 effect("scale", {
   summary = "Changes how many containers a service has",
+  intends = function(call)
+    local parts = {}
+    for i, name in ipairs(values.keys(call.replicas)) do parts[i] = ("%s to %s"):format(name, call.replicas[name]) end
+    return "scales " .. table.concat(parts, ", ")
+  end,
   params = { { "replicas", "map", "Service → number of containers" } },
   leaves = scaled_down,
   evidence = evidence(function(call) return values.keys(call.replicas) end),

@@ -125,6 +125,7 @@ local function effect(verb, entry)
   local name = "docker." .. verb
   entry.params, entry.result, entry.check = container, result, check(name)
   entry.class = entry.class or "write"
+  entry.preview = preview(entry.words or entry.intends, entry.impossible)
   entry.options = entry.options or {}
   entry.options.timeout = { "duration", "60s", "The longest it may take" }
   entry.target = function(call) return call.container end
@@ -140,7 +141,7 @@ effect("restart", {
   command = function(call)
     return docker_host.command("restart", "-t", tostring(grace(call)), call.container)
   end,
-  preview = preview(function(call) return "restarts " .. call.container end),
+  intends = function(call) return "restarts " .. call.container end,
   run = function(call, plan)
     local it = engine.open(call.timeout)
     local done, err = post(it, call, "restart", { t = grace(call) })
@@ -170,10 +171,10 @@ effect("start", {
   summary = "Starts a stopped container",
   leaves = running,
   command = function(call) return docker_host.command("start", call.container) end,
-  preview = preview(function(call, fields)
-    return fields.state == "running" and call.container .. " runs already: nothing to do" or "starts "
-      .. call.container
-  end),
+  intends = function(call) return "starts " .. call.container end,
+  words = function(call, fields)
+    return fields.state == "running" and call.container .. " runs already: nothing to do" or "starts " .. call.container
+  end,
   run = function(call)
     local it = engine.open(call.timeout)
     local done, err = post(it, call, "start")
@@ -201,10 +202,11 @@ effect("stop", {
   command = function(call)
     return docker_host.command("stop", "-t", tostring(grace(call)), call.container)
   end,
-  preview = preview(function(call, fields)
+  intends = function(call) return "stops " .. call.container end,
+  words = function(call, fields)
     local stopped = fields.state ~= "running" and fields.state ~= "paused" and fields.state ~= "restarting"
     return stopped and call.container .. " is stopped already: nothing to do" or "stops " .. call.container
-  end),
+  end,
   run = function(call)
     local it = engine.open(call.timeout)
     local done, err = post(it, call, "stop", { t = grace(call) })
@@ -232,12 +234,12 @@ effect("kill", {
   evidence = change.evidence,
   leaves = function(call, result) return result.state == "exited" and stopped(call) or {} end,
   command = function(call) return docker_host.command("kill", "-s", call.signal, call.container) end,
-  preview = preview(function(call) return ("sends %s to %s"):format(call.signal, call.container) end,
-    function(call, fields)
-      if fields.state ~= "running" and fields.state ~= "paused" then
-        return call.container .. " does not run"
-      end
-    end),
+  intends = function(call) return ("sends %s to %s"):format(call.signal, call.container) end,
+  impossible = function(call, fields)
+    if fields.state ~= "running" and fields.state ~= "paused" then
+      return call.container .. " does not run"
+    end
+  end,
   run = function(call, plan)
     local it = engine.open(call.timeout)
     local now, err = change.look(it, call.container)

@@ -151,6 +151,8 @@ local function run(call)
   return fields, err
 end
 
+local function intends(call) return ("runs %s in %s"):format(tostring(call.argv[1]), call.container) end
+
 local function preview(call)
   local it = engine.open(call.timeout)
   local inspect, err = it:inspect(call.container)
@@ -158,7 +160,7 @@ local function preview(call)
   local problem = inspect and refusal(it, inspect, call.container)
   if not inspect then problem = { message = ("there is no container %s"):format(call.container) } end
   if problem then return { text = problem.message, size = 0, impossible = problem.message } end
-  local text = ("runs %s in %s (%s)"):format(call.argv[1], call.container, state.brief(state.fields(inspect)))
+  local text = ("%s (%s)"):format(intends(call), state.brief(state.fields(inspect)))
   local own = program.own_preview(call, function(argv, seconds)
     local done, failure = carry_out(engine.open(seconds), call, argv)
     if not done or done.err then return nil, failure or done.err end
@@ -207,6 +209,7 @@ catalogue.effect("docker.exec", {
   optional = program.optional,
   check = check,
   run = run,
+  intends = intends,
   preview = preview,
   command = by_hand,
   sends = program.sends,

@@ -98,6 +98,16 @@ local function words(count, one, many, bytes)
   return ("%d %s (%s)"):format(count, count == 1 and one or many, duration.size_text(bytes))
 end
 
+local function intends(call)
+  local parts = {}
+  if call.containers then parts[1] = "stopped containers" end
+  if call.images then
+    parts[#parts + 1] = "unused images" .. (call.older_than and " older than " .. duration.text(call.older_than) or "")
+  end
+  if call.build_cache then parts[#parts + 1] = "the build cache" end
+  return "deletes " .. table.concat(parts, ", ")
+end
+
 local function preview(call)
   local found, err = list(call)
   if not found then return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
@@ -248,6 +258,7 @@ catalogue.effect("docker.prune", {
       blame.raise("docker.prune: say what: images = true, build_cache = true or containers = true")
     end
   end,
+  intends = intends,
   preview = preview,
   evidence = function(save, _, plan) docker_change.save_all(save, plan and plan.containers or {}) end,
   run = apply,

@@ -10,6 +10,7 @@ local duration = require "duration"
 local engine = require "effects.docker_engine"
 local json = require "raw.json"
 local run = require "run"
+local sends = require "sends"
 local state = require "effects.docker_state"
 local stream = require "effects.docker_stream"
 local tasks = require "tasks"
@@ -305,6 +306,13 @@ catalogue.effect("docker.set_env", {
              summary = "string: its state in words",
              kept = "string: the old one's name, if it could not be deleted" },
   check = check,
+  intends = function(call)
+    local set, parts = values.keys(call.env), {}
+    if #set > 0 then parts[1] = "sets " .. table.concat(set, ", ") end
+    if call.unset then parts[#parts + 1] = "removes " .. table.concat(call.unset, ", ") end
+    return ("makes %s anew: %s"):format(call.container, table.concat(parts, "; "))
+  end,
+  sends = function(call) return sends.variables(call.env) end,
   preview = preview,
   evidence = docker_change.evidence,
   run = set_env,

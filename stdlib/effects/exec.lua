@@ -108,6 +108,7 @@ machine.effect("exec", {
   command = command,
   sends = program.sends,
   target = target,
+  intends = function(call) return "runs " .. target(call) end,
   preview = preview,
   would = program.would,
   specimen = function(call)

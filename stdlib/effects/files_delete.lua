@@ -152,6 +152,14 @@ machine.effect("files.delete", {
   end,
   target = function(call) return tostring(call.under) end,
   pins = pins,
+  intends = function(call)
+    local words = { "deletes", call.name or "files", "under", tostring(call.under) }
+    local function add(text, value) if type(value) == "number" then words[#words + 1] = text .. duration.text(value) end end
+    add("older than ", call.older_than)
+    add("younger than ", call.newer_than)
+    if type(call.larger_than) == "number" then words[#words + 1] = "larger than " .. duration.size_text(call.larger_than) end
+    return table.concat(words, " ")
+  end,
   preview = preview,
   would = function(_, plan)
     plan = plan or {}

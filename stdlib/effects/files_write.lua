@@ -94,6 +94,9 @@ machine.effect("files.write", {
   command = by_hand,
   sends = function(call) return sends.split(call.text, "+") end,
   target = function(call) return tostring(call.path) end,
+  intends = function(call)
+    return ("writes %s%s"):format(tostring(call.path), type(call.text) == "string" and ", " .. duration.size_text(#call.text) or "")
+  end,
   preview = preview,
   evidence = function(save, call, plan)
     local now = plan and plan.now

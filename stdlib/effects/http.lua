@@ -95,6 +95,7 @@ local verbs = {
 
 for verb, meaning in pairs(verbs) do
   local method, class = verb:upper(), meaning[1]
+  local function intends(call) return ("sends %s to %s"):format(method, tostring(call.url)) end
   local options = {
     headers = { "map", nil, "Header names and values", secret = true },
     auth = { "map", nil, "{ user =, password = }", secret = true },
@@ -123,8 +124,8 @@ for verb, meaning in pairs(verbs) do
     command = function(call) return by_hand(method, call) end,
     sends = class ~= "read" and function(call) return sends_of(method, call) end or nil,
     target = function(call) return host_of(tostring(call.url)) end,
-    preview = class ~= "read" and function(call) return { text = ("sends %s to %s"):format(method, call.url), size = 1 } end
-      or nil,
+    intends = intends,
+    preview = class ~= "read" and function(call) return { text = intends(call), size = 1 } end or nil,
     would = class ~= "read" and function() return { status = 200, headers = {}, body = "" } end or nil,
     specimen = { status = 200, headers = {}, body = "", ms = { dns = 0, connect = 1, tls = 0, first_byte = 5, total = 5 },
                  remote_address = "192.0.2.1:443" },

@@ -71,13 +71,14 @@ local function too_soon(err)
   return message:find("within the past second", 1, true) or message:find(": empty patch", 1, true)
 end
 
+local function restarts(call, pods) return ("restarts %s of %s %s"):format(pods or "the pods", call.kind, call.name) end
+
 roll("rollout_restart", {
   summary = "Renews the pods of a workload, a few at a time, and waits until they are ready",
   words = function(call) return { "rollout", "restart", slash(call) } end,
   may = function(call) return { "patch", slash(call) } end,
-  radius = write.workload_radius(function(call, _, pods)
-    return ("restarts %s of %s %s"):format(pods, call.kind, call.name)
-  end, not_paused),
+  intends = restarts,
+  radius = write.workload_radius(restarts, not_paused),
   run = function(call)
     local it = client.open(call, true)
     local done, err = it:carry_out { "rollout", "restart", slash(call) }
@@ -89,6 +90,11 @@ roll("rollout_restart", {
     return rolled_out(function() return "restarted" end)(it, call)
   end,
 })
+
+local function goes_back(call, pods)
+  local back = call.to and "to revision " .. tostring(call.to) or "to the revision before"
+  return ("takes %s %s back %s, renewing %s"):format(call.kind, call.name, back, pods or "its pods")
+end
 
 roll("rollout_undo", {
   summary = "Goes back to the revision before, or to a given one, and waits until it is rolled out",
@@ -103,10 +109,8 @@ roll("rollout_undo", {
       blame.raise "kubectl.rollout_undo: option 'to': a revision expected"
     end
   end,
-  radius = write.workload_radius(function(call, _, pods)
-    local back = call.to and ("to revision %d"):format(call.to) or "to the revision before"
-    return ("takes %s %s back %s, renewing %s"):format(call.kind, call.name, back, pods)
-  end, not_paused),
+  intends = goes_back,
+  radius = write.workload_radius(goes_back, not_paused),
   after = rolled_out(function() return "rolled back" end),
 })
 
@@ -133,6 +137,7 @@ roll("scale", {
   summary = "Changes how many pods a workload has, and waits until they are ready",
   params = { { "replicas", "integer", "How many" } },
   words = scale_words,
+  intends = function(call) return ("scales %s %s to %s pods"):format(call.kind, call.name, tostring(call.replicas)) end,
   check = function(call)
     if type(call.replicas) == "number" and (call.replicas < 0 or call.replicas > REPLICAS_MAX) then
       blame.raise("kubectl.scale: argument 3 (replicas): 0 to %d expected, got %d", REPLICAS_MAX,
@@ -210,6 +215,12 @@ local function check_env(call)
   end
 end
 
+local function sets(call, pods, item)
+  local text = ("%s of %s %s"):format(set_or_removed(call.env), call.kind, call.name)
+  return item and item.paused and text .. ", which is paused: its pods stay as they are"
+    or ("%s, renewing %s"):format(text, pods or "its pods")
+end
+
 local function set_env_words(call)
   local words = { "set", "env", slash(call) }
   if call.container then words[4] = "--containers=" .. call.container end
@@ -224,11 +235,8 @@ roll("set_env", {
   check = check_env,
   words = set_env_words,
   silent_when_same = true,
-  radius = write.workload_radius(function(call, item, pods)
-    local text = ("%s of %s %s"):format(set_or_removed(call.env), call.kind, call.name)
-    return item.paused and text .. ", which is paused: its pods stay as they are"
-      or ("%s, renewing %s"):format(text, pods)
-  end),
+  intends = sets,
+  radius = write.workload_radius(sets),
   after = function(it, call, _, done)
     local fields, err = rollout.wait(it, call, "set")
     if fields then fields.changed = done.stdout ~= "" end
@@ -252,9 +260,7 @@ write.effect("patch", {
   words = function(call)
     return { "patch", call.kind, call.name, "--type=" .. call.type, "--patch=" .. json.encode(call.patch) }
   end,
-  radius = write.object_radius(function(call, item)
-    return ("patches %s %s"):format(item.kind, call.name)
-  end),
+  intends = function(call) return ("patches %s %s"):format(call.kind, call.name) end,
   evidence = write.evidence,
   after = write.told,
   specimen = { changed = true, summary = "patched" },
@@ -291,10 +297,9 @@ for verb, what in pairs { label = "labels", annotate = "annotates" } do
     result = write.fields,
     check = check_pairs(verb),
     words = pairs_words(verb),
-    radius = write.object_radius(function(call, item)
-      return ("%s %s %s with %s"):format(what, item.kind, call.name,
-                                         table.concat(assignments(call.values), " "))
-    end),
+    intends = function(call)
+      return ("%s %s %s with %s"):format(what, call.kind, call.name, table.concat(assignments(call.values), " "))
+    end,
     after = write.told,
     specimen = { changed = true, summary = what },
   })
@@ -323,6 +328,7 @@ write.effect("delete", {
               timeout = { "duration", "2m", "The longest it may take" } },
   result = { state = "string: absent", summary = "string: kubectl's words" },
   words = delete_words,
+  intends = function(call) return ("deletes %s %s"):format(call.kind, call.name) end,
   evidence = write.evidence,
   radius = function(it, call)
     local object, err = it:json { "get", call.kind, call.name, "--output=json" }

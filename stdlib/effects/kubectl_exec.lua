@@ -44,7 +44,9 @@ local function run(call)
   return nil, { kind = err.lost and not looks and "timeout" or err.kind, message = err.message }
 end
 
-local pod_radius = write.object_radius(function(call) return ("runs %s in pod %s"):format(call.argv[1], call.pod) end)
+local function intends(call) return ("runs %s in pod %s"):format(tostring(call.argv[1]), call.pod) end
+
+local pod_radius = write.object_radius(intends)
 
 local function radius(it, call)
   local plan, err = pod_radius(it, call)
@@ -76,6 +78,7 @@ write.effect("exec", {
   by_hand = by_hand,
   sends = program.sends,
   may = function() return { "create", "pods", "--subresource=exec" } end,
+  intends = intends,
   radius = radius,
   run = run,
   would = program.would,

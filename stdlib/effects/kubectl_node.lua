@@ -23,7 +23,7 @@ local function switch(verb, summary, tells)
     result = write.fields,
     everywhere = true,
     words = function(call) return { verb, call.node } end,
-    radius = write.object_radius(function(call) return tells:format(call.node) end),
+    intends = function(call) return tells:format(call.node) end,
     after = write.told,
     verify = function(call)
       local object = client.open(call):json { "get", "node", call.node, "--output=json" }
@@ -125,6 +125,7 @@ write.effect("drain", {
   },
   result = { evicted = "integer: how many pods went, as planned", summary = "string: kubectl's words" },
   words = words,
+  intends = function(call) return ("evicts the pods of node %s"):format(call.node) end,
   radius = radius,
   evidence = function(save, call) save("kubectl.describe", "node", call.node) end,
   after = function(_, _, plan, ended)

@@ -76,7 +76,8 @@ end
 
 function write.pods_text(count) return ("%d pod%s"):format(count, count == 1 and "" or "s") end
 
--- Radius of a change of a workload that renews its pods: what(call, item, pods) → text.
+-- Radius of a change of a workload that renews its pods.
+-- `what(call, pods, item)`, for an entry's `intends` too: without pods it speaks of "its pods".
 function write.workload_radius(what, why_not)
   return function(it, call)
     local item, err, object = rollout.read(it, call)
@@ -84,21 +85,21 @@ function write.workload_radius(what, why_not)
     local why = why_not and why_not(item)
     if why then return impossible(why) end
     local pods = item.replicas or item.desired
-    local text = ("%s in %s, %d ready"):format(what(call, item, write.pods_text(pods)), client.in_words(call),
+    local text = ("%s in %s, %d ready"):format(what(call, write.pods_text(pods), item), client.in_words(call),
                                                item.ready_replicas)
     if item.phase == "stuck" then text = ("%s; its last rollout is stuck (%s)"):format(text, item.reason) end
     return { text = text, size = pods, replicas = item.desired, uid = object.metadata.uid }
   end
 end
 
--- Radius of a change of one object: text(call) names it.
+-- Radius of a change of one object: what(call), an entry's `intends` too, names it.
 function write.object_radius(what)
   return function(it, call)
     local object, err = it:json { "get", call.kind or call.pod and "pod" or "node", object_name(call),
                                   "--output=json" }
     if not object then return nil, err end
     local item = state.item(object)
-    local text = ("%s in %s (%s)"):format(what(call, item), client.in_words(call), state.brief(item))
+    local text = ("%s in %s (%s)"):format(what(call), client.in_words(call), state.brief(item))
     return { text = text, size = 1, uid = object.metadata.uid, item = item }
   end
 end
@@ -160,6 +161,7 @@ function write.effect(verb, entry)
     local words = by_hand(call)
     return words and client.command(call, words)
   end
+  entry.radius = entry.radius or write.object_radius(entry.intends)
   entry.target, entry.where, entry.preview = object_name, client.where, preview_of(entry)
   entry.run = entry.run or function(call, plan)
     local it = client.open(call, true)

@@ -201,9 +201,27 @@ local function look(ask, call)
         info.master_host, info.master_port)
     end
   else
-    made.text = ("runs %s on %s (%s)"):format(call.words[1]:upper(), place.name, circumstances(info))
+    made.text = ("%s (%s)"):format(intends(call), circumstances(info))
   end
   return made
+end
+
+-- What a command is meant to do, told by its words alone.
+local function meaning(words, place)
+  local name = words[1]:upper()
+  if name == "FLUSHALL" then return "deletes every key of every database" end
+  if name == "FLUSHDB" then return ("deletes every key of db %d"):format(place.db) end
+  if (name == "DEL" or name == "UNLINK") and words[2] then return "deletes " .. table.concat(words, ", ", 2) end
+  if name == "SET" and words[2] then return "sets " .. words[2] end
+  if name == "CONFIG" and words[3] and words[2]:upper() == "SET" then return "sets " .. words[3] end
+  return "runs " .. name
+end
+
+local function intends(call)
+  local place, words = redis_server.place(call.url), {}
+  for i, word in ipairs(call.words) do words[i] = tostring(word) end
+  place = place or { name = tostring(redis_server.shown(call.url)), db = 0 }
+  return ("%s on %s"):format(meaning(words, place), place.name)
 end
 
 local function preview(call)
@@ -247,6 +265,7 @@ catalogue.effect("redis.command", {
     return redis_cli(call, table.unpack(words))
   end,
   target = target,
+  intends = intends,
   preview = preview,
   evidence = evidence,
   would = function() return {} end,
@@ -254,7 +273,6 @@ catalogue.effect("redis.command", {
     if plain(call.words) and redis_commands.class(call.words) ~= "read" then return { value = "OK" } end
     return {}
   end,
-  specimen_radius = "deletes 12 keys",
   sum_up = function(fields)
     if type(fields.value) == "table" then return counted(#fields.value, "element") end
     return fields.value == nil and "nothing" or tostring(fields.value)

@@ -236,6 +236,7 @@ for _, verb in ipairs(verbs) do
     run = function(call) return change(verb, call) end,
     command = function(call) return { "systemctl", verb.name, "--", call.unit } end,
     target = function(call) return tostring(call.unit) end,
+    intends = function(call) return ("%s %s"):format(verb.tells, tostring(call.unit)) end,
     preview = function(call) return preview(verb, call) end,
     would = function() return values.copy(verb.would) end,
     evidence = verb.interrupts and evidence or nil,

@@ -303,6 +303,11 @@ local function contents(call, tables)
     row.size) }
 end
 
+local function intends(call)
+  local tokens = type(call.sql) == "string" and sql_text.statement(call.sql)
+  return ("runs %s on %s"):format(tokens and sql_text.headline(tokens) or "a statement", target(call))
+end
+
 local function preview(call)
   local tokens, place = type(call.sql) == "string" and sql_text.statement(call.sql), target(call)
   if not tokens then
@@ -312,7 +317,7 @@ local function preview(call)
   local found, err
   if tables and #tables > 0 then
     found, err = contents(call, tables)
-    if found then found.text = ("runs %s on %s: %s"):format(sql_text.headline(tokens), place, found.text) end
+    if found then found.text = ("%s: %s"):format(intends(call), found.text) end
   elseif sql_text.is_planned(tokens) then
     found, err = estimate(call)
     if found then found.text = ("%s (%s)"):format(found.text, place) end
@@ -322,7 +327,7 @@ local function preview(call)
     return { text = err.message, impossible = err.message }
   end
   if err then return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
-  return { text = ("runs %s on %s"):format(sql_text.headline(tokens), place), size = 1 }
+  return { text = intends(call), size = 1 }
 end
 
 local check_execute = checker("sql.execute", sql_text.not_a_write)
@@ -354,6 +359,7 @@ catalogue.effect("sql.execute", {
              cut = answer.cut or nil }
   end,
   command = write_by_hand,
+  intends = intends,
   sends = sends_of,
   target = target,
   preview = preview,

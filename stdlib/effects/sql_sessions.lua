@@ -252,9 +252,22 @@ local result = {
   new = "integer: would be ended now, but came after the list was made",
 }
 
+-- "ends idle sessions of app in their state for longer than 5m on conduit@db1"
+local function intends(call)
+  local words = { call.state and ("ends %s sessions"):format(tostring(call.state)) or "ends sessions" }
+  local function add(text, value) if value then words[#words + 1] = text:format(tostring(value)) end end
+  add("of %s", call.user)
+  add("of the application %s", call.application)
+  add("in %s", call.dbname == "*" and "every database" or call.dbname)
+  add("with pid %s", call.pids and not values.is_placeholder(call.pids) and table.concat(call.pids, ", "))
+  add("in their state for longer than %s", type(call.older_than) == "number" and duration.text(call.older_than))
+  add("on %s", sql_dsn.target(call.dsn))
+  return table.concat(words, " ")
+end
+
 local function entry(name, how, fields)
   fields.class, fields.result, fields.target, fields.command = "destructive", result, how.target, by_hand
-  fields.preview, fields.evidence, fields.run, fields.pins = preview, evidence, ender(how), pins_of
+  fields.intends, fields.preview, fields.evidence, fields.run, fields.pins = intends, preview, evidence, ender(how), pins_of
   fields.would = function(_, seen) return { terminated = seen and seen.pins and seen.size, left = 0, new = 0 } end
   fields.specimen = { terminated = 3, left = 0, new = 0 }
   fields.sum_up = function(it) return ("ended %s, left %s, new %s"):format(it.terminated, it.left, it.new) end
@@ -355,7 +368,6 @@ return function(dsn_param, how)
       how.check_dsn("sql.terminate_idle", call)
       call.state = "idle"
     end,
-    specimen_radius = "ends 3 idle sessions of 12",
   })
   entry("terminate", how, {
     summary = "Ends sessions, whatever they do; at least one option must say which",
@@ -369,6 +381,5 @@ return function(dsn_param, how)
       how.check_dsn("sql.terminate", call)
       check_terminate(call)
     end,
-    specimen_radius = "ends 3 sessions of 12",
   })
 end

@@ -161,6 +161,7 @@ end
 function scenario.preview(act)
   local reply = upcoming(act.match) or {}
   local meant = act.entry.intends and act.entry.intends(act.call)
+  if meant and act.class == "destructive" then meant = meant .. "; how much is not known in a scenario" end
   return { text = reply.radius or meant or "not known in a scenario", size = 1 }
 end
 

@@ -1,5 +1,6 @@
 """What is sent stands in the plan (law 6): before it is approved, in a dry run, and in a scenario."""
 
+import json
 import os
 
 import pytest
@@ -79,6 +80,40 @@ def test_of_a_line_that_is_cut_the_whole(planned):
     words = "x" * 150
     row, _ = planned(f'redis.command("redis://h:1", "SET", "a", "{words}")')
     assert words in "".join(row["sends"]) and words not in row["line"]
+
+
+def test_every_write_tells_by_its_arguments_what_it_is_meant_to_do(luahost):
+    """That is what a scenario's plan shows: nobody looks at a real world there."""
+    done = luahost("""local catalogue = require "catalogue"
+        for _, family in ipairs(catalogue.families) do catalogue.family(family) end
+        for name, entry in pairs(catalogue.effects) do
+          if entry.class ~= "read" and entry.class ~= "notify" and not entry.intends then print(name) end
+        end""")
+    assert (done.code, done.stdout) == (0, ""), done
+
+
+@pytest.mark.parametrize("act, told", [
+    ('redis.command("redis://c:1", "CONFIG", "SET", "maxmemory", "1gb")', "sets maxmemory on c:1"),
+    ('redis.command("redis://c:1", "DEL", "a", "b")', "deletes a, b on c:1; how much is not known in a scenario"),
+    ('redis.command("redis://c:1/3", "FLUSHDB")', "deletes every key of db 3 on c:1; how much is not known in a scenario"),
+    ('sql.terminate_idle("postgresql://u@h/d", { user = "app" })',
+     "ends idle sessions of app in their state for longer than 5m on d@h; how much is not known in a scenario"),
+    ('sql.execute("postgresql://u@h/d", "UPDATE t SET a = 1 WHERE b")', "runs UPDATE on d@h"),
+    ('files.delete { under = "/x", name = "*.log", older_than = "7d" }',
+     "deletes *.log under /x older than 7d; how much is not known in a scenario"),
+    ('docker.prune { images = true, older_than = "7d" }',
+     "deletes unused images older than 7d; how much is not known in a scenario"),
+    ('kubectl.set_env("deployment", "api", { A = "1", B = false })', "sets A; removes B of deployment api, renewing its pods"),
+    ('kubectl.rollout_restart("deployment", "api")', "restarts the pods of deployment api"),
+    ('compose.up("/c.yml")', "brings up all services of /c.yml"),
+    ('exec { "/opt/app", "go" }', "runs app"),
+])
+def test_a_scenarios_plan_states_nothing_of_a_world(sandbox, runbook, act, told):
+    sandbox.write("a.lua", SCRIPT.format(act=act, head=""))
+    sandbox.write("a.test.lua", 'scenario "x" { answers = { ["*"] = "yes" } }')
+    result = runbook("run", "a.lua", "--scenario", "a.test.lua", "--format", "jsonl")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["radius"] for event in events if event["event"] == "plan" for row in event["effects"]] == [told], result
 
 
 def test_what_goes_is_in_the_journal_before_and_after(sandbox, runbook):
