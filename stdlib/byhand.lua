@@ -92,14 +92,17 @@ function byhand.text(command)
   return piped(line, stdin)
 end
 
+-- NAME=VALUE as a word; the value may be a secret.
+function byhand.assignment(name, value) return name .. "=" .. (values.is_secret(value) and value or tostring(value)) end
+
 -- The command for an act; nil and, of a change, why there is none.
 function byhand.of(act)
   local entry, call = act.entry, act.call
   if not entry.command then return nil, entry.class ~= "notify" and NONE or nil end
   local unknown = values.find_placeholder(call)
   if unknown then return nil, ("%s is known only in the run"):format(tostring(unknown)) end
-  local command, why = entry.command(call)
-  if not command or #command == 0 then return nil, why or NONE end
+  local made, command, why = pcall(entry.command, call) -- arguments that the effect itself will refuse have no command
+  if not made or not command or #command == 0 then return nil, made and why or NONE end
   local line = byhand.text(command)
   if line:find "\0" then return nil, "a shell takes no NUL byte" end
   if #line > byhand.TEXT_MAX then return nil, ("it is longer than %d KB"):format(byhand.TEXT_MAX >> 10) end

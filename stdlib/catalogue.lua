@@ -248,7 +248,7 @@ local function shown(value)
     end
     return table.concat(pairs_shown, ",")
   end
-  local text = squeeze(tostring(value))
+  local text = type(value) == "userdata" and "null" or squeeze(tostring(value)) -- json.null
   if text == "" then return '""' end
   return text
 end

@@ -8,7 +8,6 @@
 --   3. apply(): a real write is in the approved plan, once, what it would destroy is saved first, and its intent is on disk
 --      before the world is touched.
 local blame = require "blame"
-local byhand = require "byhand"
 local catalogue = require "catalogue"
 local journal = require "journal"
 local outcome = require "outcome"
@@ -189,7 +188,6 @@ function gate.perform(entry, ...)
   if not here.level then run.acting() end
   if here.plan and here.pass ~= "apply" then here.plan:count() end
   act.key, act.probe, act.probe_args, act.poll = journal.key(here), here.probe or nil, here.probe_args or nil, here.poll or nil
-  act.command, act.no_command = byhand.of(act)
   check_place(act, here)
   if changes[act.class] then return write(act, here) end
   if act.class == "notify" then return notify(act, here) end

@@ -1,6 +1,7 @@
 -- The run's events: each is a line of the journal and a line of news for the screen. Every fact of a run passes here, so
 -- the screen, the report and the recap can say nothing that isn't on disk.
 local blame = require "blame"
+local byhand = require "byhand"
 local raw = require "raw.run"
 local raw_json = require "raw.json"
 local result = require "result"
@@ -109,9 +110,11 @@ end
 
 local is_change = { write = true, destructive = true }
 
+-- The command by hand is made when it is told: by then the effect knows which cluster or engine it went to.
 local function about(act)
+  local command, none = byhand.of(act)
   return { key = act.key, probe = act.probe, probe_args = act.probe_args, poll = act.poll, line = act.line, class = act.class,
-           args = act.call, command = act.command, no_command = is_change[act.class] and act.no_command or nil, pins = act.pins }
+           args = act.call, command = command, no_command = is_change[act.class] and none or nil, pins = act.pins }
 end
 
 -- A read begins: the screen shows it, the journal needs only its outcome.

@@ -1,6 +1,7 @@
 -- A remedy's plan: the writes its dry pass would make, each with its blast radius. The apply pass may make these and no
 -- others, each once.
 local blame = require "blame"
+local byhand = require "byhand"
 local catalogue = require "catalogue"
 local json = require "raw.json"
 local sends = require "sends"
@@ -124,8 +125,8 @@ end
 
 -- A write as plain data, for the journal and the screen.
 function plan.row(act)
-  local radius, told = act.preview or {}, plan.told(act)
-  return { line = act.line, class = act.class, command = act.command, no_command = act.no_command, radius = radius.text,
+  local radius, told, command, none = act.preview or {}, plan.told(act), byhand.of(act)
+  return { line = act.line, class = act.class, command = command, no_command = none, radius = radius.text,
            where = radius.where, detail = told.detail, sends = told.sends, saves = act.saves,
            size = radius.size ~= math.huge and radius.size or nil }
 end

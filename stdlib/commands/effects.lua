@@ -121,7 +121,8 @@ local function describe(entry, shown)
                   wrapped(sentence(entry.summary), "") }
   if type(entry.class) == "function" and entry.class_help then
     lines[#lines + 1] = ""
-    lines[#lines + 1] = wrapped(sentence("Its class: " .. entry.class_help), "")
+    local help = entry.class_help
+    lines[#lines + 1] = wrapped(sentence("Its class: " .. (type(help) == "function" and help() or help)), "")
   end
   lines[#lines + 1] = ""
   add_arguments(lines, entry)

@@ -1,6 +1,7 @@
 -- compose: the services of a Compose file, by `docker compose` or docker-compose, whichever there is. What
 -- runs is looked up in the engine itself, for the two print it differently.
 local blame = require "blame"
+local byhand = require "byhand"
 local catalogue = require "catalogue"
 local docker_change = require "effects.docker_change"
 local docker_host = require "effects.docker_host"
@@ -71,7 +72,7 @@ end
 local function by_hand(call, arguments_of)
   local words = {}
   if settings.docker.host then words[1] = "DOCKER_HOST=" .. settings.docker.host end
-  for _, name in ipairs(values.keys(call.env or {})) do words[#words + 1] = name .. "=" .. call.env[name] end
+  for _, name in ipairs(values.keys(call.env or {})) do words[#words + 1] = byhand.assignment(name, call.env[name]) end
   if #words > 0 then table.insert(words, 1, "env") end
   words[#words + 1] = "docker-compose"
   return table.move(arguments_of, 1, #arguments_of, #words + 1, words)

@@ -1,5 +1,6 @@
 -- docker.exec: runs a program inside a container.
 local blame = require "blame"
+local byhand = require "byhand"
 local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
 local duration = require "duration"
@@ -183,7 +184,7 @@ local function by_hand(call)
   local words = docker_host.command "exec"
   if call.stdin then words[#words + 1] = "-i" end
   for _, name in ipairs(values.keys(call.env or {})) do
-    words[#words + 1], words[#words + 2] = "-e", name .. "=" .. call.env[name]
+    words[#words + 1], words[#words + 2] = "-e", byhand.assignment(name, call.env[name])
   end
   if call.cwd then words[#words + 1], words[#words + 2] = "-w", call.cwd end
   if call.user then words[#words + 1], words[#words + 2] = "-u", call.user end

@@ -5,7 +5,6 @@ local files = require "raw.files"
 local machine = require "effects.machine"
 local outcome = require "outcome"
 local program = require "effects.program"
-local readers = require "effects.readers"
 local settings = require "settings"
 local values = require "values"
 
@@ -94,7 +93,9 @@ result.signal, result.ms = "string: as SIGKILL, or nil", "number: how long it to
 machine.effect("exec", {
   summary = "Runs a program with a list of arguments, never through a shell",
   class = program.class,
-  class_help = program.class_help .. ". The list: " .. table.concat(readers.describe(), ", "),
+  class_help = function() -- the list is long, and seldom wanted in words
+    return program.class_help .. ". The list: " .. table.concat(require("effects.readers").describe(), ", ")
+  end,
   reader = true,
   params = { { "argv", "strings", 'Program and arguments: { "df", "-h" }', show = shown_words } },
   options = program.options {

@@ -1,6 +1,7 @@
 -- What running a program is, whoever runs it: exec on a machine, docker.exec in a container, kubectl.exec in a pod. The same
 -- options, the same classes by the same list of readers, the same judgement of how it ended.
 local blame = require "blame"
+local byhand = require "byhand"
 local duration = require "duration"
 local json = require "raw.json"
 local outcome = require "outcome"
@@ -191,7 +192,7 @@ end
 -- The words with their variables before them, for people.
 function program.by_hand(call, words)
   if next(call.env or {}) then words[#words + 1] = "env" end
-  for _, name in ipairs(values.keys(call.env or {})) do words[#words + 1] = name .. "=" .. call.env[name] end
+  for _, name in ipairs(values.keys(call.env or {})) do words[#words + 1] = byhand.assignment(name, call.env[name]) end
   table.move(call.argv, 1, #call.argv, #words + 1, words)
   words.stdin = call.stdin
   return words

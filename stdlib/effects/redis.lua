@@ -179,6 +179,24 @@ local function losses(ask, words, place, info)
   return keys, ("db %d"):format(place.db), err
 end
 
+-- What a command is meant to do, told by its words alone.
+local function meaning(words, place)
+  local name = words[1]:upper()
+  if name == "FLUSHALL" then return "deletes every key of every database" end
+  if name == "FLUSHDB" then return ("deletes every key of db %d"):format(place.db) end
+  if (name == "DEL" or name == "UNLINK") and words[2] then return "deletes " .. table.concat(words, ", ", 2) end
+  if name == "SET" and words[2] then return "sets " .. words[2] end
+  if name == "CONFIG" and words[3] and words[2]:upper() == "SET" then return "sets " .. words[3] end
+  return "runs " .. name
+end
+
+local function intends(call)
+  local place, words = redis_server.place(call.url), {}
+  for i, word in ipairs(call.words) do words[i] = tostring(word) end
+  place = place or { name = tostring(redis_server.shown(call.url)), db = 0 }
+  return ("%s on %s"):format(meaning(words, place), place.name)
+end
+
 local function circumstances(info)
   local role = info.role == "slave" and "replica" or info.role or "role unknown"
   local replicas = (info.connected_slaves or 0) > 0 and ", " .. counted(info.connected_slaves, "replica") or ""
@@ -204,24 +222,6 @@ local function look(ask, call)
     made.text = ("%s (%s)"):format(intends(call), circumstances(info))
   end
   return made
-end
-
--- What a command is meant to do, told by its words alone.
-local function meaning(words, place)
-  local name = words[1]:upper()
-  if name == "FLUSHALL" then return "deletes every key of every database" end
-  if name == "FLUSHDB" then return ("deletes every key of db %d"):format(place.db) end
-  if (name == "DEL" or name == "UNLINK") and words[2] then return "deletes " .. table.concat(words, ", ", 2) end
-  if name == "SET" and words[2] then return "sets " .. words[2] end
-  if name == "CONFIG" and words[3] and words[2]:upper() == "SET" then return "sets " .. words[3] end
-  return "runs " .. name
-end
-
-local function intends(call)
-  local place, words = redis_server.place(call.url), {}
-  for i, word in ipairs(call.words) do words[i] = tostring(word) end
-  place = place or { name = tostring(redis_server.shown(call.url)), db = 0 }
-  return ("%s on %s"):format(meaning(words, place), place.name)
 end
 
 local function preview(call)

@@ -420,6 +420,8 @@ def test_a_run(runbook, sandbox, path, kubeconfig, cluster):
     dry = run(runbook, sandbox, path, kubeconfig, "--dry-run")
     assert dry.code == 0 and "restarts 3 pods of deployment conduit-api in conduit @ prod, 2 ready" in dry.stdout, dry
     assert not any(r.method == "PATCH" for r in cluster.requests)
+    for event in dry.events("effect.outcome"):  # the first too, though nothing was known of the cluster before it
+        assert f"kubectl --kubeconfig={kubeconfig} --context=prod --server={cluster.url} --namespace=conduit " in event["command"]
     done = run(runbook, sandbox, path, kubeconfig, "--yes", "low")
     assert done.code == 0 and "DATABASE_URL" not in done.stderr, done
     assert f"context prod, namespace conduit, server {cluster.url}" in done.stdout

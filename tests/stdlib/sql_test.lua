@@ -2,6 +2,7 @@
 -- DSN's role owns its database and is nobody special; ADMIN_DSN's is a superuser of the same database.
 local catalogue = require "catalogue"
 local result = require "result"
+local json = require "raw.json"
 local settings = require "settings"
 local sql_dsn = require "effects.sql_dsn"
 local sql_text = require "effects.sql_text"
@@ -148,7 +149,7 @@ function tests.row_value_rows()
   equal(none.row, nil)
   equal(read("value", dsn, "SHOW max_connections").value ~= nil, true)
   equal(read("value", dsn, "SELECT $1::int + $2::int", { params = { 2, "3" } }).value, 5)
-  equal(read("value", dsn, "SELECT coalesce($1, 'none')", { params = { require("raw.json").null } }).value, "none")
+  equal(read("value", dsn, "SELECT coalesce($1, 'none')", { params = { json.null } }).value, "none")
   local rows = read("rows", dsn, "SELECT generate_series(1, 50) AS n", { max_rows = 20 })
   equal(rows.count, 20)
   equal(rows.rows[20].n, 20)
@@ -349,6 +350,24 @@ function tests.terminate_by_pid_and_state()
   has(table.concat(entry("terminate").command(call_of("terminate", "postgresql://h/d", { user = "o'x" })), " "),
     "psql -X postgresql://h/d -c SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type")
   open:close()
+end
+
+-- A statement with its parameters' values in their places asks what it asks with parameters.
+function tests.a_filled_statement_asks_the_same()
+  local cases = {
+    { "SELECT $1::text || '$1' || $2 AS a -- $1", { "it's \\ $2", "E" } },
+    { "SELECT 1 WHERE 5 > $1 AND $2 = 1.5 AND $3::int IS NULL", { -5, 1.5, json.null } },
+    { "SELECT $1 + 1 AS a, $2::boolean AS b LIMIT $3", { 41, true, 1 } },
+    { 'SELECT $1::text AS "$1", $tag$ $1 $tag$ AS b, E\'\\\'$1\' AS c', { "x" } },
+    { "SELECT 10 -$1 AS a", { -3 } },
+  }
+  for _, case in ipairs(cases) do
+    local asked = read("rows", dsn, case[1], { params = case[2] })
+    local filled = read("rows", dsn, sql_text.filled(case[1], case[2]))
+    equal(json.encode(filled.rows), json.encode(asked.rows), case[1])
+  end
+  equal(catalogue.line(entry "row", call_of("row", "postgresql://h/d", "SELECT $1", { params = { json.null } })),
+    'sql.row postgresql://h/d "SELECT $1" params=null', "NULL in a line")
 end
 
 -- A role that may not end others' sessions is told so before anything is ended.
