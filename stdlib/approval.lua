@@ -1,4 +1,5 @@
 -- Who may say yes to a plan, and how: automatically, by a word, or by typing the target's name.
+local asking = require "asking"
 local gate = require "gate"
 local journal = require "journal"
 local plan = require "plan"
@@ -15,9 +16,10 @@ function approval.policy(level)
   return given or "ask"
 end
 
--- Granted without a question? Never when a finding was read that nobody knew, and no way back: a person takes it.
+-- Granted without a question? Never when a finding was read that nobody knew, after what failed or was declined, and no way
+-- back.
 local function automatic(it, made)
-  if #run.ignorance > 0 or it.takes_back then return nil end
+  if asking.in_doubt() or it.takes_back then return nil end
   local level = made:level()
   if plan.covers(run.options.yes, level) then return "--yes " .. run.options.yes end
   if approval.policy(level) == "auto" then return "config: approvals." .. level .. " = auto" end
@@ -32,11 +34,12 @@ local function record(title, granted, by, made)
 end
 
 local function question(it, made)
-  local level = made:level()
-  local typed = approval.policy(level) == "type" and made:target() or nil
-  return { kind = "approve", label = it.title, text = it.text or ("Apply “%s”?"):format(it.title), default = "no",
-           within = approval.WITHIN, type = typed, plan = made:describe(), warning = it.warning, level = level,
-           by_title = it.takes_back ~= nil, ignorance = run.ignorance, planned = "yes" }
+  local asked = asking.about(it, made)
+  asked.kind, asked.label, asked.text = "approve", it.title, it.text or ("Apply “%s”?"):format(it.title)
+  asked.within, asked.default, asked.planned = approval.WITHIN, "no", "yes"
+  asked.type = approval.policy(asked.level) == "type" and made:target() or nil
+  asked.plan, asked.warning, asked.takes_back = made:describe(), it.warning, it.takes_back
+  return asked
 end
 
 -- Asks for a plan; true when it was approved.

@@ -99,7 +99,7 @@ end
 function ending.write(it, says)
   it.exit = ending.exit(it)
   journal.event("run.ended", { outcome = it.outcome, by = it.by, text = it.text, exit = it.exit, says = says,
-    counts = journal.counts, recap = ending.recap(it), owed = it.owed, left = #it.left > 0 and it.left or nil }, true)
+    counts = journal.counts, recap = ending.recap(it), owed = it.owed, left = #run.left > 0 and run.left or nil }, true)
   return it.exit
 end
 

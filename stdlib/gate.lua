@@ -163,8 +163,7 @@ function gate.ask(question)
   check_can_wait(question.text)
   run.acting()
   if here.pass == "plan" or not mode.ask then return question.planned end
-  journal.event("question", { text = question.text, kind = question.kind, options = question.options,
-                              default = question.default, within = question.within })
+  journal.event("question", require("asking").event(question))
   local answer, why = mode.ask(question)
   journal.event("answer", { text = question.text, kind = question.kind, answer = answer, why = why })
   return answer, why

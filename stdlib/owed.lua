@@ -62,6 +62,7 @@ local function without_interrupts(f, ...)
   local ok, value = pcall(f, ...)
   if ok then return value end
   if not tasks.is_interrupt(value) then error(value, 0) end
+  tasks.handled()
 end
 
 -- Whether the goal, which held, holds after what was taken back: the proof must not be older than the last change.

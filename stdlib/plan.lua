@@ -75,11 +75,11 @@ function plan:ask_beyond(act, mode)
   return require("approval").ask_one(self.remedy, act, text)
 end
 
--- low, medium or high: the highest of the remedy's risk and of its plan's classes.
+-- low, medium or high: the highest of the remedy's risk and of its plan's classes; and why, when the plan's is the higher.
 function plan:level()
   local level = self.remedy.risk or "low"
   for _, act in ipairs(self.entries) do
-    if act.class == "destructive" then level = "high" end
+    if act.class == "destructive" and level ~= "high" then return "high", "it can't be undone" end
   end
   return level
 end

@@ -19,6 +19,8 @@ local run = {
   remedies = {},        -- { title =, fn =, risk =, warning =, undo =, within = }
   preventions = {},     -- { title =, fn = }
   ignorance = {},       -- findings read though their probe didn't know: { "Database connectivity.down: permission denied" }
+  read_true = {},       -- findings read since the last remedy that are so: { probe =, args =, name = }
+  left = {},            -- changes whose way back nobody went, at the end (stdlib/left.lua)
   owed = {},            -- what is still to be taken back (stdlib/owed.lua)
   began = nil, began_wall = nil,
 }
@@ -73,6 +75,11 @@ function run.acting()
   if run.acted then return end
   run.acted = true
   if run.on_first_act then begin() end
+end
+
+-- Remembers that the script read a finding that is so: what it does next, it does for that.
+function run.decided_by(probe, args, name)
+  run.read_true[#run.read_true + 1] = { probe = probe, args = args, name = name }
 end
 
 -- Remembers that a decision was taken without knowing `finding`.

@@ -1,4 +1,5 @@
 -- What the operator sees: one of three views over the run's events, and the questions. Views print; they decide nothing.
+local asking = require "asking"
 local journal = require "journal"
 local patterns = require "patterns"
 local run = require "run"
@@ -33,17 +34,30 @@ end
 local function inert(value, max) return text.inert(tostring(value), { max = max or 200 }) end
 screen.inert = inert
 
--- A file written before the plan was known says nothing about a write beyond it, or about evidence that is lost; where a
--- target's name must be typed, the file must hold that name. `by_title`: a pattern was not written with this in mind.
-local function from_answers(question)
-  if question.in_person then return nil end
+local words = { [true] = "yes", [false] = "no" }
+
+-- What the file says to a question, and whether a yes of it counts. Under the exact title it is a person's word; a pattern
+-- was written before anybody knew what it would be asked, and "*" by somebody who did not think of this one at all.
+local function in_file(question)
   local value = titles[question.label]
-  if value == nil and not question.by_title then value = patterns.best(answers, question.label) end
+  if value ~= nil then return words[value] or value, true end
+  local item
+  value, item = patterns.best(answers, question.label)
   if value == nil then return nil end
-  if value == true then value = "yes" elseif value == false then value = "no" end
-  if question.type and value ~= "no" then return value == question.type and "yes" or nil end
-  if question.kind == "approve" or question.kind == "confirm" then return value == "yes" and "yes" or "no" end
-  return value
+  local catches_all = item.pattern.weight == 0
+  return words[value] or value, not (asking.needs_person(question) or catches_all and asking.is_high(question))
+end
+
+-- A file written before the plan was known says nothing about a write beyond it, or about evidence that is lost; where a
+-- target's name must be typed, the file must hold that name.
+local function from_answers(question)
+  local value, counts = in_file(question)
+  if value == nil or question.in_person then return nil end
+  local decides = question.kind == "approve" or question.kind == "confirm"
+  if question.type and value ~= "no" then value = value == question.type and "yes" or nil end
+  if decides and value == "yes" and not counts then return nil end
+  if not decides or value == nil then return value end
+  return value == "yes" and "yes" or "no"
 end
 
 -- Asks until there is an answer, or the time is over. A closed terminal is silence, not a no that somebody said.

@@ -213,18 +213,22 @@ local function see_also()
   return "see also: " .. table.concat(related, ", ")
 end
 
+local function how_to_answer(question)
+  local text = "no terminal to ask on; run it again from one"
+  if question.in_person then return text end
+  return ("%s, or answer %q by this title in a file for --answers"):format(text, screen.inert(question.label))
+end
+
 -- What the operator reads before the last line.
 local function last_words(it, settled)
   local lines = {}
   if #run.preventions > 0 then require("audit").afterwards(it) end
-  if it.outcome == "suspended" then
-    lines[1] = "no terminal to ask on; run it again from one, or give the answer with --answers FILE"
-  end
+  if it.outcome == "suspended" then lines[1] = how_to_answer(it.question) end
   for _, it in ipairs(run.command ~= "doctor" and story.mistakes or {}) do
     lines[#lines + 1] = ("MISTAKE of the runbook, in %s “%s”: %s"):format(it.what, it.title, it.text)
   end
   for _, debt in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(debt.title) end
-  for _, left in ipairs(it.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end
+  for _, left in ipairs(run.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end
   table.move(settled, 1, #settled, #lines + 1, lines)
   if it.outcome == "unresolved" and not looks[run.command] then lines[#lines + 1] = see_also() end
   return lines
@@ -259,7 +263,7 @@ return function(arguments, options, host, command)
   end
   local it, settled = close(carry_out(options, host))
   it.owed = #run.owed > 0 and require("owed").list() or nil
-  it.left = gate.mode().write and require("left").list() or {}
+  run.left = gate.mode().write and require("left").list() or {}
   local code = compare(it, ending.write(it, last_words(it, settled)))
   if gate.mode().name == "live" then require("report").write() end
   local close_machines = require("settings").close_machines

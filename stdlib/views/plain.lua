@@ -226,10 +226,9 @@ on["remedy.started"] = function(fields)
   planning = { risk = fields.risk or "low", lines = {} }
 end
 
--- Why the level is not the risk that the script declares.
+-- With why it is not the risk that the script declares.
 local function level_of(fields)
-  if not planning or fields.level == planning.risk then return fields.level end
-  return fields.level .. ": it can't be undone"
+  return fields.level_why and ("%s: %s"):format(fields.level, fields.level_why) or fields.level
 end
 
 local function end_planning(fields)
@@ -239,9 +238,18 @@ local function end_planning(fields)
   for _, line in ipairs(lines) do say("%s", line) end
 end
 
+-- Why it is asked for, and what went wrong before it.
+local function put_asking(fields)
+  for _, why in ipairs(fields.why or {}) do say("    because: %s", inert(why, 300)) end
+  for _, it in ipairs(fields.before or {}) do
+    say("    before: “%s” %s%s", inert(it.remedy), it.state, it.why and ": " .. inert(it.why) or "")
+  end
+end
+
 -- The plan, before anybody is asked about it. A dry run shows its writes as `would` instead.
 function on.plan(fields)
   end_planning(fields)
+  put_asking(fields)
   if dry then return end
   for _, effect in ipairs(fields.effects) do
     say("  plan: %s%s", inert(effect.line), effect.class == "destructive" and "  (destructive)" or "")

@@ -32,6 +32,7 @@ end
 function findings_type.__index(self, name)
   local it = hidden[self]
   local value = it.found[name]
+  if value == true then run.decided_by(it.title, it.args, name) end
   if value ~= nil then return value end
   check_name(it, name)
   if it.unknown then run.decided_without(("%s.%s: %s"):format(it.title, tostring(name), it.unknown)) end
@@ -46,9 +47,9 @@ function findings_type.__pairs(self)
   return exact.pairs(values.copy_shallow(it.found))
 end
 
-local function new_findings(title, fn, found, unknown)
+local function new_findings(title, args, fn, found, unknown)
   local self = setmetatable({}, findings_type)
-  hidden[self], values.inner[self] = { title = title, fn = fn, found = found, unknown = unknown }, found
+  hidden[self], values.inner[self] = { title = title, args = args, fn = fn, found = found, unknown = unknown }, found
   return self
 end
 
@@ -211,7 +212,7 @@ local function run_probe(title, fn, ...)
   local unknown = look(title, args, fn, found, ...)
   journal.event("probe.ended", { probe = title, args = args, state = unknown and "unknown" or "known", why = unknown,
                                  findings = found, ms = math.floor((tasks.now() - began) * 1000) })
-  return new_findings(title, fn, found, unknown)
+  return new_findings(title, args, fn, found, unknown)
 end
 
 function words.probe(title, fn)

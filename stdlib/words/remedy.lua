@@ -1,5 +1,6 @@
 -- remedy(title, options, fn): a changing step. Plan, approve, apply, wait for the goal.
 local approval = require "approval"
+local asking = require "asking"
 local blame = require "blame"
 local duration = require "duration"
 local gate = require "gate"
@@ -75,7 +76,7 @@ local function make_plan(it, pass, fn, ...)
   if made.broken then return nil, made.broken end
   if not ok then return nil, mistake.text("remedy", it.title, fn, in_time) end
   if not in_time then return nil, ("planning took longer than %d s"):format(plan.SECONDS_MAX) end
-  journal.event("plan", made:describe())
+  journal.event("plan", asking.plan(it, made))
   return made
 end
 
@@ -160,6 +161,7 @@ function words.remedy(title, options, fn)
     check_place(title)
     goal.end_if_held()
     local applied = remedy.carry_out(it, fn, ...)
+    run.read_true = {}
     if applied and gate.mode().write then goal.wait(within) end
     return applied
   end

@@ -129,13 +129,14 @@ def test_2_reads_end_in_one_of_three_ways(law, http_faults, closed_port):
     assert passed == dict.fromkeys(["busy", "refused", "expired", "late", "unknown", "well"], True), result
 
 
-def test_2_a_write_that_fails_ends_its_remedy_and_not_the_run(law, http_faults):
+def test_2_a_write_that_fails_ends_its_remedy_and_not_the_run(law, sandbox, http_faults):
     """Broken by: `if true then return done end` in gate.lua's apply."""
+    sandbox.write("answers.lua", 'return { Works = "yes" }')
     result = law("""
       note(tostring(remedy("Fails", {}, function() http.post(base .. "/status/500") note "beyond" end)()))
       note(tostring(remedy("Works", {}, function() http.post(base .. "/echo") end)()))
       return unresolved "x"
-    """, "--yes", "low")
+    """, "--yes", "low", "--answers", "answers.lua")
     assert [event["text"] for event in result.events("note")] == ["false", "true"], result
     assert writes(http_faults) == ["POST /status/500", "POST /echo"]
 

@@ -279,7 +279,7 @@ escalation("10m")
 local look = probe("Look", function() check("it is there", files.stat(p.file), { fault = "missing" }) note "looked" end)
 local bad = probe("Bad", function() error "cannot look" end)
 local wrong = probe("Wrong", function() check("x", true, { falut = "x" }) end)
-local one = remedy("One", { warning = "careful", undo = function() files.write(p.file, "zero") end }, function()
+local one = remedy("One", { warning = "careful", temporary = true, undo = function() files.write(p.file, "zero") end }, function()
   if not confirm("sure?") then return end
   files.write(p.file, "one")
 end)
@@ -308,7 +308,8 @@ def documented_fields():
 def test_every_field_of_every_event_is_documented(runbook, sandbox, end, options):
     sandbox.write("every.lua", EVERY_EVENT % end)
     sandbox.write("other.lua", 'runbook { title = "Other" }\nparams { depth = { 1, "x" } }\nreturn unresolved "other"')
-    sandbox.write("answers.lua", 'return { ["which?"] = "a", ["Apply “No”?"] = "no", No = "no", ["*"] = "yes" }')
+    sandbox.write("answers.lua", 'return { ["which?"] = "a", ["what?"] = "x", No = "no", One = "yes", ["sure?"] = "yes",'
+                                 ' Two = "yes", ["Undo: One"] = "no" }')
     result = runbook("run", "every.lua", "-p", f"file={sandbox.folder}/x.txt", "--answers", "answers.lua", *options)
     assert result.journal, result
     documented, wrong = documented_fields(), []
