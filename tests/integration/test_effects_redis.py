@@ -29,7 +29,7 @@ def play(runbook, sandbox, redis_server):
     """play(probe's body, remedy's body, *arguments) -> the result of a run that answers yes."""
     def run(look, act="", *arguments, url=redis_server.url, **options):
         script = sandbox.write("cache.lua", RUNBOOK % (look, act))
-        answers = ["--answers", sandbox.write("answers.lua", 'return { ["*"] = "yes" }')]
+        answers = ["--answers", sandbox.write("answers.lua", 'return { Act = "yes" }')]
         return runbook("run", script, "-p", f"redis={url}", *answers, *arguments, **options)
     return run
 

@@ -9,7 +9,7 @@ from lab.process import HOST, wait_for
 from lab.program import ROOT
 from lab.wire import wire
 
-YES = 'return { ["*"] = "yes" }'
+YES = 'return { Act = "yes" }'
 APPLICATIONS = "SELECT string_agg(application_name, ',') FROM pg_stat_activity WHERE usename = 'conduit'"
 
 RUNBOOK = """

@@ -20,7 +20,7 @@ def apply(runbook, sandbox):
     """apply(body, config, *arguments) -> Result of a run whose one remedy does `body`, approved."""
     def apply(body, *arguments, config="", before="", code=1):
         sandbox.write("runbook.config.lua", "return { %s }" % config)
-        sandbox.write("answers.lua", 'return { ["*"] = "yes" }')
+        sandbox.write("answers.lua", 'return { ["Do it"] = "yes" }')
         path = sandbox.write("x.lua", f'{HEAD}{before}\nremedy("Do it", function() {body} end)()\nreturn unresolved "done"')
         result = runbook("run", path, "--answers", "answers.lua", "--here", *arguments)
         assert result.code == code, result

@@ -35,7 +35,7 @@ return unresolved "the callee could not"
 @pytest.fixture
 def call(runbook, sandbox):
     """call(params, *options) -> Result of the caller, whose goal is the file `state`."""
-    def call(given, *options, caller=CALLER, callee=CALLEE, answers='{ ["*"] = "yes" }'):
+    def call(given, *options, caller=CALLER, callee=CALLEE, answers='{ ["Its remedy"] = "yes", ["*"] = "yes" }'):
         sandbox.write("callee.lua", callee)
         sandbox.write("answers.lua", f"return {answers}")
         path = sandbox.write("caller.lua", caller.replace("%s", given))
