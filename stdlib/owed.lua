@@ -54,7 +54,7 @@ local asked_when = { resolved = "The incident is over", unresolved = "The run en
 local function ask(debt, it)
   local helped = it.by == debt.title and ", which is what helped" or ""
   return require("words.remedy").undo(debt,
-    ("%s: take back “%s”%s? Silence keeps it"):format(asked_when[it.outcome], debt.title, helped))
+    ("%s, silence keeps “%s”%s: take it back?"):format(asked_when[it.outcome], debt.title, helped))
 end
 
 -- An interrupt ends one question, and the looking; never the end of the run.

@@ -115,11 +115,11 @@ def test_nobody_is_paged_while_a_run_that_is_over_asks_what_to_take_back(runbook
     sandbox.write("over.lua", OVER % "4s")
     began = time.monotonic()
     terminal = runbook_tty("run", "over.lua", "-p", f"url={http_faults.url}")
-    terminal.expect_exact("Apply “Mend it”?")
+    terminal.expect_exact("Mend it")
     terminal.expect(r"yes or no\?")
     http_faults.set("/do/it", 200)
     terminal.sendline("yes")
-    terminal.expect_exact("take back “Mend it”, which is what helped?")
+    terminal.expect_exact("silence keeps “Mend it”, which is what helped")
     terminal.expect(r"yes or no\?")
     terminal.pause(max(0, began + 5 - time.monotonic()))    # the level's time comes and goes
     terminal.sendline("no")
