@@ -80,14 +80,14 @@ function search.sum_up(it)
   return ("%d files, %s%s"):format(it.count, duration.size_text(it.bytes), unread)
 end
 
--- find(1) for the same.
+-- find(1) for the same. It counts whole minutes here: rounded so that it never takes a file more.
 function search.command(call)
   local words = { "find", call.under, "-xdev", "-type", "f" }
   local function add(flag, value) words[#words + 1], words[#words + 2] = flag, value end
   if call.name then add("-name", call.name) end
-  if call.older_than then add("-mmin", ("+%d"):format(call.older_than // 60)) end
-  if call.newer_than then add("-mmin", ("-%d"):format(math.ceil(call.newer_than / 60))) end
-  if call.larger_than then add("-size", ("+%dc"):format(call.larger_than - 1)) end
+  if call.older_than then add("-mmin", ("+%d"):format(math.ceil(call.older_than / 60))) end
+  if call.newer_than then add("-mmin", ("-%d"):format(call.newer_than // 60)) end
+  if call.larger_than and call.larger_than > 0 then add("-size", ("+%dc"):format(call.larger_than - 1)) end
   return words
 end
 

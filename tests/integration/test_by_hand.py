@@ -122,6 +122,8 @@ row("files.find", { { under = "/a", name = "*.log" } }, { "find", "/a", "-xdev",
 row("files.list", { "/a" }, { "ls", "-la", "--", "/a" })
 row("files.delete", { { under = "/a", name = "*.log", older_than = "1d" } },
   { "find", "/a", "-xdev", "-type", "f", "-name", "*.log", "-mmin", "+1440", "-delete" })
+row("files.delete", { { under = "/a", older_than = "90s", newer_than = "1h30s", larger_than = 1 } },
+  { "find", "/a", "-xdev", "-type", "f", "-mmin", "+2", "-mmin", "-60", "-size", "+0c", "-delete" })
 for _, text in ipairs { BODY, NASTY, "", "EOF\n" } do
   row("files.write", { "/a b", text }, { "tee", "--", "/a b" }, text)
   row("files.write", { "/a b", text, { mode = "0640" } }, { "install", "-m", "0640", "--", "/dev/stdin", "/a b" }, text)
@@ -137,6 +139,8 @@ row("exec", { { "app" }, { stdin = "k=" .. secret("TOKEN", "s3cret value") .. "$
 row("exec", { { "app" }, { stdin = secret("TOKEN", "s3cret value") } }, { "app" }, "s3cret value")
 row("exec", { { "app" }, { stdin = BODY, on = "db" } }, { "ssh", "db1", "sudo -n app" }, BODY)
 row("exec", { { "app" }, { env = { A = secret("TOKEN", "s3cret value") }, on = "db" } })
+
+row("http.delete", { "http://h/" .. values.placeholder "id" })
 
 row("kubectl.get", { "pods" }, kubectl("get", "pods", "--output=json"))
 row("kubectl.describe", { "pod", "a" }, kubectl("describe", "pod", "a"))
@@ -180,7 +184,7 @@ print(json.encode { rows = rows, missing = json.list(missing) })
 IMITATION = """#!/usr/bin/python3
 import json, os, sys
 seen = {"argv": [os.path.basename(sys.argv[0])] + sys.argv[1:], "stdin": sys.stdin.buffer.read().decode(),
-        "env": {name: os.environ[name] for name in ("A", "TAG") if name in os.environ}}
+        "env": {name: os.environ[name] for name in ("A", "TAG") if name in os.environ}, "folder": os.getcwd()}
 with open(os.environ["SEEN"], "a") as file:
     file.write(json.dumps(seen) + "\\n")
 """
@@ -246,6 +250,22 @@ def test_a_secret_stands_in_it_by_its_name(calls, paste):
         for shell in ("sh", "bash"):
             seen, done = paste(row["text"], shell)
             assert seen == [] and done.returncode != 0 and b"TOKEN" in done.stderr, (row, seen, done)
+
+
+def test_the_act_and_the_command_by_hand_start_the_same(sandbox, runbook, paste):
+    """With its words, variables, standard input and folder."""
+    folder, text = os.path.join(sandbox.folder, "bin"), json.dumps("it's $HOME\n`id`")
+    seen = os.path.join(sandbox.folder, "seen")
+    sandbox.write("a.lua", f"""runbook {{ title = "Act" }}
+        remedy("R", {{}}, function()
+          exec({{ "app", {text} }}, {{ env = {{ A = {text}, SEEN = "{seen}" }}, stdin = {text}, cwd = "/" }})
+        end)() return unresolved "x\"""")
+    sandbox.env["PATH"] = f"{folder}:/usr/bin:/bin"
+    result = runbook("run", "a.lua", "--here", "--yes", "high")
+    with open(seen, encoding="utf-8") as file:
+        (acted,) = [json.loads(line) for line in file]
+    (pasted,), _ = paste(result.events("effect.intent")[0]["command"])
+    assert acted == pasted and acted["stdin"] == acted["env"]["A"] == acted["argv"][1], (acted, pasted)
 
 
 PUT = """
