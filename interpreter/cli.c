@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <lauxlib.h>
+#include "text.h"
 
 enum kind { FLAG, VALUE, OPTIONAL, LIST };
 
@@ -65,8 +66,8 @@ static const struct command commands[] = {
     {"trust", "[DIR]", 0, 1, no_options,
      "run what lies in DIR although others can change it; without DIR: what is trusted"},
     {"effects", "[NAME]", 0, 1, no_options, "the catalogue of effects"},
-    {"_escalate", NULL, 2, 2, no_options, NULL}, /* the watchdog's: a level of a run */
-    {"_deliver", NULL, 1, 1, no_options, NULL},  /* the watchdog's: the outbox of a run */
+    {"_escalate", "RUNDIR LEVEL", 2, 2, no_options, NULL}, /* the watchdog's: a level of a run */
+    {"_deliver", "RUNDIR", 1, 1, no_options, NULL},        /* the watchdog's: the outbox of a run */
     {0},
 };
 
@@ -82,7 +83,8 @@ static void usage(FILE *out, const struct command *command) {
     if (c->help) fprintf(out, "  %-8s %-8s %s\n", c->name, c->arguments, c->help);
   fputs("\n`runbook COMMAND --help` says more. Exit codes: 0 resolved, 1 unresolved, 2 usage, 3 the runbook "
         "is wrong,\n"
-        "4 aborted, 5 suspended, 6 refused, 70 a defect of this program.\n",
+        "4 aborted, 5 suspended, 6 refused, 70 a defect of this program, 74 its words could not be "
+        "written.\n",
         out);
 }
 
@@ -101,11 +103,49 @@ static const struct option *find_option(const struct command *command, const cha
   return NULL;
 }
 
-/* "runbook: WHAT DETAIL", then how it is used. */
-static struct cli wrong(const struct command *command, const char *what, const char *detail) {
-  fprintf(stderr, "runbook: %s %s\n", what, detail);
-  usage(stderr, command);
+#define DETAIL_MAX 200 /* characters shown of what was typed: it may have been pasted */
+
+/* What was wrong about a command line. */
+struct complaint {
+  const struct command *command; /* NULL: no command is known yet */
+  const char *what, *detail;     /* "unknown command", "rnu" */
+  const char *hint;              /* " (did you mean 'run'?)", or NULL */
+};
+
+/* "runbook: WHAT DETAIL HINT", then how it is used. */
+static struct cli wrong(struct complaint it) {
+  struct buffer detail = {0};
+  text_inert(&detail, it.detail, strlen(it.detail), DETAIL_MAX, false);
+  fprintf(stderr, "runbook: %s %s%s\n", it.what, detail.data ? detail.data : "", it.hint ? it.hint : "");
+  usage(stderr, it.command);
+  buffer_free(&detail);
   return (struct cli){.exit = 2};
+}
+
+/* The names of all commands, or of a command's options, as a list on the stack. [-0, +1, e] */
+static void push_names(lua_State *L, const struct command *command) {
+  lua_newtable(L);
+  for (const struct command *c = commands; !command && c->name; c++) {
+    if (!c->help) continue;
+    lua_pushstring(L, c->name);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+  for (const struct option *o = command ? command->options : no_options; o->name; o++) {
+    lua_pushfstring(L, "--%s", o->name);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+}
+
+/* " (did you mean 'run'?)" for a name of that list, or "", on the stack. Which is near is stdlib/blame.lua's to say. [-0, +1, m] */
+static const char *push_hint(lua_State *L, const struct command *command, const char *name) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "blame");
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK) return "";
+  lua_getfield(L, -1, "nearest");
+  lua_pushstring(L, name);
+  push_names(L, command);
+  if (lua_pcall(L, 2, 1, 0) != LUA_OK || !lua_isstring(L, -1)) return "";
+  return lua_pushfstring(L, " (did you mean '%s'?)", lua_tostring(L, -1));
 }
 
 static bool allowed(const struct option *option, const char *value) {
@@ -133,24 +173,52 @@ static void set(lua_State *L, const struct option *option, const char *value) {
   lua_pop(L, 1);
 }
 
+/* " (it takes low, medium or high)" of "|low|medium|high|". */
+static void list_values(struct buffer *out, const char *one_of) {
+  const char *at = one_of + 1, *separator = " (it takes ";
+  for (const char *end; (end = strchr(at, '|')) != NULL; at = end + 1) {
+    buffer_printf(out, "%s%.*s", separator, (int)(end - at), at);
+    const char *next = strchr(end + 1, '|');
+    separator = next && next[1] ? ", " : " or ";
+  }
+  buffer_putc(out, ')');
+}
+
+static struct cli wrong_value(const struct command *command, const struct option *option, const char *value) {
+  struct buffer typed = {0}, hint = {0};
+  buffer_printf(&typed, "--%s %s", option->name, value);
+  list_values(&hint, option->one_of);
+  struct cli cli = wrong((struct complaint){command, "not a value it takes:", typed.data, hint.data});
+  buffer_free(&typed);
+  buffer_free(&hint);
+  return cli;
+}
+
+/* Where an option's value stands: after `=` or the letter (`attached`), or in the next word. NULL: it is missing. */
+static const char *find_value(const struct option *option, const char *attached, char **argv, int *i) {
+  if (attached) return attached;
+  if (option->kind == OPTIONAL || option->kind == FLAG) return "true";
+  return argv[*i + 1] ? argv[++*i] : NULL;
+}
+
 /* Reads one option at argv[*i]; false and a message when it is wrong. */
 static bool read_option(lua_State *L, const struct command *command, char **argv, int *i, struct cli *cli) {
-  const char *word = argv[*i], *value = NULL;
+  const char *word = argv[*i];
   bool is_long = word[1] == '-';
-  const char *name = word + 1 + is_long, *equals = strchr(name, '=');
-  size_t len = equals && is_long ? (size_t)(equals - name) : strlen(name);
+  const char *name = word + 1 + is_long, *equals = is_long ? strchr(name, '=') : NULL;
+  size_t len = equals ? (size_t)(equals - name) : strlen(name);
   const struct option *option = find_option(command, name, len, is_long ? 0 : name[0]);
-  if (!option) return *cli = wrong(command, "unknown option", word), false;
-  if (is_long && equals)
-    value = equals + 1;
-  else if (!is_long && name[1])
-    value = name + 1;
-  else if (option->kind == OPTIONAL || option->kind == FLAG)
-    value = "true";
-  else
-    value = argv[++*i];
-  if (!value) return *cli = wrong(command, "a value is missing for", word), false;
-  if (!allowed(option, value)) return *cli = wrong(command, "not a value it takes:", word), false;
+  if (!option) {
+    const char *typed = lua_pushlstring(L, word, len + 1 + is_long);
+    const char *hint = push_hint(L, command, typed);
+    return *cli = wrong((struct complaint){command, "unknown option", word, hint}), false;
+  }
+  const char *attached = equals ? equals + 1 : !is_long && name[1] ? name + 1 : NULL;
+  if (attached && option->kind == FLAG)
+    return *cli = wrong((struct complaint){command, "this option takes no value:", word, NULL}), false;
+  const char *value = find_value(option, attached, argv, i);
+  if (!value) return *cli = wrong((struct complaint){command, "a value is missing for", word, NULL}), false;
+  if (!allowed(option, value)) return *cli = wrong_value(command, option, value), false;
   set(L, option, value);
   return true;
 }
@@ -173,9 +241,9 @@ static struct cli read_command(lua_State *L, const struct command *command, char
       lua_rawseti(L, -3, ++count);
     }
   }
-  if (count < command->least)
-    return wrong(command, "missing:", command->arguments ? command->arguments : "RUN");
-  if (count > command->most) return wrong(command, "too many arguments for", command->name);
+  if (count < command->least) return wrong((struct complaint){command, "missing:", command->arguments, NULL});
+  if (count > command->most)
+    return wrong((struct complaint){command, "too many arguments for", command->name, NULL});
   return cli;
 }
 
@@ -186,10 +254,10 @@ const char *cli_stdlib(int argc, char **argv) {
 struct cli cli_read(lua_State *L, int argc, char **argv) {
   int first = cli_stdlib(argc, argv) ? 3 : 1;
   const char *name = argv[first];
-  if (!name) return wrong(NULL, "missing:", "a command");
+  if (!name) return wrong((struct complaint){NULL, "missing:", "a command", NULL});
   if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) return usage(stdout, NULL), (struct cli){0};
   if (strcmp(name, "--version") == 0) return puts("runbook " RUNBOOK_VERSION), (struct cli){0};
   const struct command *command = find_command(name);
-  if (!command) return wrong(NULL, "unknown command", name);
+  if (!command) return wrong((struct complaint){NULL, "unknown command", name, push_hint(L, NULL, name)});
   return read_command(L, command, argv, first + 1);
 }

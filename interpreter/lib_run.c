@@ -9,6 +9,7 @@
  * lock(name, holder) → handle | nil, {kind="locked", message=who holds it}; held until unlock(handle) or the process ends
  * save(name, text) → true | nil, error      a new file of the open run; replace(name, text, synced=true): a new content,
  * atomically; keep(name, text): a source, of which known values alone are redacted; what can be made anew from the journal need not be synced
+ * discard(): removes the open run's directory      free_reserve(): what was held for a full disk goes, the run is over
  * sha256(text) → hex      random(count) → bytes      real_path(path) → without links and dots | nil, error
  * trust(folder) → {path=, uid=} | nil, error      trust_file() → where trusted folders stand | nil, error (owner.h)
  */
@@ -226,6 +227,21 @@ static int l_adopt(lua_State *L) {
   return 0;
 }
 
+static int l_discard(lua_State *L) {
+  if (!open_run.path[0]) return luaL_error(L, "no run directory is open");
+  rundir_discard(open_run.path);
+  open_run.path[0] = '\0';
+  return 0;
+}
+
+static int l_free_reserve(lua_State *L) {
+  char reserve[RUNDIR_PATH_MAX + sizeof "/" RUNDIR_RESERVE];
+  if (!open_run.path[0]) return luaL_error(L, "no run directory is open");
+  snprintf(reserve, sizeof reserve, "%s/" RUNDIR_RESERVE, open_run.path);
+  unlink(reserve);
+  return 0;
+}
+
 static int l_lock(lua_State *L) {
   struct error error = {0};
   int lock = lock_take(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &error);
@@ -288,15 +304,26 @@ static int l_trust(lua_State *L) {
 }
 
 int luaopen_raw_run(lua_State *L) {
-  static const luaL_Reg functions[] = {{"create", l_create},       {"find", l_find},
-                                       {"trust", l_trust},         {"trust_file", l_trust_file},
-                                       {"list", l_list},           {"open_journal", l_open_journal},
-                                       {"event", l_event},         {"read_journal", l_read_journal},
-                                       {"save", l_save},           {"keep", l_keep},
-                                       {"replace", l_replace},     {"adopt", l_adopt},
-                                       {"lock", l_lock},           {"unlock", l_unlock},
-                                       {"sha256", l_sha256},       {"random", l_random},
-                                       {"real_path", l_real_path}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"create", l_create},
+                                       {"find", l_find},
+                                       {"trust", l_trust},
+                                       {"trust_file", l_trust_file},
+                                       {"list", l_list},
+                                       {"open_journal", l_open_journal},
+                                       {"event", l_event},
+                                       {"read_journal", l_read_journal},
+                                       {"save", l_save},
+                                       {"keep", l_keep},
+                                       {"replace", l_replace},
+                                       {"adopt", l_adopt},
+                                       {"lock", l_lock},
+                                       {"discard", l_discard},
+                                       {"free_reserve", l_free_reserve},
+                                       {"unlock", l_unlock},
+                                       {"sha256", l_sha256},
+                                       {"random", l_random},
+                                       {"real_path", l_real_path},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

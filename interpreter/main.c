@@ -1,4 +1,5 @@
 /* runbook: runs incident runbooks written in Lua. */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
@@ -15,9 +16,11 @@
 #include "luautil.h"
 #include "loader.h"
 #include "runtime.h"
+#include "tty.h"
 #include "watchdog_protocol.h"
 
-#define EXIT_DEFECT 70 /* EX_SOFTWARE: a defect of this program */
+#define EXIT_DEFECT 70    /* EX_SOFTWARE: a defect of this program */
+#define EXIT_UNWRITTEN 74 /* EX_IOERR: its words could not be written */
 #define EXIT_REFUSED 6
 #define DESCRIPTORS_MIN 64     /* the loop, the journal, locks, one request with its threads */
 #define DESCRIPTORS_WANTED 256 /* asked for when there are fewer than the least */
@@ -61,7 +64,7 @@ static void push_host(lua_State *L) {
   ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
   if (len > 0) set_string(L, "program", path, (size_t)len);
   set_text(L, "libdir", loader_libdir());
-  set_text(L, "folder", getcwd(path, sizeof path));
+  set_text(L, "folder", getcwd(path, sizeof path)); /* NULL, so no field, when it is gone or can't be told */
   set_text(L, "version", RUNBOOK_VERSION);
 }
 
@@ -121,13 +124,22 @@ static bool settle_descriptors(void) {
   return false;
 }
 
+/* Words that could not be written were not told, whatever the code says. An ending that is bad already says more. */
+static int check_output(int code) {
+  int lost = tty_lost();
+  if (!lost && (fflush(stdout) != 0 || ferror(stdout))) lost = errno ? errno : EIO;
+  if (!lost) return code;
+  fprintf(stderr, "runbook: its words could not be written to standard output: %s\n", strerror(lost));
+  return code ? code : EXIT_UNWRITTEN;
+}
+
 int main(int argc, char **argv) {
   if (!settle_descriptors()) return EXIT_REFUSED;
   prctl(PR_SET_DUMPABLE, 0); /* a core would hold every secret; a program that is started decides anew */
   mallopt(M_ARENA_MAX, 1);   /* each thread would else reserve 128 MB for the little it allocates */
   lua_State *L = libs_state(cli_stdlib(argc, argv));
   cli = cli_read(L, argc, argv);
-  if (!cli.command) return lua_close(L), cli.exit;
+  if (!cli.command) return lua_close(L), check_output(cli.exit);
   lua_setfield(L, LUA_REGISTRYINDEX, "cli.options");
   lua_setfield(L, LUA_REGISTRYINDEX, "cli.arguments");
   runtime_open(L);
@@ -136,5 +148,5 @@ int main(int argc, char **argv) {
   int status = runtime_run(L);
   int code = status == LUA_OK ? (int)lua_tointeger(L, -1) : EXIT_DEFECT;
   leave(L);
-  return code;
+  return check_output(code);
 }

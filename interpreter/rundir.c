@@ -97,6 +97,24 @@ static void unmake(int folder, const char *path) {
   rmdir(path);
 }
 
+static void empty_folder(const char *path) {
+  DIR *dir = opendir(path);
+  if (!dir) return;
+  for (struct dirent *found; (found = readdir(dir)) != NULL;) unlinkat(dirfd(dir), found->d_name, 0);
+  closedir(dir);
+}
+
+void rundir_discard(const char *path) {
+  char folder[RUNDIR_PATH_MAX + 32];
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    snprintf(folder, sizeof folder, "%s/%s", path, folders[i]);
+    empty_folder(folder);
+    rmdir(folder);
+  }
+  empty_folder(path);
+  rmdir(path);
+}
+
 static bool make_at(const char *path, bool dry, bool in_memory, struct error *error) {
   int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (folder < 0) return error_set_code(error, errno, path);
@@ -161,7 +179,8 @@ struct entries {
 };
 
 /* Ids begin with their time; a dry run's own prefix is left out of the comparison. */
-static const char *time_of(const char *id) { return strncmp(id, "dry-", 4) == 0 ? id + 4 : id; }
+static bool is_dry(const char *id) { return strncmp(id, "dry-", 4) == 0; }
+static const char *time_of(const char *id) { return is_dry(id) ? id + 4 : id; }
 
 #define STAMP_LEN (sizeof "20261123-174005" - 1)
 
@@ -249,10 +268,17 @@ static bool ambiguous(const struct entries *all, const char *prefix, int count, 
   return false;
 }
 
+static const struct entry *last_live(const struct entries *all, struct error *error) {
+  for (size_t i = all->count; i-- > 0;)
+    if (!is_dry(all->list[i].id)) return &all->list[i];
+  error_set(error, "missing", "there is no live run yet, only %zu dry ones", all->count);
+  return NULL;
+}
+
 static const struct entry *pick(const struct entries *all, const char *prefix, struct error *error) {
   const struct entry *found = NULL;
   int count = 0;
-  if (strcmp(prefix, "last") == 0 && all->count) return &all->list[all->count - 1];
+  if (strcmp(prefix, "last") == 0) return last_live(all, error);
   for (size_t i = 0; i < all->count; i++) {
     if (strcmp(all->list[i].id, prefix) == 0) return &all->list[i];
     if (strncmp(all->list[i].id, prefix, strlen(prefix)) != 0) continue;

@@ -31,7 +31,10 @@ bool rundir_home(char *path, size_t size, struct error *error);
 bool rundir_create(struct rundir *rundir, const char *name, bool dry, double wall, struct error *error);
 /* Makes the folder that the file `name` ("source/001.lua") of the run at `path` is to stand in, if it is one of a run's. */
 void rundir_make_folder(const char *path, const char *name);
-/* The run whose id is or begins with `prefix`, or the newest for "last". Errors: missing; usage, naming candidates. */
+/* Removes the directory of a run that never began: what stands in it and in its folders. */
+void rundir_discard(const char *path);
+/* The run whose id is or begins with `prefix`, or the newest live one for "last": of a dry run nothing is armed and nobody
+ * waits. Errors: missing; usage, naming candidates. */
 bool rundir_find(struct rundir *rundir, const char *prefix, struct error *error);
 /* Calls `each` for every run, oldest first. */
 void rundir_list(void (*each)(const struct rundir *rundir, void *data), void *data);

@@ -97,13 +97,22 @@ void tty_size(int *columns, int *rows) {
   if (fd >= 0) close(fd);
 }
 
+static int lost;
+
+int tty_lost(void) { return lost; }
+
+static bool lose(int fd) {
+  if (fd == STDOUT_FILENO && !lost) lost = errno;
+  return false;
+}
+
 bool tty_write(int fd, const char *text, size_t len) {
   while (len > 0) {
     ssize_t count = write(fd, text, len);
     if (count < 0 && errno == EAGAIN)
       poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
     else if (count < 0 && errno != EINTR)
-      return false;
+      return lose(fd);
     if (count > 0) {
       text += count;
       len -= (size_t)count;

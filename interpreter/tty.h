@@ -28,5 +28,7 @@ void tty_restore(void);
 void tty_size(int *columns, int *rows);
 /* Writes all of it to `fd`, waiting where the descriptor isn't ready. False when it can't be written. */
 bool tty_write(int fd, const char *text, size_t len);
+/* The error of the first write to standard output that failed, or 0. */
+int tty_lost(void);
 
 #endif

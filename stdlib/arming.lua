@@ -178,6 +178,10 @@ local function settle(it)
     if #status.fired == 0 then return { "escalation stopped: resolved" } end
     return { "the page is resolved too: " .. backends.resolve_pages(#run.levels, it), table.unpack(tell_resolved(it)) }
   end
+  if it.unloaded and require("screen").is_attended() then
+    handle:stop("abort")
+    return { "nobody was paged: the runbook does not load, and somebody sits at this terminal" }
+  end
   if it.outcome == "unresolved" or it.outcome == "failed" then
     if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end
     if #status.fired == 0 then

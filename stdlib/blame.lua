@@ -72,9 +72,21 @@ function blame.is_mistake(err)
   return type(err) == "string" and not excused[err] and not err:find "^stdlib/" and err ~= "not enough memory"
 end
 
+-- f(text), if set: hears where a defect of this program is, for those who mend it.
+blame.on_defect = nil
+
+-- An error at a line of ours is a defect of ours. Whoever reads it at night can do nothing with the line.
+function blame.is_defect(err) return type(err) == "string" and err:find "^stdlib/" ~= nil end
+
+local function defect_text(err)
+  if blame.on_defect then blame.on_defect(err) end
+  return ("a defect of this program, not of the runbook (%s)"):format((err:gsub("^stdlib/[^:]*:%d+: ", "")))
+end
+
 -- What a script raised as text: it may be anything.
 function blame.text(err)
   local meta = debug.getmetatable(err)
+  if blame.is_defect(err) then return defect_text(err) end
   if type(err) ~= "table" then return err == nil and "an error without a message" or tostring(err) end
   if meta then
     local ok, text = pcall(tostring, err)

@@ -10,7 +10,9 @@ function boot.main(command, arguments, options, host)
   collectgarbage "stop" -- what is loaded now stays
   local carry_out = require(commands[command])
   collectgarbage "restart"
-  return carry_out(arguments, options, host, command)
+  local ok, result = xpcall(carry_out, function(err) return require("defect").traced(err) end, arguments, options, host, command)
+  if ok then return result end
+  return require("defect").tell(result, host)
 end
 
 return boot

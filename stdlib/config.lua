@@ -117,7 +117,13 @@ end
 -- Reads a config's text that an earlier process of this run kept, its secrets by name.
 function config.from_text(text) return evaluate("config", secrets.restored(text)) end
 
--- The environment asked for, else the one marked default, else none.
+-- "--env production or --env staging?": what nobody chose is not guessed.
+local function choice(names, what)
+  for i, name in ipairs(names) do names[i] = "--env " .. name end
+  error({ usage = ("the config has %s: %s?"):format(what, table.concat(names, " or ")) }, 0)
+end
+
+-- The environment asked for, else the one marked default, else the only one that could be meant: none.
 function config.environment(given, name)
   local environments = given.environments or {}
   if name then
@@ -126,9 +132,11 @@ function config.environment(given, name)
     end
     return environments[name], name
   end
-  for _, other in ipairs(values.keys(environments)) do
-    if environments[other].default then return environments[other], other end
-  end
+  local names, defaults = values.keys(environments), {}
+  for _, other in ipairs(names) do if environments[other].default then defaults[#defaults + 1] = other end end
+  if #defaults > 1 then choice(defaults, "several environments marked default") end
+  if #defaults == 1 then return environments[defaults[1]], defaults[1] end
+  if #names > 1 then choice(names, "several environments, and none is marked default") end
   return {}, nil
 end
 

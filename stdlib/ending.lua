@@ -1,4 +1,5 @@
 -- How a run ends: the outcome, the exit code, and the last line.
+local blame = require "blame"
 local duration = require "duration"
 local journal = require "journal"
 local run = require "run"
@@ -9,6 +10,9 @@ local words = require "words.ending"
 local ending = {}
 
 local exits = { resolved = 0, unresolved = 1, usage = 2, failed = 3, aborted = 4, suspended = 5, refused = 6 }
+
+-- EX_SOFTWARE: this program's own fault.
+ending.DEFECT = 70
 
 local SIGINT, SIGNAL_EXIT = 2, 128
 
@@ -55,10 +59,9 @@ function ending.of_error(err)
     for _, kind in ipairs { "usage", "refused" } do
       if err[kind] then return { outcome = kind, text = err[kind] } end
     end
-    if err.wrong then return { outcome = "failed", text = err.wrong } end
+    if err.wrong then return { outcome = "failed", text = err.wrong, unloaded = err.unloaded } end
   end
-  -- An error that names a file of ours, not the script's, is a defect of this program.
-  return { outcome = "failed", text = tostring(err), exit = tostring(err):find "^stdlib/" and 70 or nil }
+  return { outcome = "failed", text = blame.text(err), exit = blame.is_defect(err) and ending.DEFECT or nil }
 end
 
 -- A rehearsal that met a mistake of the runbook's is no good one; a real run goes on with what it knows.

@@ -1,18 +1,18 @@
 -- One run of a runbook on one environment with the same required parameters at a time; a runbook that is handed over to takes
 -- its own lock. A dry run and a scenario take none.
+local journal = require "journal"
+local json = require "raw.json"
 local raw_run = require "raw.run"
 local run = require "run"
-local values = require "values"
 
 local lock = {}
 
--- What is locked: the runbook's file wherever it is called from, the environment, the required parameters.
+-- What is locked: the runbook's file wherever it is called from, the environment, the required parameters by their values,
+-- lists too. What is secret counts by its name.
 local function name_of(file)
-  local parts = { raw_run.real_path(file) or file, run.environment or "" }
-  for _, name in ipairs(values.keys(run.param_specs or {})) do
-    if run.param_specs[name].required then parts[#parts + 1] = name .. "=" .. tostring(run.params[name]) end
-  end
-  return raw_run.sha256(table.concat(parts, "\0"))
+  local required = {}
+  for name, spec in pairs(run.param_specs or {}) do if spec.required then required[name] = run.params[name] end end
+  return raw_run.sha256(json.encode(journal.plain { raw_run.real_path(file) or file, run.environment or "", required }))
 end
 
 -- Takes the lock of the runbook under way; raises { refused = } when another run holds it. A handle for lock.release, or nil

@@ -86,7 +86,7 @@ local function differences(expect, ending, mode, seconds)
   told_differs(list, expect.told, mode.told)
   add(count_differs("unknown", expect.unknown, titles(story.unknown, "title")))
   add(count_differs("owed", expect.owed, titles(run.owed, "title")))
-  add(count_differs("left", expect.left, titles(run.left, "line")))
+  add(count_differs("left", expect.left, titles(ending.left, "line")))
   local limit = expect.within and duration.parse(expect.within)
   if limit and seconds > limit then add(("within: %s, but it took %s"):format(expect.within, duration.text(seconds))) end
   return list

@@ -22,11 +22,18 @@ end
 
 function screen.answers(map) answers, titles = patterns.list(map), map end
 
--- A line outside any event: warnings and errors go to standard error, which no format owns.
+-- A line outside any event: warnings and errors go to standard error, which no format owns. Whatever stands in it, what was
+-- typed too, stays inert.
 function screen.say(line)
+  line = text.inert(tostring(line), { lines = true })
   if view and view.say then return view.say(line) end
   tty.write(2, line .. "\n")
 end
+
+local COMPLAINT_MAX = 2000 -- characters
+
+-- What is wrong, in the program's name.
+function screen.complain(why) screen.say(text.inert("runbook: " .. tostring(why), { max = COMPLAINT_MAX, lines = true })) end
 
 ----------------------------------------------------------------- Questions --
 
@@ -79,9 +86,12 @@ local function ask_terminal(question, asker)
   return nil, "silence"
 end
 
+-- Whether somebody sits there who can be asked.
+function screen.is_attended() return not run.options.no_input and tty.interactive() end
+
 -- Whether a question of this title would reach somebody, or an answer that was given beforehand.
 function screen.can_ask(title)
-  return run.options.scenario ~= nil or titles[title] ~= nil or not run.options.no_input and tty.interactive()
+  return run.options.scenario ~= nil or titles[title] ~= nil or screen.is_attended()
 end
 
 -- Law 9: without a terminal the run suspends; it never goes on.
@@ -96,7 +106,7 @@ function screen.ask(question)
     journal.news("answered", { text = question.text, answer = answer })
     return answer, "--answers"
   end
-  if run.options.no_input or not tty.interactive() then suspend(question) end
+  if not screen.is_attended() then suspend(question) end
   return one_at_a_time(function()
     local asker = view.ask and view or require "views.ask"
     local ok, typed, why = pcall(ask_terminal, question, asker)

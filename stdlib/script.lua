@@ -29,11 +29,6 @@ local function keep(path, text)
   raw_run.keep(("source/%03d.lua"):format(#script.sources), text)
 end
 
--- The text as it was read before in this run; nil when it was not.
-local function kept(path)
-  for _, source in ipairs(script.sources) do if source.path == path then return source.text end end
-end
-
 -- The text of a script or module: from the disk, or in a process of a run that goes on, from what was kept.
 function run.read_source(path)
   if run.kept_sources then
@@ -41,7 +36,7 @@ function run.read_source(path)
     if not text then return nil, "it was not part of the run when it began" end
     return text
   end
-  if run.declaring == "anew" and kept(path) then return kept(path) end
+  if run.declaring == "anew" and script.text(path) then return script.text(path) end
   local read, err = files.read { path = path, max = SIZE_MAX, owned = run.options.scenario == nil }
   if not read and err.kind == "owner" then error({ refused = err.message }, 0) end
   if not read then return nil, err.message end
@@ -56,6 +51,24 @@ function script.text(path)
   for i = #script.sources, 1, -1 do
     if script.sources[i].path == path then return script.sources[i].text end
   end
+end
+
+local NEIGHBOURS = 1000 -- files beside it that are looked at for the nearest name
+
+-- " (did you mean api-down.lua?)"
+local function neighbour(path)
+  local folder, name = script.split(path)
+  local walked, names = files.walk { under = folder, name = "*.lua", flat = true, max = NEIGHBOURS }, {}
+  for i, file in ipairs(walked and walked.files or {}) do names[i] = file.path:match "[^/]+$" end
+  local near = blame.nearest(name, names)
+  return near and (" (did you mean %s?)"):format(folder == "." and near or folder .. "/" .. near) or ""
+end
+
+-- What is no file is a slip of the command line, told before anything is begun: nobody is woken for it.
+function script.expect_file(path)
+  local read, err = files.read { path = path, max = 1 }
+  if read then return end
+  error({ usage = err.message .. (err.kind == "missing" and neighbour(path) or "") }, 0)
 end
 
 -- What a later process needs to carry on with exactly this run's files.
@@ -79,11 +92,11 @@ end
 function script.load(path, words, modules)
   local folder = script.split(path)
   local text, why = run.read_source(path)
-  if not text then error({ wrong = ("%s can't be read: %s"):format(path, why) }, 0) end
+  if not text then error({ wrong = ("%s can't be read: %s"):format(path, why), unloaded = true }, 0) end
   if text:sub(1, 1) == "#" then text = "--" .. text end
   local env = require("sandbox").environment(folder, words, modules)
   local chunk, problem = load(text, "@" .. path, "t", env)
-  if not chunk then error({ wrong = problem }, 0) end
+  if not chunk then error({ wrong = problem, unloaded = true }, 0) end
   return function() return carry_out(chunk) end
 end
 

@@ -2,6 +2,7 @@
 local blame = require "blame"
 local catalogue = require "catalogue"
 local introductions = require "commands.effects_introductions"
+local screen = require "screen"
 local tty = require "raw.tty"
 local values = require "values"
 
@@ -211,6 +212,6 @@ return function(arguments)
     tty.write(1, text .. "\n")
     return 0
   end
-  tty.write(2, ("runbook: %s\n"):format(why))
+  screen.complain(why)
   return USAGE
 end

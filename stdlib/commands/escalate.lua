@@ -49,7 +49,7 @@ local function learn(folder)
   local began
   for _, event in ipairs(raw_run.read_journal(folder .. "/journal.jsonl") or {}) do
     story.learn(event.event, event)
-    began = began or event.at
+    began = began or event.alert_started or event.at
   end
   local at = began and require("helpers").time.parse(began)
   if at then run.began = run.began - math.max(0, tasks.wall() - at) end

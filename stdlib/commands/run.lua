@@ -1,5 +1,6 @@
 -- runbook run FILE: the run itself, as a table of contents. runbook audit FILE and runbook doctor FILE: the same up to the
 -- script's first effect, then its preventions (stdlib/audit.lua) in the dry mode, or what it needs (stdlib/doctor.lua).
+local blame = require "blame"
 local config = require "config"
 local duration = require "duration"
 local ending = require "ending"
@@ -14,6 +15,7 @@ local script = require "script"
 local secrets = require "secrets"
 local story = require "story"
 local tasks = require "tasks"
+local values = require "values"
 
 -- A params or answers file is this long at most, in bytes.
 local FILE_MAX = 1 << 20
@@ -35,9 +37,24 @@ local function read_table(path, what)
   local chunk, problem = load(read.text, "@" .. path, "t", {})
   if not chunk then usage("%s", problem) end
   local ok, value = pcall(chunk)
+  if not ok and tasks.is_interrupt(value) then error(value, 0) end
   if not ok or type(value) ~= "table" then usage("%s %s: it must return a table", what, path) end
   return value
 end
+
+-- A table from names to values of these types.
+local function read_names(path, what, types)
+  local map = read_table(path, what)
+  for name, value in pairs(map) do
+    if type(name) ~= "string" then usage("%s %s: a table from names to values expected, it has the key %s", what, path,
+      values.describe(name)) end
+    if types and not types[type(value)] then usage("%s %s: %s: an answer expected, got %s", what, path, name,
+      values.describe(value)) end
+  end
+  return map
+end
+
+local answer_types = { string = true, number = true, boolean = true }
 
 local function from_command_line(list)
   local map = {}
@@ -61,7 +78,7 @@ local function open_config(options, host)
   environment, run.environment = config.environment(run.config, options.env)
   config.apply(run.config, environment, options, options.scenario and function() end or host.getenv)
   run.given_params = { { name = "-p", values = from_command_line(options.param) } }
-  if options.params then table.insert(run.given_params, { name = "--params", values = read_table(options.params, "--params") }) end
+  if options.params then table.insert(run.given_params, { name = "--params", values = read_names(options.params, "--params") }) end
   if run.scenario then
     table.insert(run.given_params, { name = "scenario in " .. run.scenario.at, values = run.scenario.params or {} })
   end
@@ -117,9 +134,10 @@ local function open_journal(options, host)
   end
   if name == "live" then require("report").open() end
   run.seed = name == "scenario" and 1 or string.unpack("<i8", raw_run.random(8))
+  blame.on_defect = function(text) journal.event("defect", { text = text }) end
   journal.event("run.started", { file = run.file, mode = name, id = run.id, environment = run.environment,
     version = host.version, careless = careless(options), config = run.config_path, seed = run.seed,
-    user = host.getenv "USER" })
+    alert_started = options.alert_started, user = host.getenv "USER" })
 end
 
 local function keep_sources(options)
@@ -172,17 +190,28 @@ local function execute(options, host)
   return ending.of_return(value)
 end
 
+-- Clocks of two machines differ by this much, in seconds; what began later than that is a slip.
+local CLOCKS_DIFFER = 300
+
+local function seconds_since_alert(text)
+  local at, why = require("helpers").time.parse(text)
+  if not at then usage("--alert-started: %s", why) end
+  local since = tasks.wall() - at
+  if since < -CLOCKS_DIFFER then usage("--alert-started: %s lies in the future", text) end
+  return math.max(0, since)
+end
+
 local function prepare(options, host)
   run.options, run.config = options, {}
+  if not host.folder and run.file:sub(1, 1) ~= "/" then
+    usage("the current folder is gone or can't be told: go to another, or give the whole path of %s", run.file)
+  end
+  script.expect_file(run.file)
   if options.scenario then open_scenario(options) end
   run.start()
   open_config(options, host)
-  if options.answers then screen.answers(read_table(options.answers, "--answers")) end
-  if options.alert_started then
-    local at, why = require("helpers").time.parse(options.alert_started)
-    if not at then usage("--alert-started: %s", why) end
-    run.began = run.began - math.max(0, tasks.wall() - at)
-  end
+  if options.answers then screen.answers(read_names(options.answers, "--answers", answer_types)) end
+  if options.alert_started then run.began = run.began - seconds_since_alert(options.alert_started) end
   if run.command == "doctor" then secrets.missed = {} end
   options.no_color = host.getenv "NO_COLOR" and host.getenv "NO_COLOR" ~= ""
   options.plain = host.getenv "TERM" == "dumb"
@@ -231,6 +260,7 @@ local function last_words(it, settled)
   for _, left in ipairs(run.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end
   table.move(settled, 1, #settled, #lines + 1, lines)
   if it.outcome == "unresolved" and not looks[run.command] then lines[#lines + 1] = see_also() end
+  if it.exit == ending.DEFECT then lines[#lines + 1] = require("defect").what_to_do(run.path and run.path .. "/journal.jsonl") end
   return lines
 end
 
@@ -247,9 +277,15 @@ local function carry_out(options, host)
   if ok then return it end
   it = ending.of_error(it)
   if it.outcome ~= "resolved" and it.outcome ~= "suspended" and it.outcome ~= "aborted" then
-    screen.say("runbook: " .. screen.inert(it.text, 1000))
+    screen.complain(it.text)
   end
   return it
+end
+
+-- What a run that is over keeps: not what was held for a full disk; of one that never began, nothing.
+local function tidy(it)
+  if not run.path then return end
+  if it.outcome == "usage" and not run.acted then raw_run.discard() else raw_run.free_reserve() end
 end
 
 return function(arguments, options, host, command)
@@ -258,7 +294,7 @@ return function(arguments, options, host, command)
   local prepared, problem = pcall(prepare, options, host)
   if not prepared then
     local it = ending.of_error(problem)
-    screen.say("runbook: " .. tostring(it.text))
+    screen.complain(it.text)
     return ending.exit(it)
   end
   local it, settled = close(carry_out(options, host))
@@ -268,5 +304,6 @@ return function(arguments, options, host, command)
   if gate.mode().name == "live" then require("report").write() end
   local close_machines = require("settings").close_machines
   if close_machines then close_machines() end
+  tidy(it)
   return code
 end

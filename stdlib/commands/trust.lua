@@ -2,6 +2,7 @@
 -- the user's own config, outside any tree that somebody else could bring along.
 local files = require "raw.files"
 local raw_run = require "raw.run"
+local screen = require "screen"
 local tty = require "raw.tty"
 
 -- The list is this long at most, in bytes.
@@ -9,7 +10,7 @@ local LIST_MAX = 1 << 20
 local EXIT_USAGE, EXIT_FAILED = 2, 70
 
 local function fail(code, err)
-  tty.write(2, ("runbook: trust: %s\n"):format(err.message))
+  screen.complain("trust: " .. err.message)
   return code
 end
 
@@ -21,7 +22,7 @@ local function show()
   if not read and err.kind ~= "missing" then return fail(EXIT_FAILED, err) end
   local count = 0
   for uid, folder in (read and read.text or ""):gmatch "(%d+) ([^\n]+)" do
-    tty.write(1, ("%s  (of uid %s)\n"):format(folder, uid))
+    tty.write(1, ("%s  (of uid %s)\n"):format(screen.inert(folder), uid))
     count = count + 1
   end
   if count == 0 then tty.write(1, "no folder of others is trusted\n") end
@@ -32,6 +33,6 @@ return function(arguments)
   if not arguments[1] then return show() end
   local it, err = raw_run.trust(arguments[1])
   if not it then return fail(EXIT_USAGE, err) end
-  tty.write(1, ("%s is trusted: what uid %d and its groups keep there counts as yours\n"):format(it.path, it.uid))
+  tty.write(1, ("%s is trusted: what uid %d and its groups keep there counts as yours\n"):format(screen.inert(it.path), it.uid))
   return 0
 end

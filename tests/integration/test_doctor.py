@@ -226,7 +226,7 @@ def test_on_a_terminal(runbook_tty, sandbox, stuck_port):
 
 
 def test_mistakes_have_their_own_exit_codes(runbook, sandbox):
-    assert runbook("doctor", "no-such.lua").code == 3
+    assert runbook("doctor", "no-such.lua").code == 2
     assert runbook("doctor", sandbox.write("x.lua", "local = 1")).code == 3
     assert runbook("doctor", sandbox.write("x.lua", HEAD), "-p", "nope=1").code == 2
     assert runbook("doctor", "x.lua", "--env", "nope").code == 2

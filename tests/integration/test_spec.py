@@ -319,7 +319,7 @@ def test_every_field_of_every_event_is_documented(runbook, sandbox, end, options
     assert not wrong, sorted(set(wrong))
     if end == "two()" and options == ["--here"]:
         seen = {event["event"] for event in result.journal}
-        others = ("escalation.", "doctor.")
+        others = ("escalation.", "doctor.", "defect")
         assert seen >= {name for name in documented if not name.startswith(others)} | {"escalation.armed"}
 
 
@@ -360,7 +360,8 @@ def test_every_key_of_the_config_is_documented(runbook, sandbox):
 
 def test_exit_codes_are_documented():
     codes = set(re.findall(r"\w+ = (\d+)", re.search(r"local exits = \{(.*?)\}", read("stdlib/ending.lua"))[1]))
-    same({code for code in first_column(section("spec/cli.md", "Exit codes")) if len(code) < 3}, codes | {"70"})
+    codes |= set(re.findall(r"#define EXIT_\w+ (\d+)", read("interpreter/main.c")))
+    same({code for code in first_column(section("spec/cli.md", "Exit codes")) if len(code) < 3}, codes)
 
 
 def test_kinds_that_are_findings_are_documented():
