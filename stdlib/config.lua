@@ -153,7 +153,10 @@ function config.apply(given, environment, options, getenv)
   if here == nil then here = given.here end
   settings.here = options.here or options.scenario ~= nil or here or false
   settings.ssh_agent = getenv "SSH_AUTH_SOCK"
-  settings.docker.host = settings.docker.host or getenv "DOCKER_HOST"
+  settings.docker.shell = {}
+  for _, name in ipairs { "HOST", "CONTEXT", "CONFIG", "TLS", "TLS_VERIFY", "CERT_PATH" } do
+    settings.docker.shell["DOCKER_" .. name] = getenv("DOCKER_" .. name)
+  end
   settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"
   for _, name in ipairs { "PATH", "HOME", "LANG", "TZ" } do settings.environment[name] = getenv(name) end
   secrets.open(given.secrets, getenv)

@@ -97,9 +97,8 @@ local function act_on(act, do_it, plan)
     return result.new(act.entry, act.line, status, fields)
   end
   err = err or { kind = "failed", message = fields.why or "it did not succeed" }
-  local late = err.kind == "timeout" or err.kind == "reset"
-  journal.outcome(act, late and "unknown" or "failed", { error = { kind = err.kind, message = err.message },
-    why = late and "may have run" or nil }, ms)
+  local late = outcome.is_doubtful(err)
+  journal.outcome(act, late and "unknown" or "failed", { error = outcome.error(err), why = late and "may have run" or nil }, ms)
   return nil, err
 end
 

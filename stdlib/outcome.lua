@@ -22,13 +22,20 @@ end
 -- A read's status and its fields, from what its run gave.
 function outcome.of_read(fields, err, instrument)
   if not fields then fields, err = outcome.from_error(err, nil, instrument) end
-  if not fields then return "failed", { ok = false, error = { kind = err.kind, message = err.message } } end
+  if not fields then return "failed", { ok = false, error = outcome.error(err) } end
   if fields.ok == nil then fields.ok = true end
   return fields.ok and "ok" or "not_well", fields
 end
 
 local interrupts = { cancel = "cancelled", timeout = "a deadline around it passed", ["end"] = "the run ended",
                      budget = "it computed for too long" }
+
+-- A failure as it stands in results and in the journal; `where`: our own line that did not understand an answer.
+function outcome.error(err) return { kind = err.kind, message = err.message, where = err.where } end
+
+-- A failed change that may have been made all the same: nobody knows how far it came.
+local doubtful = { timeout = true, reset = true, answer = true }
+function outcome.is_doubtful(err) return doubtful[err.kind] == true end
 
 -- How a read ended that did not come to its end, by what was raised in it: { status =, why = }.
 function outcome.of_break(err)

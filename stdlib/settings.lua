@@ -1,7 +1,7 @@
 -- What the config and the command line settled for this run; filled by stdlib/config.lua before a script's first line and
 -- read by effects. Absent settings have the defaults below.
 return {
-  docker = {},        -- { host = "unix:///var/run/docker.sock" | "tcp://…", ca=, cert=, key= }
+  docker = {},        -- { host = "unix:///var/run/docker.sock" | "tcp://…", ca=, cert=, key=, shell = variables of DOCKER_… }
   kubectl = {},       -- { context=, namespace=, server= }
   hosts = {},         -- rehearsals: { ["api.conduit.im"] = "127.0.0.1:8080" }
   machines = {},      -- { name = { ssh=, sudo=, config= } }

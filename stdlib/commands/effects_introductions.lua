@@ -57,9 +57,10 @@ return unresolved "the API is down"
 
 families.docker = {
   text = [[
-Containers, by the Engine's own API. The engine is the config's `docker.host` or `DOCKER_HOST` (`unix://` or
-`tcp://`, with `ca`, `cert`, `key` over TLS), else the current context of Docker's own client, else
-`unix:///var/run/docker.sock`. A container that is not there is well, with `state = "absent"`.]],
+Containers, by the Engine's own API, in the highest version that both speak. The engine is the config's
+`docker.host` (`unix://` or `tcp://`, with `ca`, `cert`, `key` over TLS), else the one that Docker's own client
+would take in your shell: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context, `unix:///var/run/docker.sock`.
+A container that is not there is well, with `state = "absent"`.]],
   example = [[
 runbook { title = "docker" }
 local restart = remedy("Restart the API", { risk = "low" }, function() docker.restart("conduit-api") end)

@@ -24,21 +24,9 @@ local REPLICAS_MAX = 1000
 local function environment(call)
   local env = {}
   for name, value in pairs(settings.environment) do env[name] = value end
-  local host = docker_host.resolve()
-  env.DOCKER_HOST = host and host.address or nil
+  env.DOCKER_HOST = docker_host.for_children()
   for name, value in pairs(call.env or {}) do env[name] = tostring(value) end
   return env
-end
-
--- Flags that both understand; `docker` takes them before `compose`.
-local function tls_flags()
-  local host, flags = docker_host.resolve(), {}
-  if not host or not (host.ca or host.cert) then return flags end
-  flags[1] = "--tlsverify"
-  for name, path in pairs { tlscacert = host.ca, tlscert = host.cert, tlskey = host.key } do
-    flags[#flags + 1] = ("--%s=%s"):format(name, path)
-  end
-  return flags
 end
 
 local which, which_version
@@ -49,7 +37,8 @@ local function program(call)
   if which then return which, which_version end
   local run = require("raw.process").run
   for _, words in ipairs { { "docker", "compose" }, { "docker-compose" } } do
-    local argv = table.move(tls_flags(), 1, #tls_flags(), 2, { words[1] })
+    local _, tls = docker_host.for_children() -- flags that both understand; `docker` takes them before `compose`
+    local argv = table.move(tls, 1, #tls, 2, { words[1] })
     argv[#argv + 1] = words[2]
     local version = table.move({ "version", "--short" }, 1, 2, #argv + 1, { table.unpack(argv) })
     local done = run { argv = version, env = environment(call), timeout = WHICH_SECONDS }
@@ -71,7 +60,8 @@ end
 -- The engine that the config names, and the variables that the file refers to, go before it.
 local function by_hand(call, arguments_of)
   local words = {}
-  if settings.docker.host then words[1] = "DOCKER_HOST=" .. settings.docker.host end
+  local host = docker_host.resolve()
+  if host and not host.is_default then words[1] = "DOCKER_HOST=" .. host.address end
   for _, name in ipairs(values.keys(call.env or {})) do words[#words + 1] = byhand.assignment(name, call.env[name]) end
   if #words > 0 then table.insert(words, 1, "env") end
   words[#words + 1] = "docker-compose"

@@ -9,8 +9,9 @@ local values = require "values"
 local engine = {}
 engine.__index = engine
 
--- The version of the API this is written for, and the oldest that has all of it.
-local VERSION, VERSION_MIN = 1.41, 1.24
+-- The newest version of the API whose answers this was read against, and the oldest that has all of it. A newer engine is
+-- asked in the newest that it still takes.
+local VERSION, VERSION_MIN = { 1, 47 }, { 1, 24 }
 -- Answers are read up to this many bytes; longer ones are an error, except streams, whose callers say so.
 local BODY_MAX = 8 << 20
 -- A request gets at least this many seconds, so that one at the very end fails by its own deadline.
@@ -84,7 +85,7 @@ local function send(self, host, method, path, options)
     method = method, url = host.url .. path, unix_socket = host.unix_socket, body = body,
     headers = { ["Content-Type"] = body and "application/json" or nil },
     timeout = math.min(options.seconds or math.huge, self:left()), max_body = options.max_body or BODY_MAX,
-    keep = options.keep, ca_file = host.ca, cert_file = host.cert, key_file = host.key,
+    verify = host.verify, keep = options.keep, ca_file = host.ca, cert_file = host.cert, key_file = host.key,
   }
   if not reply then
     err = explain(host, err)
@@ -93,32 +94,45 @@ local function send(self, host, method, path, options)
   return reply
 end
 
+-- "1.41" → { 1, 41 }
+local function read_version(text)
+  local major, minor = tostring(text or ""):match "^(%d+)%.(%d+)$"
+  return major and { math.tointeger(tonumber(major)), math.tointeger(tonumber(minor)) }
+end
+
+local function is_less(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end
+
+local function no_engine(host, why) return nil, { kind = "unreachable", message = host.label .. ": " .. why } end
+
+-- The highest version that both speak, as text.
+local function common_version(host, newest, oldest)
+  if not newest then return no_engine(host, "what answers there is no Docker engine") end
+  local ours, mine = newest, VERSION
+  if is_less(mine, newest) then ours = oldest and is_less(mine, oldest) and oldest or mine end
+  if is_less(ours, VERSION_MIN) then
+    return no_engine(host, ("the engine speaks API %d.%d; at least %d.%d is needed"):format(newest[1], newest[2],
+      VERSION_MIN[1], VERSION_MIN[2]))
+  end
+  return ("%d.%d"):format(ours[1], ours[2])
+end
+
+-- An engine's own word is its /version: it says what it takes at the most and at the least.
 local function negotiate(self, host)
   if negotiated then return negotiated end
-  local reply, err = send(self, host, "GET", "/_ping", {})
+  local reply, err = send(self, host, "GET", "/version", {})
   if not reply then return nil, engine.cannot_look(err) end
-  local text = reply.headers["api-version"]
-  local major, minor = (text or ""):match "^(%d+)%.(%d+)$"
-  if not major then
-    return nil, { kind = "unreachable", message = host.label .. ": what answers there is no Docker engine" }
-  end
-  local theirs = tonumber(major) + tonumber(minor) / 100
-  if theirs < VERSION_MIN then
-    return nil, { kind = "unreachable",
-                  message = ("%s: the engine speaks API %s; at least %.2f is needed"):format(
-      host.label, text, VERSION_MIN) }
-  end
-  negotiated = { text = theirs < VERSION and text or ("%.2f"):format(VERSION) }
-  return negotiated
+  local told = json.decode(reply.body)
+  told = type(told) == "table" and told or {}
+  negotiated, err = common_version(host, read_version(told.ApiVersion or reply.headers["api-version"]),
+    read_version(told.MinAPIVersion))
+  return negotiated, err
 end
 
 -- The API's version in use, as text, or nil and why not.
 function engine:version()
   local host, err = docker_host.resolve()
   if not host then return nil, err end
-  local version
-  version, err = negotiate(self, host)
-  return version and version.text, err
+  return negotiate(self, host)
 end
 
 -- One request. Options: query {name = value}, json (the body), seconds (a deadline of its own), max_body,
@@ -131,7 +145,7 @@ function engine:request(method, path, options)
   local version
   version, err = negotiate(self, host)
   if not version then return nil, err end
-  return send(self, host, method, ("/v%s%s"):format(version.text, with_query(path, options.query)), options)
+  return send(self, host, method, ("/v%s%s"):format(version, with_query(path, options.query)), options)
 end
 
 -- A copy in which null, which JSON has and Lua's tables have not, is left out, however deep.
@@ -202,9 +216,19 @@ function engine.is_named(id, names)
   return false
 end
 
--- What `docker inspect NAME` shows; nil, nil when there is no such container.
+-- What `docker inspect NAME` shows; nil, nil when there is no such container. Proxies and other engines leave parts out, or
+-- null: those that are looked into are tables here.
 function engine:inspect(name, exact)
-  return self:get(engine.path("/containers/%s/json", name), { exact = exact })
+  local inspect, err = self:get(engine.path("/containers/%s/json", name), { exact = exact })
+  if not inspect then return nil, err end
+  if type(inspect.Id) ~= "string" then
+    return nil, { kind = "unreachable", message = "the Docker engine's answer is no container's: it has no Id" }
+  end
+  for _, part in ipairs { "State", "Config", "HostConfig", "NetworkSettings" } do
+    if type(inspect[part]) ~= "table" then inspect[part] = {} end
+  end
+  inspect.Name = type(inspect.Name) == "string" and inspect.Name or "/" .. name
+  return inspect
 end
 
 return engine

@@ -78,7 +78,7 @@ local function logs(call)
   if reply.status ~= 200 then return nil, engine.problem(reply) end
   local text = stream.read(reply, inspect.Config.Tty, true).both
   if reply.cut and inspect.Config.Tty then text = after_newline(text) end
-  return { ok = true, state = inspect.State.Status, text = text, cut = reply.cut or false }
+  return { ok = true, state = inspect.State.Status or "unknown", text = text, cut = reply.cut or false }
 end
 
 catalogue.effect("docker.logs", {

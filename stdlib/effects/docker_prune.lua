@@ -175,9 +175,15 @@ local function delete_all(it, rows, result, delete_one)
   return gone
 end
 
+-- Podman's engine has no cache of this kind: that is no failure, and said.
 local function prune_cache(it, result)
-  local reply, err = it:change("POST", "/build/prune", { query = { all = "true" } })
+  local reply, err = it:request("POST", "/build/prune", { query = { all = "true" } })
   if not reply then return nil, err end
+  if reply.status == 404 or reply.status == 501 then
+    result.skipped = "build cache: this engine has none"
+    return 0
+  end
+  if reply.status >= 400 then return nil, engine.problem(reply) end
   local told = engine.decode(reply) or {}
   result.bytes = result.bytes + (told.SpaceReclaimed or 0)
   return #(told.CachesDeleted or {})
@@ -187,23 +193,35 @@ local function delete_container(it, container)
   return delete(it, engine.path("/containers/%s", container.id))
 end
 
--- Containers first: they hold images.
+-- What was asked for, in its order: containers first, for they hold images.
+local function steps(call, plan)
+  local list = {}
+  local function add(name, f) if call[name] then list[#list + 1] = { name = name, f = f } end end
+  add("containers", function(it, result) return delete_all(it, plan.containers or {}, result, delete_container) end)
+  add("images", function(it, result) return delete_all(it, plan.images or {}, result, delete_image) end)
+  add("build_cache", prune_cache)
+  return list
+end
+
+-- What went before a step failed is told with the failure: it is gone all the same.
+local function half_done(result, failed, err)
+  local done = {}
+  for _, name in ipairs { "containers", "images" } do
+    if result[name] then done[#done + 1] = ("%s: %d deleted"):format(name, result[name]) end
+  end
+  done[#done + 1] = ("%s: %s"):format(failed:gsub("_", " "), err.message)
+  return nil, { kind = err.kind, message = table.concat(done, "; ") }
+end
+
 local function apply(call, plan)
   if not plan or plan.unknown then
     return nil, { kind = "unknown", message = "nothing was listed, so nothing is deleted" }
   end
-  local it, result, err = engine.open(call.timeout), { bytes = 0, left = {} }, nil
-  if call.containers then
-    result.containers, err = delete_all(it, plan.containers or {}, result, delete_container)
-    if err then return nil, err end
-  end
-  if call.images then
-    result.images, err = delete_all(it, plan.images or {}, result, delete_image)
-    if err then return nil, err end
-  end
-  if call.build_cache then
-    result.build_cache, err = prune_cache(it, result)
-    if err then return nil, err end
+  local it, result = engine.open(call.timeout), { bytes = 0, left = {} }
+  for _, step in ipairs(steps(call, plan)) do
+    local count, err = step.f(it, result)
+    if not count then return half_done(result, step.name, err) end
+    result[step.name] = count
   end
   return result
 end
@@ -251,7 +269,8 @@ catalogue.effect("docker.prune", {
   result = {
     bytes = "integer: how much room that made", images = "integer: how many went",
     containers = "integer: how many went",
-    build_cache = "integer: how many entries went", left = "list: each at id why: listed, and in use by then",
+    build_cache = "integer: how many entries went", skipped = "string: what this engine does not have; nil when it has all",
+    left = "list: each at id why: listed, and in use by then",
   },
   check = function(call)
     if not (call.images or call.build_cache or call.containers) then
@@ -274,5 +293,8 @@ catalogue.effect("docker.prune", {
              build_cache = plan.cache and plan.cache.count }
   end,
   specimen = { bytes = 3 << 30, images = 12, left = {} },
-  sum_up = function(fields) return fields.bytes and duration.size_text(fields.bytes) .. " freed" end,
+  sum_up = function(fields)
+    local freed = fields.bytes and duration.size_text(fields.bytes) .. " freed"
+    return freed and fields.skipped and freed .. "; " .. fields.skipped or freed
+  end,
 })

@@ -55,7 +55,7 @@ end
 ------------------------------------------------------------------- Summary --
 
 local function ended(it)
-  local text = ("exited (%d) %s ago"):format(it.exit_code or 0, since(it.finished_at))
+  local text = ("exited (%s) %s ago"):format(it.exit_code or "?", since(it.finished_at))
   return it.oom_killed and text .. ", out of memory" or text
 end
 
@@ -125,22 +125,24 @@ end
 
 -- What `docker inspect` tells, as fields.
 function state.fields(inspect)
-  local host, now = inspect.HostConfig, inspect.State
+  local host, now, config = inspect.HostConfig, inspect.State, inspect.Config
+  local restarting = now.Status == "restarting" -- which the engine calls running, too
+  local has_ended = (restarting or not now.Running) and now.Status ~= "created"
   local it = {
-    ok = true, state = now.Status, id = inspect.Id, name = inspect.Name:gsub("^/", ""),
+    ok = true, state = now.Status or "unknown", id = inspect.Id, name = inspect.Name:gsub("^/", ""),
     pid = now.Pid ~= 0 and now.Pid or nil,
-    exit_code = not now.Running and now.Status ~= "created" and now.ExitCode or nil,
+    exit_code = has_ended and now.ExitCode or nil,
     oom_killed = now.OOMKilled == true,
-    restarts = inspect.RestartCount or 0, image = inspect.Config.Image, image_id = inspect.Image,
+    restarts = inspect.RestartCount or 0, image = config.Image or inspect.Image, image_id = inspect.Image,
     started_at = state.seconds(now.StartedAt), created_at = state.seconds(inspect.Created),
-    finished_at = not now.Running and state.seconds(now.FinishedAt) or nil,
+    finished_at = has_ended and state.seconds(now.FinishedAt) or nil,
     restart_policy = host.RestartPolicy and host.RestartPolicy.Name or "no",
     memory_limit = (host.Memory or 0) > 0 and host.Memory or nil, cpu_limit = cpu_limit(host),
     health = now.Health and now.Health.Status ~= "none" and now.Health.Status or nil,
     error_text = text_or_nil(now.Error or ""),
-    env = state.env(inspect.Config.Env), ports = tcp_ports(inspect.Config.ExposedPorts),
+    env = state.env(config.Env), ports = tcp_ports(config.ExposedPorts),
     networks = networks(inspect.NetworkSettings and inspect.NetworkSettings.Networks),
-    mounts = mounts(inspect.Mounts), labels = shown_labels(inspect.Config.Labels),
+    mounts = mounts(inspect.Mounts), labels = shown_labels(config.Labels),
   }
   if it.restart_policy == "" then it.restart_policy = "no" end
   it.summary = state.summary(it)

@@ -56,11 +56,13 @@ function stream.split(body, is_tail)
   return { both = table.concat(both), stdout = table.concat(out), stderr = table.concat(err) }
 end
 
--- The output of an answer: framed, unless its container has a terminal.
+-- The output of an answer: framed, unless its container has a terminal; what doesn't begin as a frame is none either, for
+-- "no error in its log" must not be said of a log that nobody read.
 function stream.read(reply, is_tty, is_tail)
   local body = reply.body or ""
-  if is_tty then return { both = body, stdout = body, stderr = "" } end
-  return stream.split(body, is_tail and reply.cut)
+  local is_cut = is_tail and reply.cut
+  if is_tty or body ~= "" and not is_cut and not header(body, 1) then return { both = body, stdout = body, stderr = "" } end
+  return stream.split(body, is_cut)
 end
 
 return stream

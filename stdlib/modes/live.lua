@@ -1,10 +1,24 @@
 -- Live: reads are real; writes are real, and the gate lets only approved ones come this far.
 local screen = require "screen"
+local tasks = require "tasks"
 local values = require "values"
 
 local live = { name = "live", grace = 0.25 } -- raw modules report their own deadlines; the gate's comes just after
 
-local function carry_out(act, plan) return act.entry.run(values.reveal_all(act.call), plan) end
+-- An answer of a shape that nobody expected makes our own Lua fail: for the operator that is a look that failed, or a change
+-- that may have been made, and no trace into this program. The journal's `where` says which line did not understand it.
+local function not_understood(err)
+  local where, why = tostring(err):match "^(stdlib/[^:]+:%d+): (.*)$"
+  if not where then error(err, 0) end
+  return nil, { kind = "answer", message = "what came is not understood: " .. why, where = where }
+end
+
+local function carry_out(act, plan)
+  local ok, fields, err = pcall(act.entry.run, values.reveal_all(act.call), plan)
+  if ok then return fields, err end
+  if tasks.is_interrupt(fields) then error(fields, 0) end
+  return not_understood(fields)
+end
 
 function live.read(act) return carry_out(act) end
 function live.write(act, plan) return carry_out(act, plan) end

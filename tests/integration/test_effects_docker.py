@@ -17,7 +17,7 @@ def test_inspect_tells_what_a_container_is(docker_engine, effect):
                                                        "--cpus", "1.5", "--expose", "8080", "--expose", "80", "--expose", "53/udp"))
     fields = effect("docker.inspect", "box")["fields"]
     assert fields["state"] == "running" and fields["summary"].startswith("running for ")
-    assert fields["env"] == {"DB_PASSWORD": "***", "URL": "pg://***@db/x", "A": "1", "PATH": "/bin"}
+    assert fields["env"] == {"DB_PASSWORD": "***", "URL": "pg://u:***@db/x", "A": "1", "PATH": "/bin"}
     assert fields["restart_policy"] == "unless-stopped" and fields["restarts"] == 0 and fields["image"] == IMAGE
     assert fields["memory_limit"] == 128 << 20 and fields["labels"] == {"team": "core"} and fields["pid"] > 0
     assert fields["cpu_limit"] == 1.5 and fields["ports"] == [80, 8080]
@@ -170,7 +170,7 @@ def test_stats(docker_engine, effects, no_cgroup):
     time.sleep(0.5)
     busy, ended, nobody = effects(*(("docker.stats", name) for name in ("busy", "ended", "nobody")), no_cgroup=no_cgroup)
     fields = busy["fields"]
-    assert 30 < fields["cpu_percent"] < 130, fields
+    assert 5 < fields["cpu_percent"] < 130, fields
     assert fields["memory_limit"] == 64 << 20 and 0 < fields["memory_bytes"] < 64 << 20 and fields["pids"] >= 1
     assert abs(fields["memory_percent"] - 100 * fields["memory_bytes"] / (64 << 20)) < 0.01
     assert ended["fields"]["cpu_percent"] == 0 and ended["fields"]["state"] == "exited"
