@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include "duration.h"
+#include "journal_reader.h"
 #include "jsontext.h"
 #include "redact_json.h"
 
@@ -27,93 +28,27 @@ struct journal {
   struct error broken; /* the failure after which nothing more is taken */
 };
 
-/* ---- Reading ---- */
-
-/* A walk along the chain. */
-struct reader {
-  unsigned long long seq; /* of the last good line */
-  char prev[SHA256_DIGEST_STRING_LENGTH];
-  off_t whole;     /* bytes of good lines */
-  size_t torn;     /* bytes of an unfinished line behind them */
-  bool no_newline; /* the last good line lacks its newline */
-};
-
-static void reader_begin(struct reader *reader) {
-  *reader = (struct reader){0};
-  memset(reader->prev, '0', SHA256_DIGEST_STRING_LENGTH - 1);
-}
-
-/* The line as the next event of the chain, or NULL and what is wrong with it. */
-static json_t *reader_line(struct reader *reader, const char *line, size_t len, const char **wrong) {
-  json_t *event = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
-  const char *prev = json_string_value(json_object_get(event, "prev"));
-  *wrong = NULL;
-  if (!event)
-    *wrong = "it is no JSON object";
-  else if (json_integer_value(json_object_get(event, "seq")) != (json_int_t)reader->seq + 1)
-    *wrong = "it has another number";
-  else if (!prev || strcmp(prev, reader->prev) != 0)
-    *wrong = "the line before was changed";
-  else if (!json_is_string(json_object_get(event, "event")))
-    *wrong = "it names no event";
-  if (*wrong) return json_decref(event), NULL;
-  SHA256Data((const uint8_t *)line, len, reader->prev);
-  reader->seq++;
-  return event;
-}
-
-/* Takes one line as getdelim gave it; false at its end: a torn or damaged line, or `each` has had enough. */
-static bool take_line(struct reader *reader, const char *line, size_t size, bool (*each)(json_t *, void *),
-                      void *data, struct error *error) {
-  const char *wrong;
-  bool ended = line[size - 1] == '\n';
-  json_t *event = reader_line(reader, line, ended ? size - 1 : size, &wrong);
-  if (!event && !ended) return reader->torn = size, false;
-  if (!event) {
-    error_set(error, "protocol", "line %llu of the journal is damaged: %s", reader->seq + 1, wrong);
-    return false;
-  }
-  reader->whole += (off_t)size;
-  reader->no_newline = !ended;
-  bool more = !each || each(event, data);
-  json_decref(event);
-  return more;
-}
-
-/* Reads from the descriptor's position to its end; closes it. */
-static bool read_lines(int fd, struct reader *reader, bool (*each)(json_t *, void *), void *data,
-                       struct error *error) {
-  char *line = NULL;
-  size_t cap = 0;
-  ssize_t size;
-  struct error failure = {0};
-  FILE *file = fdopen(fd, "re");
-  if (!file) return close(fd), error_set_code(error, errno, "the journal can't be read");
-  reader_begin(reader);
-  while ((errno = 0, size = getdelim(&line, &cap, '\n', file)) > 0)
-    if (!take_line(reader, line, (size_t)size, each, data, &failure)) break;
-  if (size < 0 && ferror(file)) error_set_code(&failure, errno, "the journal can't be read");
-  free(line);
-  fclose(file);
-  if (failure.kind[0]) *error = failure;
-  return !failure.kind[0];
-}
-
-bool journal_read(const char *path, bool (*each)(json_t *, void *), void *data, struct error *error) {
-  struct reader reader;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0) return error_set_code(error, errno, path);
-  return read_lines(fd, &reader, each, data, error);
-}
-
 /* ---- Opening ---- */
+
+/* Walks to the end; any damage is refused: what follows it can't be told from what somebody wrote. */
+static bool walk(int fd, struct journal_reader *reader, struct error *error) {
+  if (!journal_reader_adopt(reader, fd, error)) return false;
+  for (json_t *event; !reader->damaged && (event = journal_reader_next(reader, NULL, NULL));)
+    json_decref(event);
+  if (journal_reader_failed(reader)) error_set_code(error, EIO, "the journal can't be read");
+  if (reader->damaged)
+    error_set(error, "protocol", "line %llu of the journal is damaged: %s", reader->damaged, reader->why);
+  bool well = !reader->damaged && !journal_reader_failed(reader);
+  journal_reader_close(reader);
+  return well;
+}
 
 /* Goes on after the last whole line. One that is whole but for its newline is kept: the event did happen. */
 static bool adopt(struct journal *journal, struct error *error) {
-  struct reader reader;
+  struct journal_reader reader;
   int fd = fcntl(journal->fd, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return error_set_code(error, errno, "the journal can't be read");
-  if (!read_lines(fd, &reader, NULL, NULL, error)) return false;
+  if (!walk(fd, &reader, error)) return false;
   journal->seq = reader.seq;
   memcpy(journal->prev, reader.prev, sizeof journal->prev);
   journal->size = reader.whole;

@@ -2,7 +2,7 @@
  *
  * Every line has seq (from 1), at (RFC 3339, microseconds, UTC), event, the event's own fields, and prev: the hex SHA-256 of
  * the line before without its newline, 64 zeros in the first. A torn last line is cut off when the file is opened; damage
- * anywhere else is refused. No Lua, no event loop: it works when nothing else does.
+ * anywhere else is refused. It is read by journal_reader.h. No Lua, no event loop: it works when nothing else does.
  */
 #ifndef JOURNAL_H
 #define JOURNAL_H
@@ -33,10 +33,5 @@ bool journal_append(struct journal *journal, const char *event, json_t *fields, 
 const struct buffer *journal_line(const struct journal *journal);
 unsigned long long journal_seq(const struct journal *journal);
 void journal_close(struct journal *journal);
-
-/* Calls `each` for every event of a journal in order until it returns false; the event is the reader's own and lives as long
- * as the call. A torn tail is left out. False and `error` when the file can't be read or a line is damaged: `each` has then
- * seen what stands before it. */
-bool journal_read(const char *path, bool (*each)(json_t *event, void *data), void *data, struct error *error);
 
 #endif

@@ -5,7 +5,6 @@
  * adopt(path): for processes that carry on with a run: its directory is the open one
  * open_journal(path) → true, bytes cut off its torn end | nil, error
  * event(name, fields, {sync=}) → seq, nil, line | nil, error
- * read_journal(path) → list of events | nil, error, list of those before the damage
  * lock(name, holder) → handle | nil, {kind="locked", message=who holds it}; held until unlock(handle) or the process ends
  * save(name, text) → true | nil, error      a new file of the open run; replace(name, text, synced=true): a new content,
  * atomically; keep(name, text): a source, of which known values alone are redacted; what can be made anew from the journal need not be synced
@@ -116,21 +115,6 @@ static int l_event(lua_State *L) {
   lua_pushnil(L);
   lua_pushlstring(L, line->data, line->len);
   return 3;
-}
-
-static bool append_event(json_t *event, void *data) {
-  json_array_append(data, event);
-  return true;
-}
-
-static int l_read_journal(lua_State *L) {
-  struct error error = {0};
-  json_t *events = json_array();
-  bool well = journal_read(luaL_checkstring(L, 1), append_event, events, &error);
-  if (!well) push_failure(L, &error);
-  json_to_lua(L, events, true);
-  json_decref(events);
-  return well ? 1 : 3;
 }
 
 /* ---- Files of the run ---- */
@@ -311,7 +295,6 @@ int luaopen_raw_run(lua_State *L) {
                                        {"list", l_list},
                                        {"open_journal", l_open_journal},
                                        {"event", l_event},
-                                       {"read_journal", l_read_journal},
                                        {"save", l_save},
                                        {"keep", l_keep},
                                        {"replace", l_replace},

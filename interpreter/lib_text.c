@@ -1,7 +1,7 @@
 /* raw.text: foreign text made inert, and the small helpers of the language's `text`. What cuts or escapes for people masks
  * first: half a secret would not be known any more.
  *
- * inert(text, {max=, lines=}) → text     width(text) → columns     truncate(text, columns) → text
+ * inert(text, {max=, lines=, flat=, people=}) → text (enum text_how)     width(text) → columns     truncate(text, columns) → text
  * clip(text, characters) → its beginning, with … when it was cut     last(text, characters) → its end
  * shell_quote(list) → a command line     slack(text), html(text) → escaped
  * duration(text) → seconds | nil, error      size(text) → bytes | nil, error      time(text) → seconds since 1970 | nil, error
@@ -40,9 +40,12 @@ static int l_inert(lua_State *L) {
   struct buffer out = {0};
   bool has_options = lua_istable(L, 2);
   long long max = has_options ? field_integer(L, 2, "max", 0) : 0;
-  bool lines = has_options && field_bool(L, 2, "lines", false);
+  int how = 0;
+  if (has_options && field_bool(L, 2, "lines", false)) how |= TEXT_LINES;
+  if (has_options && field_bool(L, 2, "flat", false)) how |= TEXT_FLAT;
+  if (has_options && field_bool(L, 2, "people", false)) how |= TEXT_PEOPLE;
   struct buffer text = masked(L);
-  text_inert(&out, text.data, text.len, max > 0 ? (size_t)max : 0, lines);
+  text_inert(&out, text.data, text.len, max > 0 ? (size_t)max : 0, how);
   buffer_free(&text);
   return push_buffer(L, &out);
 }

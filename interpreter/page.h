@@ -4,8 +4,9 @@
  *   {"requests": [{"backend": "pagerduty" | "slack" | "webhook", "url": "...", "headers": {...},
  *                  "body": {...}, "timeout": 10, "connect_to": "HOST:PORT"}]}
  *
- * In any string ⟦NAME:plain⟧ stands for a secret, read from descriptor 3 (watchdog_protocol.h), and ⟦findings⟧
- * for what the run's journal says is wrong. Both are put in once: what they bring is not looked at again.
+ * In any string ⟦NAME:plain⟧ stands for a secret, read from descriptor 3 (watchdog_protocol.h), ⟦findings⟧ for what
+ * the run's journal says is wrong, and ⟦headline⟧ for the first of it in one line. They are put in once: what they
+ * bring is not looked at again.
  * `connect_to` (optional) is the config's `hosts` entry: the real name at another address.
  *
  * Requests are sent in rounds, so that one that hangs doesn't keep the others from going out. What was
@@ -25,6 +26,7 @@
 #define PAGE_TIMEOUT_SECONDS 10.0     /* of one request, unless it says otherwise */
 #define PAGE_REQUESTS 32              /* in one file; more are not sent, and that is a failure */
 #define PAGE_FINDINGS_BYTES 4096      /* of findings in a page */
+#define PAGE_LINE_CHARACTERS 300      /* of one text of a finding */
 #define PAGE_SUMMARY_CHARACTERS 1024  /* PagerDuty's limit */
 #define PAGE_BODY_BYTES 512000        /* PagerDuty's limit; Alertmanager counts it the same way */
 #define PAGE_ANSWER_BYTES (64 * 1024) /* of an answer that is looked at */
@@ -32,8 +34,8 @@
 
 /* page_text.c: secrets and findings. */
 struct page_text {
-  struct buffer secrets;  /* as read from descriptor 3 */
-  struct buffer findings; /* plain text, control and bidi characters escaped */
+  struct buffer secrets;            /* as read from descriptor 3 */
+  struct buffer headline, findings; /* plain text, made inert */
 };
 void page_text_read(struct page_text *text, const char *rundir);
 void page_text_free(struct page_text *text);
@@ -41,10 +43,10 @@ void page_text_free(struct page_text *text);
  * secret is not at hand. The caller's. */
 json_t *page_text_fill(const struct page_text *text, json_t *value, const char *backend, struct error *error);
 
-/* page_findings.c: the failed checks and unknown probes of RUNDIR/journal.jsonl, one a line, cut at
- * PAGE_FINDINGS_BYTES. A torn or damaged line is passed over: this is the last resort, it takes what it gets.
- */
-void page_findings(struct buffer *findings, const char *rundir);
+/* page_findings.c: each check of RUNDIR/journal.jsonl as it last was, the failed ones, then the unknown probes, one a
+ * line, cut at PAGE_FINDINGS_BYTES; a headline made of the first. What stands before and behind a damaged line is
+ * used, and the damage said: this is the last resort, it takes what it gets. */
+void page_findings(struct buffer *headline, struct buffer *findings, const char *rundir);
 
 /* page_request.c: one attempt. */
 struct page_result {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <curl/curl.h>
 #include "page.h"
 
@@ -107,7 +108,7 @@ static void set_up(struct exchange *exchange, json_t *request, double seconds) {
   buffer_free(&line);
 }
 
-/* ---- Answers ---- */
+/* ---- Answers: done is what the service says is done; a proxy or a login page answers 200 to everything ---- */
 
 /* Slack's error words are like `channel_not_found`; anything else is not repeated by us. */
 static void slack_error(struct page_result *result, const char *word) {
@@ -118,31 +119,56 @@ static void slack_error(struct page_result *result, const char *word) {
 }
 
 /* The Web API answers JSON with ok = true or false, always as 200; incoming webhooks answer the text "ok". */
-static void judge_slack(struct exchange *exchange) {
+static void judge_slack(struct exchange *exchange, long status, json_t *json) {
   const struct buffer *answer = &exchange->answer;
-  json_t *json = json_loadb(answer->data ? answer->data : "", answer->len, 0, NULL);
   const char *word = json_string_value(json_object_get(json, "error"));
+  if (status != 200) return;
   if (json_is_true(json_object_get(json, "ok")) || (answer->len == 2 && memcmp(answer->data, "ok", 2) == 0))
     exchange->result->delivered = true;
   else
     slack_error(exchange->result, word ? word : "");
-  json_decref(json);
+}
+
+/* 202 and "status": "success". */
+static void judge_pagerduty(struct exchange *exchange, long status, json_t *json) {
+  const char *word = json_string_value(json_object_get(json, "status"));
+  exchange->result->delivered = status == 202 && word && strcmp(word, "success") == 0;
+  if (status >= 200 && status < 300) fail(exchange->result, true, "the answer is not PagerDuty's");
+}
+
+/* Any 2xx but a web page: what takes messages answers none. */
+static void judge_webhook(struct exchange *exchange, long status, json_t *json) {
+  const char *type = NULL;
+  (void)json;
+  curl_easy_getinfo(exchange->curl, CURLINFO_CONTENT_TYPE, &type);
+  bool page = type && strncasecmp(type, "text/html", 9) == 0;
+  exchange->result->delivered = status >= 200 && status < 300 && !page;
+  if (status >= 200 && status < 300) fail(exchange->result, true, "the answer is a web page");
+}
+
+/* A redirect, a proxy's or a busy server's answer: what stands behind it may take the page later. */
+static bool is_passing(long status) {
+  return status < 400 || status == 407 || status == 408 || status == 429 || status >= 500;
 }
 
 static void judge(struct exchange *exchange, const char *backend) {
   char what[40];
   long status = 0;
   curl_off_t wait = 0;
+  const struct buffer *answer = &exchange->answer;
+  json_t *json = json_loadb(answer->data ? answer->data : "", answer->len, 0, NULL);
   curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(exchange->curl, CURLINFO_RETRY_AFTER, &wait);
-  if (strcmp(backend, "slack") == 0 && status == 200) {
-    judge_slack(exchange);
-  } else if (strcmp(backend, "slack") != 0 && status >= 200 && status < 300) {
-    exchange->result->delivered = strcmp(backend, "pagerduty") != 0 || status == 202 || status == 200;
-  }
+  if (strcmp(backend, "slack") == 0)
+    judge_slack(exchange, status, json);
+  else if (strcmp(backend, "pagerduty") == 0)
+    judge_pagerduty(exchange, status, json);
+  else
+    judge_webhook(exchange, status, json);
+  json_decref(json);
   if (exchange->result->delivered || exchange->result->why[0]) return;
   snprintf(what, sizeof what, "HTTP status %ld", status);
-  fail(exchange->result, status == 429 || status >= 500, what);
+  fail(exchange->result, is_passing(status), what);
   exchange->result->retry_after = (double)wait;
 }
 

@@ -7,7 +7,6 @@
 #define MARK_BEGIN "\xe2\x9f\xa6" /* ⟦ */
 #define MARK_END "\xe2\x9f\xa7"   /* ⟧ */
 #define MARK_PLAIN ":plain"
-#define MARK_FINDINGS "findings"
 
 struct fill {
   const struct page_text *text;
@@ -48,40 +47,44 @@ static const char *find_secret(const struct buffer *secrets, const char *name, s
 void page_text_read(struct page_text *text, const char *rundir) {
   *text = (struct page_text){0};
   read_secrets(&text->secrets);
-  page_findings(&text->findings, rundir);
+  page_findings(&text->headline, &text->findings, rundir);
 }
 
 void page_text_free(struct page_text *text) {
   if (text->secrets.data) explicit_bzero(text->secrets.data, text->secrets.cap);
   buffer_free(&text->secrets);
+  buffer_free(&text->headline);
   buffer_free(&text->findings);
 }
 
 /* ---- Marks ---- */
 
 /* Slack reads &, < and > as markup: <!channel> in a log line would wake everybody. */
-static void put_findings(struct buffer *out, const struct fill *fill) {
-  const struct buffer *findings = &fill->text->findings;
-  for (size_t i = 0; i < findings->len; i++) {
-    char c = findings->data[i];
-    if (fill->for_slack && c == '&')
+static void put_story(struct buffer *out, const struct buffer *story, bool for_slack) {
+  for (size_t i = 0; i < story->len; i++) {
+    char c = story->data[i];
+    if (for_slack && c == '&')
       buffer_puts(out, "&amp;");
-    else if (fill->for_slack && c == '<')
+    else if (for_slack && c == '<')
       buffer_puts(out, "&lt;");
-    else if (fill->for_slack && c == '>')
+    else if (for_slack && c == '>')
       buffer_puts(out, "&gt;");
     else
       buffer_putc(out, c);
   }
 }
 
+static bool is_mark(const char *mark, size_t len, const char *name) {
+  return strlen(name) == len && memcmp(mark, name, len) == 0;
+}
+
 /* Puts in what stands between the brackets. False when it is no mark of ours or a secret that is missing. */
 static bool put_mark(struct buffer *out, const char *mark, size_t len, const struct fill *fill) {
   size_t plain = sizeof MARK_PLAIN - 1, value_len;
-  if (len == sizeof MARK_FINDINGS - 1 && memcmp(mark, MARK_FINDINGS, len) == 0) {
-    put_findings(out, fill);
-    return true;
-  }
+  const struct buffer *story = is_mark(mark, len, "findings")   ? &fill->text->findings
+                               : is_mark(mark, len, "headline") ? &fill->text->headline
+                                                                : NULL;
+  if (story) return put_story(out, story, fill->for_slack), true;
   if (len <= plain || memcmp(mark + len - plain, MARK_PLAIN, plain) != 0) return false;
   const char *value = find_secret(&fill->text->secrets, mark, len - plain, &value_len);
   if (value)

@@ -1,5 +1,7 @@
 #include "text.h"
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 size_t text_decode(const char *text, size_t len, uint32_t *code) {
   static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -23,21 +25,53 @@ static bool is_active(uint32_t c) {
          (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xE0000 && c <= 0xE0FFF);
 }
 
-/* One character or invalid byte at `text`, shown; its size in bytes. */
-static size_t show(struct buffer *out, const char *text, size_t len, bool lines) {
+static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80; }
+
+/* "<!here>", "<@U1>", "<#C1>", "<https://…|words>": what a chat takes for a mention or a link. */
+static bool is_reference(const char *text, size_t len) {
+  size_t at = 1;
+  if (len < 2 || text[0] != '<') return false;
+  if (strchr("!@#", text[1])) return text[1] != '\0';
+  while (at < len && (isalnum((unsigned char)text[at]) || (text[at] && strchr("+.-", text[at])))) at++;
+  return at > 1 && at < len && text[at] == ':';
+}
+
+/* "@here" and the like as a word of its own; names of people would need the chat's own list. */
+static bool is_call(const char *text, size_t at, size_t len) {
+  static const char *const names[] = {"here", "channel", "everyone", "all", "group"};
+  if (text[at] != '@' || (at > 0 && is_word(text[at - 1]))) return false;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    size_t size = strlen(names[i]), end = at + 1 + size;
+    if (end <= len && strncasecmp(text + at + 1, names[i], size) == 0 && (end == len || !is_word(text[end])))
+      return true;
+  }
+  return false;
+}
+
+/* What calls or leads somebody elsewhere is shown with a character that looks alike and does nothing. */
+static bool disarm(struct buffer *out, const char *text, size_t at, size_t len) {
+  bool reference = is_reference(text + at, len - at);
+  if (reference || is_call(text, at, len)) return buffer_puts(out, reference ? "\u2039" : "\uff20"), true;
+  return false;
+}
+
+/* The character or invalid byte at `at`, shown; its size in bytes. */
+static size_t show(struct buffer *out, const char *text, size_t at, size_t len, int how) {
   uint32_t code = 0;
-  size_t size = text_decode(text, len, &code);
-  if (size == 0) return buffer_printf(out, "\\x%02x", (unsigned char)text[0]), 1;
-  if (lines && (code == '\n' || code == '\t'))
-    buffer_putc(out, (char)code);
-  else if (is_active(code))
+  size_t size = text_decode(text + at, len - at, &code);
+  bool blank = code == '\n' || code == '\t';
+  if (size == 0) return buffer_printf(out, "\\x%02x", (unsigned char)text[at]), 1;
+  if ((how & TEXT_PEOPLE) && disarm(out, text, at, len)) return size;
+  if (blank && (how & TEXT_FLAT))
+    buffer_putc(out, ' ');
+  else if (is_active(code) && !(blank && (how & TEXT_LINES)))
     buffer_printf(out, code < 0x80 ? "\\x%02x" : "\\u{%04X}", code);
   else
-    buffer_append(out, text, size);
+    buffer_append(out, text + at, size);
   return size;
 }
 
-void text_inert(struct buffer *out, const char *text, size_t len, size_t max, bool lines) {
+void text_inert(struct buffer *out, const char *text, size_t len, size_t max, int how) {
   size_t at = 0;
   buffer_append(out, "", 0);
   for (size_t count = 0; at < len; count++) {
@@ -45,7 +79,7 @@ void text_inert(struct buffer *out, const char *text, size_t len, size_t max, bo
       buffer_puts(out, "… (cut)");
       return;
     }
-    at += show(out, text + at, len - at, lines);
+    at += show(out, text, at, len, how);
   }
 }
 

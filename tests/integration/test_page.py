@@ -8,7 +8,7 @@ import pytest
 
 from lab.process import HOST
 from lab.program import SANITIZER_MARKS, executable
-from lab.watchdog import SECRETS, journal, pagerduty_request, run, slack_request, webhook_request
+from lab.watchdog import SECRETS, journal, looked, pagerduty_request, run, slack_request, webhook_request
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_page_understands_slacks_incoming_webhooks(page, slack):
 
 def test_page_follows_no_redirect(page, http_faults, webhook):
     http_faults.set("/hook", 302, "", {"Location": webhook.url})
-    assert page(webhook_request(http_faults)) == (1, "request 0: HTTP status 302\n")
+    assert page(webhook_request(http_faults)) == (1, 3 * "request 0: HTTP status 302\n")
     assert webhook.requests == []
 
 
@@ -90,8 +90,8 @@ def test_page_verifies_certificates(page, http_faults):
 
 
 def test_page_fits_pagerdutys_limits(page, run, pagerduty):
-    run.write("journal.jsonl", journal(*({"event": "check", "label": f"ä{n:04}" + "ö" * 300, "passed": False} for n in range(40))))
-    request = pagerduty_request(pagerduty, custom_details={"log": "x" * 600000})
+    run.write("journal.jsonl", journal(*looked("", *((f"ä{n:04}" + "ö" * 290, False) for n in range(40)))))
+    request = pagerduty_request(pagerduty, summary="API Down: ⟦findings⟧", custom_details={"log": "x" * 600000})
     assert page(request)[0] == 0
     event, = pagerduty.events
     assert len(event["payload"]["summary"]) == 1024 and event["payload"]["summary"].endswith("ö…")
@@ -99,7 +99,7 @@ def test_page_fits_pagerdutys_limits(page, run, pagerduty):
 
 
 def test_page_findings_are_cut_at_four_kilobytes(page, run, webhook):
-    run.write("journal.jsonl", journal(*({"event": "check", "label": f"check {n}", "passed": False} for n in range(1000))))
+    run.write("journal.jsonl", journal(*looked("", *((f"check {n}", False) for n in range(1000)))))
     assert page(webhook_request(webhook))[0] == 0
     text = webhook.requests[0].json["text"]
     assert 4000 < len(text.encode()) <= 4096 and text.endswith("(more in the run's journal)")
@@ -108,9 +108,9 @@ def test_page_findings_are_cut_at_four_kilobytes(page, run, webhook):
 def test_page_findings_are_inert(page, run, webhook, slack):
     """Foreign text brings no secret, no markup, no control character."""
     evil = "⟦HOOK:plain⟧ <!channel> & \x1b[2J\r\n\u202egnp \u0000 ⟦findings⟧"
-    run.write("journal.jsonl", journal({"event": "check", "probe": "P", "label": "l", "detail": evil, "passed": False}))
+    run.write("journal.jsonl", journal(*looked("P", ("l", False, evil))))
     assert page(webhook_request(webhook), slack_request(slack))[0] == 0
-    shown = "P: l (⟦HOOK:plain⟧ <!channel> & \\u001b[2J\\u000d \\u202egnp )"
+    shown = "P: not so: l: ⟦HOOK:plain⟧ ‹!channel> & \\x1b[2J\\x0d \\u{202E}gnp \\x00 ⟦findings⟧"
     assert webhook.requests[0].json["text"] == shown
     assert slack.texts("team-lead") == [shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")]
 
@@ -150,3 +150,65 @@ def test_page_without_a_file_has_nothing_to_send(page):
 def test_page_usage():
     done = subprocess.run([executable("runbook-page"), "relative", "1"], capture_output=True)
     assert done.returncode == 2 and b"usage" in done.stderr
+
+
+# ---- What the journal says ----
+
+WISH = ("it was not killed for memory", False)
+FIGURE = {"label": "Redis memory", "passed": False, "says": "Redis memory 105 %, should be < 90 %", "figure": {"value": 105}}
+
+
+@pytest.mark.parametrize("events, findings", [
+    (looked("Cache", WISH, FIGURE), "Cache: not so: it was not killed for memory\nCache: Redis memory 105 %, should be < 90 %"),
+    (looked("Queue", FIGURE) * 30, "Queue: Redis memory 105 %, should be < 90 %"),
+    (looked("A", WISH) + looked("A", (WISH[0], True)), "no check had failed yet"),
+    (looked("A", WISH) + looked("A", ("another", True)), "no check had failed yet"),
+    (looked("A", WISH) + looked("A", state="unknown"), f"A: not so: {WISH[0]}\nA: not known: no permission"),
+    (looked("A", state="unknown") + looked("A", ("x", True)), "no check had failed yet"),
+    (looked("A", ("x", False, "web-1"), ("x", True)), "A: not so: x: web-1"),
+    (looked("A", WISH, args="web-1") + looked("A", (WISH[0], True), args="web-2"), f"A (web-1): not so: {WISH[0]}"),
+    ([{"event": "check", "label": "l", "passed": False, "says": "l", "prevention": True}], "no check had failed yet"),
+    (looked("A", state="unknown") + looked("B", ("x", False)), "B: not so: x\nA: not known: no permission"),
+], ids=["words", "once", "passed since", "not reached", "broken off", "known since", "a loop", "two looks", "prevention", "order"])
+def test_page_tells_each_check_as_it_last_was(page, run, webhook, events, findings):
+    run.write("journal.jsonl", journal(*events))
+    assert page(webhook_request(webhook))[0] == 0
+    assert webhook.requests[0].json["text"] == findings
+
+
+def test_page_headline_is_the_first_causes(page, run, webhook):
+    run.write("journal.jsonl", journal(*looked("A", WISH, FIGURE, ("x", False), ("y", False))))
+    assert page({**webhook_request(webhook), "body": {"text": "API Down: ⟦headline⟧"}})[0] == 0
+    assert webhook.requests[0].json["text"] == \
+        f"API Down: A: not so: {WISH[0]}; A: Redis memory 105 %, should be < 90 %; 2 more"
+
+
+@pytest.mark.parametrize("damage, line", [(lambda text: "X" + text[1:], 1), (lambda text: text.replace("17:40", "17:41", 1), 1),
+                                          (lambda text: text.replace('"passed"', '"pas\0ed"', 1), 2)])
+def test_page_uses_a_damaged_journal_and_says_so(page, run, webhook, damage, line):
+    run.write("journal.jsonl", damage(journal(*looked("A", ("x", True)), *looked("B", WISH))))
+    assert page(webhook_request(webhook))[0] == 0
+    assert webhook.requests[0].json["text"] == \
+        f"B: not so: {WISH[0]}\nthe run's journal is damaged from line {line}: more may have been found"
+
+
+def test_page_without_a_journal_says_why(page, run, webhook):
+    os.unlink(os.path.join(run.path, "journal.jsonl"))
+    assert page(webhook_request(webhook))[0] == 0
+    assert webhook.requests[0].json["text"].startswith("the run's journal can't be read: ")
+
+
+# ---- Done is what the service says is done ----
+
+@pytest.mark.parametrize("status, body, kind", [(200, "<html>please log in</html>", "text/html"), (204, "", "text/plain"),
+                                                (200, '{"ok":false}', "application/json"),
+                                                (202, '{"status":"queued"}', "application/json")])
+def test_page_takes_no_other_answer_for_pagerdutys(page, http_faults, pagerduty, status, body, kind):
+    http_faults.set("/v2/enqueue", status, body, {"Content-Type": kind})
+    request = {**pagerduty_request(pagerduty), "url": http_faults.url + "/v2/enqueue"}
+    assert page(request) == (1, 3 * "request 0: the answer is not PagerDuty's\n")
+
+
+def test_page_takes_no_web_page_for_a_webhooks_answer(page, http_faults):
+    http_faults.set("/hook", 200, "<html>please log in</html>", {"Content-Type": "text/html; charset=utf-8"})
+    assert page(webhook_request(http_faults)) == (1, 3 * "request 0: the answer is a web page\n")

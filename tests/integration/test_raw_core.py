@@ -223,6 +223,12 @@ def test_text_is_made_inert(host):
       is(text.inert("x\u{202E}y\u{200B}\u{2066}\u{61C}\u{FEFF}\u{9b}\u{E0041}"),
         "x\\u{202E}y\\u{200B}\\u{2066}\\u{061C}\\u{FEFF}\\u{009B}\\u{E0041}")
       is(text.inert("\xff\xc0\x80\xed\xa0\x80é"), "\\xff\\xc0\\x80\\xed\\xa0\\x80é")
+      is(text.inert("a\n\tb\r", { flat = true }), "a  b\\x0d")
+      is(text.inert("<!here> <@U1> <#C1|x> <https://x|y> <mailto:a> @here (@Channel) @all", { people = true }),
+        "‹!here> ‹@U1> ‹#C1|x> ‹https://x|y> ‹mailto:a> ＠here (＠Channel) ＠all")
+      local plain = "a < b <= 90 % <div class='a:b'> x@here @hereafter ada@example.com @db-1 <"
+      is(text.inert(plain, { people = true }), plain)
+      is(text.inert("<!here> @here"), "<!here> @here")
       is(text.inert("öäü", { max = 2 }), "öä… (cut)") is(text.inert("öä", { max = 2 }), "öä")
     """)
 
@@ -310,7 +316,8 @@ def test_a_run_is_made_written_and_read_back(host, sandbox):
       assert(seq == 1 and err == nil)
       print(line)
       is((run.event("note", {})), 2)
-      local events = assert(run.read_journal(made.path .. "/journal.jsonl"))
+      local events = {}
+      for event in require "raw.journal".events(made.path .. "/journal.jsonl", { note = true }) do events[#events + 1] = event end
       is(#events, 2) is(events[1].result, fields.result) is(events[1].text, "pw=⟦PW:plain⟧") is(events[2].seq, 2)
       local nothing, why = run.event("note", { seq = 5 })
       assert(nothing == nil and why.kind == "usage")
@@ -356,22 +363,37 @@ def test_files_of_a_run(host, sandbox):
     assert sorted(os.listdir(os.path.join(folder, "outbox"))) == ["1.json"]
 
 
-def test_a_damaged_journal_is_refused_with_what_is_before_the_damage(host, sandbox):
+def test_a_damaged_journal_is_refused_for_writing_and_read_as_far_as_it_goes(host, sandbox):
     host("""
       local made = run.create { title_slug = "x" }
       run.open_journal(made.path .. "/journal.jsonl")
-      for i = 1, 3 do run.event("note", { i = i }) end
+      for i = 1, 4 do run.event(i == 3 and "check" or "note", { i = i }) end
     """)
     path = os.path.join(sandbox.runs()[0], "journal.jsonl")
     text = open(path).read()
-    open(path, "w").write(text.replace('"i":2', '"i":7'))
-    host(f"""
-      local nothing, err, before = run.read_journal {json.dumps(path)}
-      assert(nothing == nil and err.kind == "protocol" and err.message:find "line 3", err.message)
-      is(#before, 2)
-      nothing, err = run.open_journal {json.dumps(path)}
-      assert(nothing == nil and err.kind == "protocol")
+    read = f"""
+      local function read(names)
+        local seen = {{}}
+        local events = assert(require "raw.journal".events({json.dumps(path)}, names))
+        for event in events do seen[#seen + 1] = event.i end
+        return table.concat(seen, " "), events:damage()
+      end
+    """
+    host(read + """
+      is({ read { note = true, check = true } }, { "1 2 3 4" }) is({ read { check = true } }, { "3" })
+      is({ read { note = '"i":4' } }, { "4" }) is({ read {} }, { "" })
     """)
+    for number, damaged, left in [(2, text.replace('"i":2', '"i":7'), "1 7 3 4"), (3, text.replace('"i":3', '"i":"'), "1 2 4"),
+                                  (1, text[1:], "2 3 4"), (2, text.replace('{"seq":2', 'seq":2'), "1 3 4")]:
+        open(path, "w").write(damaged)
+        host(read + f"""
+          local seen, damage = read {{ note = true, check = true }}
+          is(damage.line, {number}) is(seen, "{left}")
+          local nothing, err = run.open_journal {json.dumps(path)}
+          assert(nothing == nil and err.kind == "protocol" and err.message:find "line {number} of the journal", err.message)
+        """)
+    open(path, "w").write(text + '{"seq":5,"at')
+    host(read + 'is({ read { note = true, check = true } }, { "1 2 3 4" })')
 
 
 def test_a_second_writer_is_refused(host, sandbox):

@@ -180,8 +180,9 @@ def test_a_broken_script_brings_the_built_in_page_once(run, pagerduty, slack, st
     run.wait_end()
     assert run.story() == ["armed", "fired 1", "failed 1 script", "delivered 1 built-in"]
     event, = pagerduty.events
-    findings = "Database: PostgreSQL accepts connections (connection refused)\nSystem resources: unknown: no permission"
-    assert event["payload"]["summary"] == "API Down: " + findings
+    first = "Database: not so: PostgreSQL accepts connections: connection refused"
+    findings = first + "\nSystem resources: not known: no permission"
+    assert event["payload"]["summary"] == "API Down: " + first
     assert event["payload"]["custom_details"] == {"findings": [findings]}
     assert slack.texts("team-lead") == [findings]
     assert run.lines("escalation/page-1.done") == ["0", "1"]

@@ -156,7 +156,7 @@ def run(tmp_path):
 def pagerduty_request(pagerduty, **payload):
     return {"backend": "pagerduty", "url": pagerduty.url + "/v2/enqueue", "headers": {},
             "body": {"routing_key": "⟦PD_KEY:plain⟧", "event_action": "trigger", "dedup_key": "runbook/r/1",
-                     "payload": {"summary": "API Down: ⟦findings⟧", "source": "r", "severity": "critical", **payload}}}
+                     "payload": {"summary": "API Down: ⟦headline⟧", "source": "r", "severity": "critical", **payload}}}
 
 
 def slack_request(slack, text="⟦findings⟧", channel="#team-lead"):
@@ -172,17 +172,32 @@ SECRETS = {"PD_KEY": ROUTING_KEY, "SLACK_TOKEN": "xoxb-lab-0123456789-abcdefghij
 
 
 def journal(*events):
-    return "".join(json.dumps({"seq": n, **event}) + "\n" for n, event in enumerate(events, 1))
+    """The text of a journal, its chain whole."""
+    prev, lines = "0" * 64, ""
+    for seq, event in enumerate(events, 1):
+        event = {"seq": seq, "at": "2026-11-23T17:40:05.000000Z", **event, "prev": prev}
+        line = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        prev = hashlib.sha256(line.encode()).hexdigest()
+        lines += line + "\n"
+    return lines
+
+
+def looked(probe, *checks, state="known", **fields):
+    """The events of one look: checks are (label, passed, detail) or whole events."""
+    events = [{"event": "probe.started", "probe": probe, **fields}]
+    for check in checks:
+        if isinstance(check, tuple):
+            says = f"{check[0]}: {check[2]}" if len(check) > 2 else check[0]
+            check = {"label": check[0], "passed": check[1], "says": says}
+        events.append({"event": "check", "probe": probe, **fields, **check})
+    why = {"why": "no permission"} if state == "unknown" else {}
+    return events + [{"event": "probe.ended", "probe": probe, "state": state, **fields, **why}]
 
 
 FINDINGS = journal(
-    {"event": "probe.started", "title": "Database"},
-    {"event": "check", "probe": "Database", "label": "PostgreSQL accepts connections", "passed": False, "fault": "down",
-     "detail": "connection refused"},
-    {"event": "check", "probe": "Cache", "label": "Redis answers PING", "passed": True},
-    {"event": "check", "probe": "Database", "label": "PostgreSQL accepts connections", "passed": False,
-     "detail": "connection refused"},
-    {"event": "probe.ended", "title": "System resources", "state": "unknown", "why": "no permission"}) + '{"seq":6,"event":"che'
+    *looked("Database", ("PostgreSQL accepts connections", False, "connection refused")), *looked("Cache", ("Redis answers PING", True)),
+    *looked("Database", ("PostgreSQL accepts connections", False, "connection refused")),
+    *looked("System resources", state="unknown")) + '{"seq":12,"event":"che'
 
 
 def status_of(pid):

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "journal.h"
+#include "journal_reader.h"
 #include "redact.h"
 
 /* Failures on order: the linker leads the journal's calls here (--wrap). */
@@ -96,6 +97,17 @@ static bool count_event(json_t *event, void *data) {
   assert_int_equal(json_integer_value(json_object_get(event, "seq")), *(int *)data + 1);
   ++*(int *)data;
   return true;
+}
+
+/* Reads all of it; false when it is damaged. */
+static bool journal_read(const char *name, bool (*each)(json_t *, void *), void *data, struct error *error) {
+  struct journal_reader reader;
+  if (!journal_reader_open(&reader, name, error)) fail_msg("%s", error->message);
+  for (json_t *event; !reader.damaged && (event = journal_reader_next(&reader, NULL, NULL));
+       json_decref(event))
+    if (!reader.damaged) each(event, data);
+  journal_reader_close(&reader);
+  return !reader.damaged;
 }
 
 /* A journal of three events, as text. */

@@ -1,0 +1,131 @@
+#include "journal_reader.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HASH_LEN (SHA256_DIGEST_STRING_LENGTH - 1)
+
+bool journal_reader_adopt(struct journal_reader *reader, int fd, struct error *error) {
+  *reader = (struct journal_reader){.file = fdopen(fd, "re")};
+  memset(reader->prev, '0', HASH_LEN);
+  if (reader->file) return true;
+  error_set_code(error, errno, "the journal can't be read");
+  close(fd);
+  return false;
+}
+
+bool journal_reader_open(struct journal_reader *reader, const char *path, struct error *error) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  *reader = (struct journal_reader){0};
+  if (fd < 0) return error_set_code(error, errno, path);
+  return journal_reader_adopt(reader, fd, error);
+}
+
+void journal_reader_close(struct journal_reader *reader) {
+  free(reader->text);
+  if (reader->file) fclose(reader->file);
+  reader->text = NULL;
+  reader->file = NULL;
+}
+
+bool journal_reader_failed(const struct journal_reader *reader) {
+  return reader->file && ferror(reader->file);
+}
+
+/* ---- One line: {"seq":7,"at":"…","event":"check",…,"prev":"HASH"} ---- */
+
+static bool skip(const char **at, const char *text) {
+  size_t len = strlen(text);
+  bool same = strncmp(*at, text, len) == 0;
+  if (same) *at += len;
+  return same;
+}
+
+/* Its number and its event's name; false when it doesn't begin as the writer begins each. */
+static bool read_head(struct journal_line *line, unsigned long long *seq) {
+  char *end;
+  const char *at = line->text;
+  if (!skip(&at, "{\"seq\":")) return false;
+  *seq = strtoull(at, &end, 10);
+  at = end;
+  if (!skip(&at, ",\"at\":\"")) return false;
+  at += strcspn(at, "\"");
+  if (!skip(&at, "\",\"event\":\"")) return false;
+  line->name = at;
+  line->name_len = strcspn(at, "\"\\");
+  return line->name_len > 0 && at[line->name_len] == '"';
+}
+
+/* The hash it names as that of the line before, or NULL. */
+static const char *find_prev(const struct journal_line *line) {
+  static const char key[] = ",\"prev\":\"";
+  size_t tail = sizeof key - 1 + HASH_LEN + 2;
+  const char *at = line->text + line->len - tail;
+  if (line->len < tail || strncmp(at, key, sizeof key - 1) != 0) return NULL;
+  return strcmp(line->text + line->len - 2, "\"}") == 0 ? at + sizeof key - 1 : NULL;
+}
+
+static void damaged(struct journal_reader *reader, unsigned long long line, const char *why) {
+  if (reader->damaged) return;
+  reader->damaged = line;
+  reader->why = why;
+}
+
+/* Checks its place in the chain. A wrong hash says that the line before is not what it was; the first has none before it. */
+static bool check(struct journal_reader *reader, struct journal_line *line) {
+  unsigned long long seq = 0;
+  const char *prev = find_prev(line);
+  bool formed = read_head(line, &seq) && prev;
+  if (!formed)
+    damaged(reader, reader->lines, "it is no line of a journal");
+  else if (seq != reader->seq + 1)
+    damaged(reader, reader->lines, "it has another number");
+  else if (strncmp(prev, reader->prev, HASH_LEN) != 0)
+    damaged(reader, reader->lines - (reader->lines > 1), "it was changed");
+  reader->seq = formed ? seq : reader->seq + 1;
+  SHA256Data((const uint8_t *)line->text, line->len, reader->prev);
+  return formed;
+}
+
+/* ---- The walk ---- */
+
+static json_t *parse(struct journal_reader *reader, const struct journal_line *line) {
+  json_t *event = json_loadb(line->text, line->len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+  if (!event) damaged(reader, reader->lines, "it is no JSON object");
+  return event;
+}
+
+/* A line without a newline that is not whole is being written, or was when the power failed. */
+static bool is_torn(const struct journal_line *line) {
+  json_t *event = json_loadb(line->text, line->len, JSON_ALLOW_NUL, NULL);
+  json_decref(event);
+  return event == NULL;
+}
+
+static bool next_line(struct journal_reader *reader, struct journal_line *line) {
+  ssize_t size = getdelim(&reader->text, &reader->cap, '\n', reader->file);
+  if (size <= 0) return false;
+  bool ended = reader->text[size - 1] == '\n';
+  *line = (struct journal_line){.text = reader->text, .len = (size_t)size - ended};
+  if (ended) reader->text[size - 1] = '\0';
+  if (!ended && is_torn(line)) return reader->torn = (size_t)size, false;
+  reader->lines++;
+  reader->whole += (off_t)size;
+  reader->no_newline = !ended;
+  return true;
+}
+
+json_t *journal_reader_next(struct journal_reader *reader, bool (*wants)(const struct journal_line *, void *),
+                            void *data) {
+  struct journal_line line;
+  while (next_line(reader, &line)) {
+    json_t *event = NULL;
+    bool formed = check(reader, &line);
+    if (formed && (!wants || wants(&line, data))) event = parse(reader, &line);
+    if (event) return event;
+  }
+  return NULL;
+}
