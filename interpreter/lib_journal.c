@@ -1,7 +1,7 @@
 /* raw.journal: reading what another process wrote, event by event, in little memory.
  *
- * events(path, {NAME = true | text, …}) → iterator | nil, error    of the events of these names, those alone with `text` in
- * their line; calling it gives the next event, nil at the end
+ * events(path, {NAME = true | list of texts, …}) → iterator | nil, error    of the events of these names, with a list those
+ * that have one of the texts in their line; calling it gives the next event, nil at the end
  * iterator:damage() → nil | {line=, why=}    the first line so far that is not as it was written; line is nil when the rest
  * can't be read at all
  */
@@ -14,15 +14,22 @@
 
 #define READER_TYPE "journal"
 
+static bool holds(lua_State *L, const struct journal_line *line) {
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  return text && memmem(line->text, line->len, text, len) != NULL;
+}
+
 /* Whether the table on top of the stack wants this line. */
 static bool wants(const struct journal_line *line, void *data) {
   lua_State *L = data;
-  size_t len;
   lua_pushlstring(L, line->name, line->name_len);
-  int type = lua_rawget(L, -2);
-  const char *text = type == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
-  bool wanted = text ? memmem(line->text, line->len, text, len) != NULL : lua_toboolean(L, -1);
-  lua_pop(L, 1);
+  bool is_list = lua_rawget(L, -2) == LUA_TTABLE, wanted = !is_list && lua_toboolean(L, -1);
+  for (lua_Integer i = 1; is_list && !wanted && lua_rawgeti(L, -1, i) == LUA_TSTRING; i++) {
+    wanted = holds(L, line);
+    lua_pop(L, 1);
+  }
+  lua_settop(L, 2);
   return wanted;
 }
 

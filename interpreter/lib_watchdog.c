@@ -11,7 +11,7 @@
  *   handle:fire(index)                 now
  *   handle:stop(why)                   "resolved", "ack", "abort": nothing fires any more
  *   handle:deliver()                   the outbox is the watchdog's from now on
- *   handle:status()                    {alive=, pid=, fired={1, ...}, delivered={...}, failed={...}, stopped=why}
+ *   handle:status()                    {alive=, pid=, fired={1, ...}, delivered={...}, failed={...}, by={[level]=who}, stopped=why}
  *   handle:detach()                    lets go; the watchdog goes on. Collecting the handle does the same.
  *
  * All but status and detach return true, or nil and an error.
@@ -44,6 +44,7 @@ struct handle {
   pid_t child; /* 0: reaped */
   bool alive, armed;
   bool fired[WATCHDOG_LEVELS + 1], delivered[WATCHDOG_LEVELS + 1], failed[WATCHDOG_LEVELS + 1];
+  char by[WATCHDOG_LEVELS + 1][WATCHDOG_WORD_BYTES]; /* who delivered it: script, built-in, outbox */
   char stopped[WATCHDOG_WORD_BYTES];
   struct error error; /* the last that the watchdog reported */
 };
@@ -116,7 +117,7 @@ static void note(struct handle *handle, const char *text) {
   if ((number = level_of(text, "fired")))
     handle->fired[number] = true;
   else if ((number = level_of(text, "delivered")))
-    handle->delivered[number] = true;
+    handle->delivered[number] = sscanf(text, "delivered %*d %31s", handle->by[number]) >= 0;
   else if ((number = level_of(text, "failed")))
     handle->failed[number] = true;
   else if (sscanf(text, "armed %d", &handle->pid) == 1)
@@ -361,6 +362,12 @@ static int handle_status(lua_State *L) {
   push_numbers(L, "fired", handle->fired);
   push_numbers(L, "delivered", handle->delivered);
   push_numbers(L, "failed", handle->failed);
+  lua_newtable(L);
+  for (int number = 1; number <= WATCHDOG_LEVELS; number++) {
+    lua_pushstring(L, handle->by[number]);
+    lua_rawseti(L, -2, number);
+  }
+  lua_setfield(L, -2, "by");
   if (handle->stopped[0]) set_text(L, "stopped", handle->stopped);
   return 1;
 }

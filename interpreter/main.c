@@ -26,6 +26,7 @@
 #define DESCRIPTORS_WANTED 256 /* asked for when there are fewer than the least */
 
 static struct cli cli;
+static char **words; /* of the command line */
 
 static int l_getenv(lua_State *L) {
   lua_pushstring(L, getenv(luaL_checkstring(L, 1)));
@@ -66,6 +67,13 @@ static void push_host(lua_State *L) {
   set_text(L, "libdir", loader_libdir());
   set_text(L, "folder", getcwd(path, sizeof path)); /* NULL, so no field, when it is gone or can't be told */
   set_text(L, "version", RUNBOOK_VERSION);
+  set_integer(L, "uid", (long long)getuid());
+  lua_newtable(L);
+  for (int i = 0; words[i]; i++) {
+    lua_pushstring(L, words[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "command_line");
 }
 
 static int traceback(lua_State *L) {
@@ -138,6 +146,7 @@ int main(int argc, char **argv) {
   prctl(PR_SET_DUMPABLE, 0); /* a core would hold every secret; a program that is started decides anew */
   mallopt(M_ARENA_MAX, 1);   /* each thread would else reserve 128 MB for the little it allocates */
   lua_State *L = libs_state(cli_stdlib(argc, argv));
+  words = argv;
   cli = cli_read(L, argc, argv);
   if (!cli.command) return lua_close(L), check_output(cli.exit);
   lua_setfield(L, LUA_REGISTRYINDEX, "cli.options");

@@ -25,7 +25,7 @@ static bool is_active(uint32_t c) {
          (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xE0000 && c <= 0xE0FFF);
 }
 
-static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80; }
+static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
 /* "<!here>", "<@U1>", "<#C1>", "<https://…|words>": what a chat takes for a mention or a link. */
 static bool is_reference(const char *text, size_t len) {

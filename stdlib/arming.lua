@@ -16,8 +16,8 @@ local handle -- of the watchdog process
 local program, children -- the runbook binary and the environment of the watchdog's own children
 local ready  -- whether it said that it is armed
 
--- How often the watchdog is looked after, in seconds.
-local GUARD_SECONDS = 2
+-- How often the watchdog is looked after, in seconds: what it does stands on the screen a moment later.
+local GUARD_SECONDS = 0.5
 -- How long the end of a run waits to hear that a page was delivered.
 local DELIVERY_SECONDS = 10
 
@@ -96,6 +96,39 @@ local function hand_over_secrets()
   return true
 end
 
+----------------------------------------------- What the watchdog has done --
+
+local taken = {} -- "fired 1", "delivered 1", …: what the run's journal has of it
+
+local function first_time(word, level)
+  local name = word .. " " .. level
+  if taken[name] then return false end
+  taken[name] = true
+  return true
+end
+
+local function fired(level, why)
+  if first_time("fired", level) then journal.event("escalation.fired", { level = level, why = why }) end
+end
+
+local function delivered(level, by)
+  if not first_time("delivered", level) then return end
+  local told = by ~= "built-in" and require("outbox").told() or nil
+  journal.event("escalation.delivered", { level = level, by = by, told = told and json.list(told),
+                                          says = require("delivery").says(told, by) })
+end
+
+-- Its doings become events of the run while it goes on: whoever sits at the screen must not believe that there is time left.
+local function take_in()
+  local status = handle:status()
+  for _, level in ipairs(status.fired) do fired(level) end
+  for _, level in ipairs(status.failed) do
+    if first_time("failed", level) then journal.event("escalation.failed", { level = level }) end
+  end
+  for _, level in ipairs(status.delivered) do delivered(level, status.by[level]) end
+  return status
+end
+
 -- A watchdog that was killed is started again, with what it had not delivered.
 local function revive()
   local delivered, left = {}, {}
@@ -110,7 +143,7 @@ end
 local function guard()
   while handle do
     tasks.sleep(GUARD_SECONDS)
-    if handle and not handle:status().alive then revive() end
+    if handle and not take_in().alive then revive() end
   end
 end
 
@@ -135,7 +168,7 @@ end
 local function wait_for_delivery()
   local limit = tasks.now() + DELIVERY_SECONDS
   while backends.can_page() and tasks.now() < limit do
-    local status = handle:status()
+    local status = take_in()
     if #status.delivered > 0 then return "the on-call engineer was paged" end
     if not status.alive then break end
     tasks.sleep(0.05)
@@ -172,7 +205,7 @@ local function paged() return handle and #handle:status().fired > 0 end
 
 -- Tells the watchdog how it ended; lines for the operator.
 local function settle(it)
-  local status = handle:status()
+  local status = take_in()
   if it.outcome == "resolved" then
     handle:stop("resolved")
     if #status.fired == 0 then return { "escalation stopped: resolved" } end
@@ -186,7 +219,7 @@ local function settle(it)
     if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end
     if #status.fired == 0 then
       handle:fire(1)
-      journal.event("escalation.fired", { level = 1, why = it.outcome })
+      fired(1, it.outcome)
     end
     return { wait_for_delivery() }
   end

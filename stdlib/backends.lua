@@ -63,23 +63,29 @@ function backends.warning()
   return ""
 end
 
+-- What the built-in page and message tell; ⟦…⟧ is what the journal says when they go out.
+local function built_in_args()
+  local details = require("situation").standing()
+  details.findings = "⟦findings⟧"
+  local summary = ("%s: ⟦headline⟧"):format(run.about.title or run.file)
+  local page = { summary = summary, severity = run.about.severity or "critical", details = details,
+                 source = ("runbook %s on %s"):format(run.id or "", run.host) }
+  local text = ("%s\n⟦findings⟧\nThe run's own escalation could not be carried out. Run %s, on %s by %s\nTo own it: %s"):format(
+    summary, run.id or "", run.host, run.user, details.ack)
+  return page, { to = "#general", text = text }
+end
+
 -- The built-in page of a level, as requests with secrets by name: what C sends when the script's level fails.
 function backends.built_in_requests(level)
-  local requests = {}
-  local args = { summary = ("%s: not resolved, and its escalation could not be carried out: ⟦findings⟧"):format(
-                   run.about.title or run.file), severity = run.about.severity or "critical", details = "⟦findings⟧",
-                 source = "runbook " .. (run.id or "") }
+  local requests, page, message = {}, built_in_args()
+  local key = backends.page_key(level)
   for _, it in ipairs(backends.of "page") do
-    requests[#requests + 1] = backends.marked(it.backend.page_request(it.settings, args, backends.page_key(level)))
+    requests[#requests + 1] = backends.marked(it.backend.page_request(it.settings, page, key))
   end
-  if #requests == 0 then
-    for _, it in ipairs(backends.of "notify") do
-      local build = it.backend.notify_request
-      if build then
-        requests[#requests + 1] = backends.marked(build(it.settings, { to = "#general",
-          text = args.summary }, backends.page_key(level)))
-      end
-    end
+  if #requests > 0 then return requests end
+  for _, it in ipairs(backends.of "notify") do
+    local build = it.backend.notify_request
+    if build then requests[#requests + 1] = backends.marked(build(it.settings, message, key)) end
   end
   return requests
 end

@@ -5,7 +5,8 @@ local commands = { run = "commands.run", _escalate = "commands.escalate", _deliv
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox", audit = "commands.run",
                    doctor = "commands.run", trust = "commands.trust" }
 
--- `host`: what only C knows: { getenv =, program =, libdir =, folder =, version =, secrets = }. Returns the exit code.
+-- `host`: what only C knows: { getenv =, program =, libdir =, folder =, version =, command_line =, uid =, secrets = }. Returns
+-- the exit code.
 function boot.main(command, arguments, options, host)
   collectgarbage "stop" -- what is loaded now stays
   local carry_out = require(commands[command])

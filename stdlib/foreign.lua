@@ -2,7 +2,6 @@
 -- reorders or hides, no mention and no disguised link of a chat's, cut at a stated length. Foreign bytes can so never break
 -- what tells people, nor speak in our name. The built-in page has the same function in C: text_inert.
 local json = require "raw.json"
-local raw_secret = require "raw.secret"
 local raw_text = require "raw.text"
 local values = require "values"
 
@@ -11,10 +10,13 @@ local foreign = {
   TEXT_MAX = 20000,  -- characters of a text of many lines: a message
   ITEMS_MAX = 1000,  -- entries of a table that is told
   DEPTH_MAX = 20,    -- tables in tables
+  VALUE_MAX = 200000, -- characters of all texts of a value
 }
+local left = foreign.VALUE_MAX -- of the value that is made fit
 
+-- text.inert masks before it cuts.
 local function fit(value, max, lines)
-  return raw_text.inert(raw_secret.redact(tostring(value)), { max = max, lines = lines, flat = not lines, people = true })
+  return raw_text.inert(tostring(value), { max = max, lines = lines, flat = not lines, people = true })
 end
 
 -- As one line that nothing in it can end.
@@ -56,10 +58,16 @@ function fits(value, depth)
   if kind == "boolean" or value == json.null or kind == "number" and value - value == 0 then return value end
   if values.is_secret(value) or values.is_placeholder(value) then return value end
   if kind == "table" then return fit_table(values.inner[value] or value, depth) end
-  return foreign.text(kind == "function" and values.describe(value) or value)
+  if left <= 0 then return "… (cut)" end
+  local text = foreign.text(kind == "function" and values.describe(value) or value)
+  left = left - #text
+  return text
 end
 
 -- Any value, made of what JSON and people can take.
-function foreign.fit(value) return fits(value, 1) end
+function foreign.fit(value)
+  left = foreign.VALUE_MAX
+  return fits(value, 1)
+end
 
 return foreign

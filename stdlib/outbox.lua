@@ -91,6 +91,23 @@ function outbox.audience()
   return list
 end
 
+local ranks = { page = 1, notify = 2, channel = 3, incident = 4 }
+
+-- What became of each message of this run, the page first: { step, backend, to, delivered, answer, why }.
+function outbox.told()
+  local list = {}
+  for _, name in ipairs(entries()) do
+    local entry, done = json_of(name .. ".json"), json_of(name .. ".done") or {}
+    if entry and ranks[entry.step] then
+      list[#list + 1] = { step = entry.step, backend = entry.backend, to = entry.args.to or entry.args.name,
+                          delivered = done.delivered or false, answer = done.answer,
+                          why = done.rejected or done.not_delivered }
+    end
+  end
+  table.sort(list, function(a, b) return ranks[a.step] < ranks[b.step] end)
+  return list
+end
+
 -- Tries everything that waits; true when nothing does any more.
 function outbox.flush()
   local all = true

@@ -22,11 +22,20 @@ local run = {
   read_true = {},       -- findings read since the last remedy that are so: { probe =, args =, name = }
   left = {},            -- changes whose way back nobody went, at the end (stdlib/left.lua)
   owed = {},            -- what is still to be taken back (stdlib/owed.lua)
-  began = nil, began_wall = nil,
+  began = nil, began_wall = nil, -- of the alert, on the clock that only goes on; of the run, on the wall's
+  alert_wall = nil,     -- when the alert began, on the wall's clock
+  host = "here", user = "somebody", -- where it runs, who runs it: whoever is woken looks there
 }
 
 function run.start()
   run.began, run.began_wall = tasks.now(), tasks.wall()
+  run.alert_wall = run.began_wall
+end
+
+-- The incident's clock counts from `at`, seconds since 1970: every figure and every level does.
+function run.count_from(at)
+  run.alert_wall = at
+  run.began = tasks.now() - math.max(0, tasks.wall() - at)
 end
 
 function run.elapsed() return tasks.now() - run.began end

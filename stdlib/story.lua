@@ -1,21 +1,27 @@
 -- The story so far: each check once, as it last was; what is not known; what was noted; what was tried. Screen, page, chat
 -- message and report tell it from here, and so does a level's own process, which hears the run's journal.
 local finding = require "finding"
+local foreign = require "foreign"
 local journal = require "journal"
 local run = require "run"
 
 local story = {
   unknown = {},  -- probes that ended unknown, as they last were: { title =, args =, why =, depth = }
-  applied = {},  -- remedies applied, in order: { title =, depth = }
-  tried = {},    -- remedies that were not applied: { title =, state = "failed" | "declined", why = }
+  applied = {},  -- remedies applied, in order: { title =, depth =, did = { lines of its writes } }
+  tried = {},    -- remedies that were not applied: { title =, state = "failed" | "declined", why =, did = }
   evidence = {}, -- pieces saved before changes: { line =, file =, bytes = }
   mistakes = {}, -- of the runbook's author, met on the way: { what =, title =, text = with its line }
   waits = nil,   -- the question that nobody has answered yet
+  damage = nil,  -- what is wrong with the journal that was heard, in words
 }
+
+-- So many notes and pieces are kept, the newest: a poll notes for ever.
+local KEPT_MAX = 100
 
 local checks, notes = {}, {}  -- in the order in which they first came: fields of their events, and `instance`
 local looks = {}              -- instance of a probe → checks it has made in its present look
 local goal_lines = {}         -- lines of what the goal looks at: the alert's own symptom
+local did = {}                -- lines of the writes of the remedy that is under way
 
 -- One probe with one list of arguments.
 local function instance_of(fields) return (fields.probe or "") .. "\0" .. tostring(fields.args or "") end
@@ -74,8 +80,12 @@ function on.check(fields)
   renew(checks, it, "label")
 end
 
+local function keep_newest(list) if #list > KEPT_MAX then table.remove(list, 1) end end
+
 function on.note(fields)
-  if is_of_the_run(fields) then renew(notes, copy(fields), "text") end
+  if not is_of_the_run(fields) then return end
+  renew(notes, copy(fields), "text")
+  keep_newest(notes)
 end
 
 -- A look that came to its end replaces the one before; of one that broke off, what it did not reach stays as it was.
@@ -91,24 +101,43 @@ on["probe.ended"] = function(fields)
   looks[instance] = nil
 end
 
+on["remedy.started"] = function() did = {} end
+
 on["remedy.ended"] = function(fields)
-  if fields.state == "applied" then
-    story.applied[#story.applied + 1] = { title = fields.remedy, depth = depth() }
-  elseif fields.state ~= "would" then
-    story.tried[#story.tried + 1] = { title = fields.remedy, state = fields.state, why = fields.why }
+  local it = { title = foreign.line(fields.remedy), depth = depth(), did = did, state = fields.state,
+               why = fields.why and foreign.line(fields.why) }
+  did = {}
+  if fields.state == "would" then return end
+  local list = fields.state == "applied" and story.applied or story.tried
+  list[#list + 1] = it
+end
+
+function on.question(fields) story.waits = foreign.line(fields.text) end
+function on.answer() story.waits = nil end
+
+function on.evidence(fields)
+  for _, piece in ipairs(fields.saved) do
+    story.evidence[#story.evidence + 1] = piece
+    keep_newest(story.evidence)
   end
 end
 
 function on.mistake(fields) story.mistakes[#story.mistakes + 1] = fields end
 
-function on.question(fields) story.waits = fields.text end
-function on.answer() story.waits = nil end
-
-function on.evidence(fields) table.move(fields.saved, 1, #fields.saved, #story.evidence + 1, story.evidence) end
+local said = { ok = "", unknown = " (may have run)", failed = " (failed)" }
 
 on["effect.outcome"] = function(fields)
-  if fields.key and fields.key:find "^goal" then goal_lines[fields.line] = true end
+  if fields.key and fields.key:find "^goal" then
+    goal_lines[fields.line] = true
+  elseif (fields.class == "write" or fields.class == "destructive") and said[fields.status] then
+    did[#did + 1] = foreign.line(fields.line) .. said[fields.status]
+  end
 end
+
+-- What of a journal is heard by who only tells the story: other lines need not be read.
+story.events = { ["probe.started"] = true, ["probe.ended"] = true, check = true, note = true, question = true, answer = true,
+                 ["remedy.started"] = true, ["remedy.ended"] = true, evidence = true,
+                 ["effect.outcome"] = { '"key":"goal', '"class":"write"', '"class":"destructive"' } }
 
 -- Hears an event of the run; in a level's own process, each of its journal.
 function story.learn(name, fields) if on[name] then on[name](fields) end end
@@ -211,22 +240,40 @@ function story.well_words()
   return words
 end
 
+-- A note in one line: of a log what decided, else its newest line.
+function story.note_words(note)
+  if note.decisive then return foreign.line(table.concat(note.decisive, " / ")) end
+  return foreign.line(note.text:match "([^\n]*%S[^\n]*)%s*$" or note.text)
+end
+
 -- What merely is so: { probe =, args =, text =, line = of a result }.
 function story.noted() return notes end
 
 -- "Health (web-1)": a probe, with its arguments where it was called with some.
 function story.place(title, args) return args and args ~= "" and ("%s (%s)"):format(title, args) or title end
 
--- What was found, a line each, for people who see nothing else: what is wrong first, then what is not known.
-function story.findings()
+-- What is wrong, a line each; `marked`: a word stands beside it that says so, else each line does.
+function story.wrong_lines(marked)
   local list = {}
-  for _, it in ipairs(story.wrong()) do
-    local sentence = finding.sentence(it)
-    list[#list + 1] = it.probe and ("%s: %s"):format(story.place(it.probe, it.args), sentence) or sentence
+  for i, it in ipairs(story.wrong()) do
+    local sentence = marked and it.says or finding.sentence(it)
+    list[i] = it.probe and ("%s: %s"):format(story.place(it.probe, it.args), sentence) or sentence
   end
-  for _, it in ipairs(story.unknown) do
-    list[#list + 1] = ("%s: not known: %s"):format(story.place(it.title, it.args), it.why)
-  end
+  return list
+end
+
+-- What is not known and why, the journal's own damage last.
+function story.unknown_lines(before)
+  local list = {}
+  for i, it in ipairs(story.unknown) do list[i] = ("%s: %s%s"):format(story.place(it.title, it.args), before or "", it.why) end
+  list[#list + 1] = story.damage
+  return list
+end
+
+-- What was found: what is wrong first, then what is not known.
+function story.findings()
+  local list, unknown = story.wrong_lines(), story.unknown_lines "not known: "
+  table.move(unknown, 1, #unknown, #list + 1, list)
   return list
 end
 
@@ -241,6 +288,7 @@ function story.headline(title)
   if #wrong == 0 and #story.unknown > 0 then
     words[1] = ("not known: %s (%s)"):format(story.unknown[1].title, story.unknown[1].why)
   end
+  if #words == 0 then words[1] = story.damage end
   return ("%s: %s"):format(title, #words > 0 and table.concat(words, "; ") or "nothing found so far")
 end
 

@@ -22,28 +22,31 @@ end
 -- The request that pages: args { summary, severity, details, source }.
 function pagerduty.page_request(settings, args, key)
   local payload = { summary = raw_text.clip(args.summary, SUMMARY_MAX), source = args.source,
-                    severity = severities[args.severity] or "critical", custom_details = { findings = args.details } }
+                    severity = severities[args.severity] or "critical", custom_details = args.details }
   if #json.encode(payload) > PAYLOAD_MAX then
     payload.custom_details = { error = "the details were too long for one event; see the run's journal" }
   end
   return event(settings, "trigger", key, payload)
 end
 
-function pagerduty.page(settings, args, key)
-  local reply, err = post.send(pagerduty.page_request(settings, args, key))
-  if not reply then return nil, err end
-  return { id = key, delivered = true }
+-- Taken is what PagerDuty says it took: 202 and "status": "success".
+local function judge(reply)
+  local answer = json.decode(reply.body)
+  if reply.status ~= 202 or type(answer) ~= "table" or answer.status ~= "success" then
+    return post.not_its_own(reply, "PagerDuty's")
+  end
+  return "202 " .. answer.status
 end
 
-function pagerduty.resolve(settings, key)
-  local reply, err = post.send(event(settings, "resolve", key))
-  return reply and { id = key, delivered = true }, err
+local function send(request, key)
+  local answer, err = post.send(request, judge)
+  if not answer then return nil, err end
+  return { id = key, delivered = true, answer = answer }
 end
 
-function pagerduty.acknowledge(settings, key)
-  local reply, err = post.send(event(settings, "acknowledge", key))
-  return reply and { id = key, delivered = true }, err
-end
+function pagerduty.page(settings, args, key) return send(pagerduty.page_request(settings, args, key), key) end
+function pagerduty.resolve(settings, key) return send(event(settings, "resolve", key), key) end
+function pagerduty.acknowledge(settings, key) return send(event(settings, "acknowledge", key), key) end
 
 -- Preflight: what is wrong with a routing key's shape, or nil. Whether it is known to PagerDuty only a page would tell.
 function pagerduty.key_problem(settings)

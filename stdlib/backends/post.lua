@@ -1,6 +1,6 @@
 -- One JSON request to a service that tells people. Its failures in the shapes that decide about trying again.
+local foreign = require "foreign"
 local json = require "raw.json"
-local raw_text = require "raw.text"
 local rehearsal = require "rehearsal"
 local tasks = require "tasks"
 
@@ -11,6 +11,8 @@ post.TIMEOUT = 10
 -- Within one delivery a 429 is waited out this long at most, a failed attempt is repeated so many times.
 post.RETRY_AFTER_MAX = 30
 post.ATTEMPTS = 3
+-- Characters of a service's answer that are told.
+post.ANSWER_MAX = 200
 
 -- The request as plain data, with secrets as values of their own: what the outbox and the built-in page keep.
 function post.request(backend, url, headers, body)
@@ -20,7 +22,15 @@ function post.request(backend, url, headers, body)
            connect_to = rehearsal.route(url) }
 end
 
-local function once(request)
+-- A redirect, a proxy's or a busy server's answer: what stands behind it may take the message later.
+local function is_passing(status)
+  return status < 400 or status == 407 or status == 408 or status == 429 or status >= 500
+end
+
+-- An attempt's failure; `again`: seconds until another may help, nil when none will.
+local function failure(kind, message, again) return nil, { kind = kind, message = message, again = again } end
+
+local function once(request, judge)
   local values = require "values"
   local headers = values.reveal_all(request.headers)
   headers["Content-Type"] = "application/json; charset=utf-8"
@@ -28,27 +38,29 @@ local function once(request)
     method = "POST", url = values.reveal(request.url), headers = headers, timeout = request.timeout,
     body = json.encode(values.reveal_all(request.body)), connect_to = rehearsal.routes(),
   }
-  if not reply then return nil, { kind = err.kind, message = err.message, again = 1 } end
-  if reply.status == 429 or reply.status >= 500 then
-    return nil, { kind = "busy", message = ("HTTP %d"):format(reply.status),
-                  again = tonumber(reply.headers["retry-after"] or "") or 1 }
-  end
-  if reply.status < 200 or reply.status > 299 then
-    return nil, { kind = "rejected", message = ("HTTP %d: %s"):format(reply.status, raw_text.clip(reply.body, 200)) }
-  end
-  return reply
+  if not reply then return failure(err.kind, err.message, 1) end
+  if reply.status >= 200 and reply.status <= 299 then return judge(reply) end
+  local text = ("HTTP %d: %s"):format(reply.status, foreign.line(reply.body, post.ANSWER_MAX))
+  if is_passing(reply.status) then return failure("busy", text, tonumber(reply.headers["retry-after"] or "") or 1) end
+  return failure("rejected", text)
 end
 
--- Sends, and again when the service was busy or didn't answer: with a deduplication key that is harmless. The reply, or
--- nil and { kind=, message= }.
-function post.send(request)
-  local reply, err
+-- The words of an answer that is not the service's own: a login page of a network, a proxy's, answers 200 to everything.
+function post.not_its_own(reply, whose)
+  return failure("protocol", ("HTTP %d, but the answer is not %s: %s"):format(reply.status, whose,
+    foreign.line(reply.body, post.ANSWER_MAX)), 1)
+end
+
+-- Sends, and again when the service was busy or didn't answer: with a deduplication key that is harmless. `judge(reply)` says
+-- whether a 2xx is the service's own word that it is done: what it gives, or nil and { kind=, message=, again= }, is returned.
+function post.send(request, judge)
+  local answer, err
   for attempt = 1, post.ATTEMPTS do
-    reply, err = once(request)
-    if reply or not err.again then break end
+    answer, err = once(request, judge)
+    if answer or not err.again then break end
     if attempt < post.ATTEMPTS then tasks.sleep(math.min(err.again, post.RETRY_AFTER_MAX)) end
   end
-  return reply, err
+  return answer, err
 end
 
 return post

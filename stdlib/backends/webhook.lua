@@ -1,4 +1,5 @@
--- A generic webhook: one JSON object a step, with an Idempotency-Key, answered by any 2xx.
+-- A generic webhook: one JSON object a step, with an Idempotency-Key, answered by any 2xx but a web page: what takes messages
+-- answers none.
 local json = require "raw.json"
 local post = require "backends.post"
 
@@ -12,13 +13,18 @@ local function request(settings, step, args, key)
   return post.request("webhook", settings.url, headers, body)
 end
 
+local function judge(reply)
+  if (reply.headers["content-type"] or ""):lower():find "^text/html" then return post.not_its_own(reply, "the webhook's") end
+  return reply
+end
+
 local function send(step)
   return function(settings, args, key)
-    local reply, err = post.send(request(settings, step, args, key))
+    local reply, err = post.send(request(settings, step, args, key), judge)
     if not reply then return nil, err end
     local answer = json.decode(reply.body)
     if type(answer) ~= "table" then answer = {} end
-    return { id = answer.id or key, url = answer.url, delivered = true }
+    return { id = answer.id or key, url = answer.url, delivered = true, answer = ("HTTP %d"):format(reply.status) }
   end
 end
 

@@ -3,6 +3,7 @@ local config = require "config"
 local files = require "raw.files"
 local gate = require "gate"
 local json = require "raw.json"
+local raw_journal = require "raw.journal"
 local raw_run = require "raw.run"
 local run = require "run"
 local script = require "script"
@@ -38,29 +39,34 @@ local function restore(folder, host)
   environment, run.environment = config.environment(run.config, run.manifest.environment)
   config.apply(run.config, environment, {}, host.getenv)
   run.given_params = secrets.restored(run.manifest.params_given or {})
+  run.host, run.user = run.manifest.host, run.manifest.user
   run.kept_sources = {}
   for _, source in ipairs(run.manifest.sources) do
     run.kept_sources[source.path] = secrets.restored(read(folder .. "/" .. source.file))
   end
   run.start()
+  run.count_from(run.manifest.alert_wall)
 end
 
+-- What the run's journal says: what can be read of it, and that it is damaged where it is.
 local function learn(folder)
-  local began
-  for _, event in ipairs(raw_run.read_journal(folder .. "/journal.jsonl") or {}) do
-    story.learn(event.event, event)
-    began = began or event.alert_started or event.at
+  local events, err = raw_journal.events(folder .. "/journal.jsonl", story.events)
+  if not events then
+    story.damage = "the run's journal can't be read: " .. err.message
+    return
   end
-  local at = began and require("helpers").time.parse(began)
-  if at then run.began = run.began - math.max(0, tasks.wall() - at) end
+  for event in events do story.learn(event.event, event) end
+  local damage = events:damage()
+  if not damage then return end
+  story.damage = damage.line and ("the run's journal is damaged from line %d: more may have been found"):format(damage.line)
+    or "the run's journal can't be read any further: " .. damage.why
 end
 
 -- How late the level that is being carried out is: the watchdog says so in its own journal.
 local function lateness(folder)
   local late = 0
-  for _, event in ipairs(raw_run.read_journal(folder .. "/escalation.jsonl") or {}) do
-    if event.event == "escalation.fired" then late = event.late or 0 end
-  end
+  local events = raw_journal.events(folder .. "/escalation.jsonl", { ["escalation.fired"] = true })
+  for event in events or function() end do late = event.late or 0 end
   return late
 end
 

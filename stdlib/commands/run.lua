@@ -9,6 +9,7 @@ local journal = require "journal"
 local json = require "raw.json"
 local raw_run = require "raw.run"
 local raw_task = require "raw.task"
+local raw_text = require "raw.text"
 local run = require "run"
 local screen = require "screen"
 local script = require "script"
@@ -132,12 +133,13 @@ local function open_journal(options, host)
   elseif name ~= "scenario" then
     make_directory(name == "dry")
   end
-  if name == "live" then require("report").open() end
+  if name == "live" or name == "dry" then require("report").open() end
   run.seed = name == "scenario" and 1 or string.unpack("<i8", raw_run.random(8))
   blame.on_defect = function(text) journal.event("defect", { text = text }) end
   journal.event("run.started", { file = run.file, mode = name, id = run.id, environment = run.environment,
     version = host.version, careless = careless(options), config = run.config_path, seed = run.seed,
-    alert_started = options.alert_started, user = host.getenv "USER" })
+    host = run.host, user = run.user, alert_began = raw_text.time_text(run.alert_wall),
+    command_line = require("origin").command_line(host.command_line) })
 end
 
 local function keep_sources(options)
@@ -147,7 +149,8 @@ local function keep_sources(options)
   local known = run.param_specs ~= nil
   raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
     file = run.file, environment = run.environment, params = known and options.param or nil,
-    params_given = known and run.given_params or nil, here = options.here })))
+    params_given = known and run.given_params or nil, here = options.here,
+    host = run.host, user = run.user, alert_wall = run.alert_wall })))
 end
 
 local function open_mode(options)
@@ -209,9 +212,10 @@ local function prepare(options, host)
   script.expect_file(run.file)
   if options.scenario then open_scenario(options) end
   run.start()
+  run.host, run.user = require("origin").host(options), require("origin").user(host.getenv, host.uid)
   open_config(options, host)
   if options.answers then screen.answers(read_names(options.answers, "--answers", answer_types)) end
-  if options.alert_started then run.began = run.began - seconds_since_alert(options.alert_started) end
+  if options.alert_started then run.count_from(tasks.wall() - seconds_since_alert(options.alert_started)) end
   if run.command == "doctor" then secrets.missed = {} end
   options.no_color = host.getenv "NO_COLOR" and host.getenv "NO_COLOR" ~= ""
   options.plain = host.getenv "TERM" == "dumb"
@@ -301,7 +305,7 @@ return function(arguments, options, host, command)
   it.owed = #run.owed > 0 and require("owed").list() or nil
   run.left = gate.mode().write and require("left").list() or {}
   local code = compare(it, ending.write(it, last_words(it, settled)))
-  if gate.mode().name == "live" then require("report").write() end
+  if run.path then require("report").write() end
   local close_machines = require("settings").close_machines
   if close_machines then close_machines() end
   tidy(it)

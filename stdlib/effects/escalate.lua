@@ -2,11 +2,13 @@
 -- reported as not delivered when there is nobody to tell.
 local backends = require "backends"
 local catalogue = require "catalogue"
+local foreign = require "foreign"
 local run = require "run"
 local tasks = require "tasks"
 
 local fields = { id = "string: the service's own name for it", url = "string: where it can be seen",
-                 delivered = "boolean: whether the service took it" }
+                 delivered = "boolean: whether the service took it",
+                 answer = "string: what it answered" }
 
 -- The same on a repetition, different for two steps of one level.
 local counters = {}
@@ -36,17 +38,28 @@ local function tell(step, args)
   return told
 end
 
-local function arguments(call)
-  local args = { source = "runbook " .. (run.id or "") }
-  for name, value in pairs(call) do if name ~= "timeout" then args[name] = value end end
+-- What people are told has no line ends but in these.
+local has_lines = { text = true, details = true }
+
+-- Foreign bytes must not keep anybody from being told, nor speak in our name. A page also says what it stands in.
+local function arguments(name, call)
+  local args = { source = ("runbook %s on %s"):format(run.id or "", run.host) }
+  for option, value in pairs(call) do
+    if option ~= "timeout" then
+      local flat = type(value) == "string" and not has_lines[option]
+      args[option] = flat and foreign.line(value, foreign.TEXT_MAX) or foreign.fit(value)
+    end
+  end
+  if name == "page" then args.details = require("situation").details(args.details) end
   return args
 end
 
 local function step(name, summary, options, by_hand)
+  for _, option in pairs(options) do option.binary = option[1] == "string" end -- whatever bytes: nobody is silenced by one
   options.timeout = { "duration", "45s", "The longest it may take, retries included" }
   catalogue.effect("escalate." .. name, {
     summary = summary, class = "notify", options = options, result = fields,
-    run = function(call) return tell(name, arguments(call)) end,
+    run = function(call) return tell(name, arguments(name, call)) end,
     command = by_hand,
     would = function() return { delivered = true } end,
     preview = function(call)

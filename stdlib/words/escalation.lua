@@ -3,7 +3,6 @@ local blame = require "blame"
 local duration = require "duration"
 local run = require "run"
 local snapshot = require "snapshot"
-local story = require "story"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -28,27 +27,6 @@ function words.escalation(after, fn)
   run.levels[#run.levels + 1] = { after = seconds, fn = fn or escalation.default }
 end
 
--- What a level's function is told about the run.
-function escalation.view()
-  local about = run.first_about or run.about
-  return { id = run.id or "scenario", title = about.title, severity = about.severity or "critical",
-           headline = story.headline(about.title or run.file), findings = story.findings(), report = escalation.report(),
-           elapsed = duration.clock(run.elapsed()) }
-end
-
--- The plain-text report a chat message carries.
-function escalation.report()
-  local about = run.first_about or run.about
-  local lines = { ("%s (%s), run %s, %s since the alert"):format(about.title or run.file, about.severity or "-",
-    run.id or "scenario", duration.clock(run.elapsed())) }
-  if about.impact then lines[#lines + 1] = "Impact: " .. about.impact end
-  for _, finding in ipairs(story.findings()) do lines[#lines + 1] = "- " .. finding end
-  for _, it in ipairs(story.applied) do lines[#lines + 1] = "Applied: " .. it.title end
-  if #story.applied == 0 then lines[#lines + 1] = "No remedy was applied." end
-  for _, piece in ipairs(story.evidence) do lines[#lines + 1] = ("Evidence: %s, %s/%s"):format(piece.line, run.path, piece.file) end
-  return table.concat(lines, "\n")
-end
-
 -- A level without a function of its own pages with headline and findings.
 function escalation.default(view)
   local catalogue, gate = require "catalogue", require "gate"
@@ -61,7 +39,7 @@ end
 function escalation.carry_out(index, level)
   level = level or run.levels[index]
   local restore = tasks.context().pass == "plan" and snapshot.take(level.fn) or function() end
-  local ok, why = pcall(tasks.within, { level = index, path = "escalation." .. index }, level.fn, escalation.view())
+  local ok, why = pcall(tasks.within, { level = index, path = "escalation." .. index }, level.fn, require("situation").view())
   restore()
   if not ok then error(why, 0) end
 end

@@ -2,6 +2,7 @@
 local blame = require "blame"
 local exact = require "exact"
 local finding = require "finding"
+local foreign = require "foreign"
 local journal = require "journal"
 local mistake = require "mistake"
 local prevention = require "words.prevention"
@@ -107,15 +108,22 @@ local function record(here, it)
   if here.reached then require("broken_look").note_check(here.reached, fault, it.label) end
 end
 
+-- Foreign bytes end here: what was found must reach who is woken, and say nothing in our name.
+local function line_of(value) return value ~= nil and foreign.line(value) or nil end
+
 -- What was seen: the event's fields.
 local function observe(label, value, comparison, limit, options)
-  local it = { label = label, fault = options.fault }
+  local it = { label = line_of(label), fault = options.fault }
   if comparison ~= nil then
     it.passed, it.figure = compare(label, value, comparison, limit, options.unit)
+    for _, name in ipairs { "value", "limit" } do
+      if type(it.figure[name]) == "string" then it.figure[name] = line_of(it.figure[name]) end
+    end
   else
     it.passed, it.detail, it.line = read_value(value)
   end
   if options.detail ~= nil then it.detail = exact.tostring(options.detail) end
+  it.detail = line_of(it.detail)
   it.mend = not it.passed and options.mend or nil
   it.says = finding.says(it)
   return it
@@ -159,7 +167,7 @@ end
 local function told(...)
   local list = table.pack(...)
   for i = 1, list.n do list[i] = argument_text(list[i]) end
-  return list.n > 0 and table.concat(list, ", ") or nil
+  return list.n > 0 and line_of(table.concat(list, ", ")) or nil
 end
 
 -- Calls the probe's function; of what it raises `at` learns where that was.
@@ -177,7 +185,7 @@ end
 local function why_unknown(title, fn, err)
   local interrupt = tasks.is_interrupt(err)
   if interrupt and interrupt ~= "budget" then error(err, 0) end
-  if not interrupt then return mistake.text("probe", title, fn, err) end
+  if not interrupt then return line_of(mistake.text("probe", title, fn, err)) end
   tasks.handled()
   return "it computed for too long without waiting"
 end

@@ -265,13 +265,13 @@ def test_the_report_links_it(apply, docker_engine, sandbox):
     evil = 'check("it | [works](http://evil) `x`", false, { fault = "down", detail = "<b>|\\27[31m" })'
     result = apply('docker.restart("box", { grace = "0s" })', before=f'probe("Look", function() {evil} end)()')
     report = open(os.path.join(result.run_dir, "report.md"), encoding="utf-8").read()
-    assert report.startswith("# Evidence: unresolved\n") and "- Impact: nobody can pay" in report
+    assert report.startswith("# Evidence: unresolved\n") and "- impact: nobody can pay" in report
     links = re.findall(r"\[docker\.(?:logs|inspect) box\]\((.*?)\)", report)
     assert len(links) == 2 and all(os.path.exists(os.path.join(result.run_dir, link)) for link in links), report
-    assert re.search(r"\| 00:0\d \| docker.restart box: ok \|", report) and "“Do it” approved by --answers" in report
+    assert re.search(r"\| \d\d:\d\d:\d\d \| 00:0\d \| docker.restart box: done \|", report) and "“Do it” approved by --answers" in report
     assert r"WRONG it \| \[works\](http://evil) \`x\`: \<b\>\|" in report and "\x1b" not in report, report
     table = [line for line in report.split("\n") if line.startswith("| ")]
-    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in table), table
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 4 for line in table), table
 
 
 def test_the_chat_message_of_a_level_names_the_evidence(apply, docker_engine, sandbox, slack):
@@ -281,4 +281,4 @@ def test_the_chat_message_of_a_level_names_the_evidence(apply, docker_engine, sa
     apply('docker.restart("box", { grace = "0s" })', config=chat,
           before='escalation("10m", function(run) escalate.notify { to = "#team-lead", text = run.report } end)')
     wait_for(lambda: slack.texts("team-lead"), "the level is carried out")
-    assert re.search(r"Evidence: docker.logs box, /.*/evidence/002-docker.logs.txt", slack.texts("team-lead")[0])
+    assert re.search(r"Evidence:\n.*\n- docker.logs box: /.*/evidence/002-docker.logs.txt", slack.texts("team-lead")[0])

@@ -195,7 +195,8 @@ def looked(probe, *checks, state="known", **fields):
 
 
 FINDINGS = journal(
-    *looked("Database", ("PostgreSQL accepts connections", False, "connection refused")), *looked("Cache", ("Redis answers PING", True)),
+    *looked("Database", ("PostgreSQL accepts connections", False, "connection refused")),
+    *looked("Cache", ("Redis answers PING", True)),
     *looked("Database", ("PostgreSQL accepts connections", False, "connection refused")),
     *looked("System resources", state="unknown")) + '{"seq":12,"event":"che'
 
