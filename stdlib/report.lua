@@ -89,8 +89,8 @@ function on.plan(fields)
   if not under_way then return end
   add(under_way, "- %s planned, risk %s:", now(), fields.level)
   for _, effect in ipairs(fields.effects) do
-    add(under_way, "  - %s%s%s%s", inert(effect.line), effect.class == "destructive" and " (destructive)" or "", why(effect.radius),
-      effect.where and " at " .. inert(effect.where) or "")
+    add(under_way, "  - %s%s%s%s", inert(effect.line), effect.class == "destructive" and " (destructive)" or "",
+      why(effect.radius), effect.where and " at " .. inert(effect.where) or "")
   end
   for _, label in ipairs(fields.assumes or {}) do add(under_way, "  - assumes: %s", inert(label)) end
 end
@@ -147,7 +147,9 @@ end
 
 on["escalation.armed"] = function(fields) tell("escalation: %s", inert(fields.text)) end
 on["escalation.fired"] = function(fields) tell_people("escalation level %d is due%s", fields.level, why(fields.why)) end
-on["escalation.failed"] = function(fields) tell_people("an attempt to carry out level %d failed%s", fields.level, why(fields.why)) end
+on["escalation.failed"] = function(fields)
+  tell_people("an attempt to carry out level %d failed%s", fields.level, why(fields.why))
+end
 on["escalation.delivered"] = function(fields)
   tell_people("escalation level %d: %s", fields.level, inert(fields.says))
 end
@@ -186,7 +188,8 @@ local function put_head(lines)
   if #params > 0 then add(lines, "- parameters: %s", table.concat(params, ", ")) end
   add(lines, "- the alert began: %s UTC", moment(run.alert_wall))
   add(lines, "- the run began: %s UTC", moment(run.began_wall))
-  if ended_at then add(lines, "- the run ended: %s UTC, %s after the alert", moment(ended_at), duration.clock(run.elapsed())) end
+  if not ended_at then return end
+  add(lines, "- the run ended: %s UTC, %s after the alert", moment(ended_at), duration.clock(run.elapsed()))
 end
 
 -- Each check as it was when it was last looked at.

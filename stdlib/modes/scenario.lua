@@ -198,7 +198,7 @@ local fired, armed, put_off_until = {}, false, 0
 
 -- The built-in page has the headline and the findings.
 local function page_built_in(index, problem)
-  local view = escalation.view()
+  local view = require("situation").view()
   scenario.pages = scenario.pages + 1
   tell { view.headline, table.unpack(view.findings) }
   journal.event("note", { text = ("escalation level %d failed, the built-in page goes out: %s"):format(index,

@@ -214,8 +214,9 @@ def test_a_level_uses_a_damaged_journal_and_says_so(sandbox, people, slack, webh
 
 def test_the_report_tells_all_of_it(runbook, sandbox, people, slack, webhook):
     sandbox.env["USER"] = "ada"
-    sandbox.write("down.lua", LEVEL.format(after="15m").replace("\nescalation", '\nparams { depth = { 1, "how deep" } }\nescalation')
-                  + STORY + 'return unresolved "nothing helped"')
+    params = '\nparams { depth = { 1, "how deep" } }\nescalation'
+    level = LEVEL.format(after="15m").replace("\nescalation", params)
+    sandbox.write("down.lua", level + STORY + 'return unresolved "nothing helped"')
     sandbox.write("answers.lua", 'return { ["Clear*"] = "no", ["Free*"] = "yes" }')
     result = runbook("run", "down.lua", "--answers", "answers.lua", "--here", "-p", "depth=2")
     report = report_of(result)
