@@ -196,12 +196,11 @@ end
 -- Clocks of two machines differ by this much, in seconds; what began later than that is a slip.
 local CLOCKS_DIFFER = 300
 
-local function seconds_since_alert(text)
+local function alert_moment(text)
   local at, why = require("helpers").time.parse(text)
   if not at then usage("--alert-started: %s", why) end
-  local since = tasks.wall() - at
-  if since < -CLOCKS_DIFFER then usage("--alert-started: %s lies in the future", text) end
-  return math.max(0, since)
+  if at > tasks.wall() + CLOCKS_DIFFER then usage("--alert-started: %s lies in the future", text) end
+  return math.min(at, tasks.wall())
 end
 
 local function prepare(options, host)
@@ -215,7 +214,7 @@ local function prepare(options, host)
   run.host, run.user = require("origin").host(options), require("origin").user(host.getenv, host.uid)
   open_config(options, host)
   if options.answers then screen.answers(read_names(options.answers, "--answers", answer_types)) end
-  if options.alert_started then run.count_from(tasks.wall() - seconds_since_alert(options.alert_started)) end
+  if options.alert_started then run.count_from(alert_moment(options.alert_started)) end
   if run.command == "doctor" then secrets.missed = {} end
   options.no_color = host.getenv "NO_COLOR" and host.getenv "NO_COLOR" ~= ""
   options.plain = host.getenv "TERM" == "dumb"

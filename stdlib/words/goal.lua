@@ -68,8 +68,8 @@ end
 -- One look. A failed read, an error or a poll that hangs is "not yet".
 local function look()
   local answered = false
-  local ok, why = pcall(tasks.within, { probe = "recovered", path = "goal", poll = run.goal.label, plan = false, remedy = false, pass = false },
-    function()
+  local ok, why = pcall(tasks.within,
+    { probe = "recovered", path = "goal", poll = run.goal.label, plan = false, remedy = false, pass = false }, function()
       local in_time, value = tasks.deadline(goal.POLL_SECONDS, run.goal.fn)
       if not in_time then blame.cannot_look("it took longer than %g s", goal.POLL_SECONDS) end
       local wrong

@@ -59,7 +59,7 @@ def test_each_check_once_in_the_order_in_which_it_matters(sandbox):
 def test_page_and_chat_tell_the_cause_with_its_figure(runbook, sandbox, people, slack, webhook):
     sandbox.env["USER"] = "ada"
     sandbox.write("down.lua", LEVEL.format(after="15m") + STORY + 'return unresolved "nothing helped"')
-    sandbox.write("answers.lua", 'return { ["Clear*"] = "no", ["Free*"] = "yes" }')
+    sandbox.write("answers.lua", 'return { ["Clear the cache"] = "no", ["Free the disk"] = "yes" }')
     result = runbook("run", "down.lua", "--answers", "answers.lua", "--here")
     page, chat, topic, incident = told(sandbox, people, slack, webhook)
     host, run_id = result.events("run.started")[0]["host"], os.path.basename(result.run_dir)
@@ -218,7 +218,7 @@ def test_the_report_tells_all_of_it(runbook, sandbox, people, slack, webhook):
     params = '\nparams { depth = { 1, "how deep" } }\nescalation'
     level = LEVEL.format(after="15m").replace("\nescalation", params)
     sandbox.write("down.lua", level + STORY + 'return unresolved "nothing helped"')
-    sandbox.write("answers.lua", 'return { ["Clear*"] = "no", ["Free*"] = "yes" }')
+    sandbox.write("answers.lua", 'return { ["Clear the cache"] = "no", ["Free the disk"] = "yes" }')
     result = runbook("run", "down.lua", "--answers", "answers.lua", "--here", "-p", "depth=2")
     report = report_of(result)
     started = result.events("run.started")[0]
