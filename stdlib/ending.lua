@@ -101,7 +101,8 @@ end
 -- Writes run.ended; `says` are lines the operator reads before the recap.
 function ending.write(it, says)
   it.exit = ending.exit(it)
-  journal.event("run.ended", { outcome = it.outcome, by = it.by, text = it.text, exit = it.exit, says = says,
+  journal.event("run.ended", { outcome = it.outcome, by = it.by, text = it.text, exit = it.exit,
+    headline = require("closing").headline(it), says = says,
     counts = journal.counts, recap = ending.recap(it), owed = it.owed, left = #run.left > 0 and run.left or nil }, true)
   return it.exit
 end

@@ -1,6 +1,7 @@
 -- runbook run FILE: the run itself, as a table of contents. runbook audit FILE and runbook doctor FILE: the same up to the
 -- script's first effect, then its preventions (stdlib/audit.lua) in the dry mode, or what it needs (stdlib/doctor.lua).
 local blame = require "blame"
+local closing = require "closing"
 local config = require "config"
 local duration = require "duration"
 local ending = require "ending"
@@ -14,7 +15,6 @@ local run = require "run"
 local screen = require "screen"
 local script = require "script"
 local secrets = require "secrets"
-local story = require "story"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -238,33 +238,12 @@ local function close(it)
   return it, settled
 end
 
--- Where the responder goes on when this runbook knows no more.
-local function see_also()
-  local related = (run.first_about or run.about).related
-  if not related or #related == 0 then return nil end
-  return "see also: " .. table.concat(related, ", ")
-end
-
-local function how_to_answer(question)
-  local text = "no terminal to ask on; run it again from one"
-  if question.in_person then return text end
-  return ("%s, or answer %q by this title in a file for --answers"):format(text, screen.inert(question.label))
-end
-
 -- What the operator reads before the last line.
 local function last_words(it, settled)
-  local lines = {}
-  if #run.preventions > 0 then require("audit").afterwards(it) end
-  if it.outcome == "suspended" then lines[1] = how_to_answer(it.question) end
-  for _, it in ipairs(run.command ~= "doctor" and story.mistakes or {}) do
-    lines[#lines + 1] = ("MISTAKE of the runbook, in %s “%s”: %s"):format(it.what, it.title, it.text)
-  end
-  for _, debt in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(debt.title) end
-  for _, left in ipairs(run.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end
-  table.move(settled, 1, #settled, #lines + 1, lines)
-  if it.outcome == "unresolved" and not looks[run.command] then lines[#lines + 1] = see_also() end
-  if it.exit == ending.DEFECT then lines[#lines + 1] = require("defect").what_to_do(run.path and run.path .. "/journal.jsonl") end
-  return lines
+  local preventions = #run.preventions > 0 and require("audit").afterwards(it) or nil
+  local lines = closing.mistakes()
+  local more = closing.lines(it, settled, preventions)
+  return table.move(more, 1, #more, #lines + 1, lines)
 end
 
 -- What is wrong with the scenario, or with the run by its light, as lines and a worse exit code.

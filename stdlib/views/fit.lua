@@ -81,6 +81,19 @@ local function wrapped(text, columns)
   return lines
 end
 
+-- Adds a line that may go on below its own words; nothing of it is cut, for what is longer than a line may be a path.
+function fit.flow(lines, line, columns)
+  local head = line:match "^[%d:]*%s+%u*%s+" or line:match "^[%d:]*%s*"
+  local blanks, current = (" "):rep(raw.width(head)), head
+  for word in line:sub(#head + 1):gmatch "%S+%s*" do
+    if current ~= head and current ~= blanks and raw.width(current) + raw.width((word:gsub("%s+$", ""))) > columns then
+      lines[#lines + 1], current = current:gsub("%s+$", ""), blanks
+    end
+    current = current .. word
+  end
+  lines[#lines + 1] = (current:gsub("%s+$", ""))
+end
+
 -- At most so many lines of so many columns.
 function fit.wrap(text, columns, lines_max)
   if raw.width(text) <= columns then return { text } end

@@ -15,8 +15,6 @@ local under_way = require "views.under_way"
 local live = {}
 
 local REDRAW_SECONDS = 0.25
-local HANGING_LINES = 4 -- of one line that is wider than the terminal
-
 local verbose, over
 local changed = true  -- something happened since the block was drawn
 local fresh = false   -- something was found since it was last left on the screen
@@ -77,8 +75,7 @@ local function hung(lines, columns)
     if fit.width(line) <= columns or line:find "by hand:" or line:find "\n" then
       list[#list + 1] = line
     else
-      local head = line:match "^[%d:]*%s+%u*%s+" or line:match "^[%d:]*%s*"
-      fit.add(list, head, line:sub(#head + 1), columns, HANGING_LINES)
+      fit.flow(list, line, columns)
     end
   end
   return list
@@ -130,7 +127,7 @@ function live.event(name, fields)
   prompt.learn(name)
   if name == "effect.outcome" then details.learn(fields) end
   if of_the_block[name] and fields.probe and fields.probe ~= "recovered" then fresh = true end
-  if leaves_findings[name] then leave_findings() end
+  if leaves_findings[name] or name == "escalation.fired" and fields.why then leave_findings() end
   if not is_shown_otherwise(name, fields) then plain.event(name, fields) end
   if name == "run.ended" then
     block.clear()

@@ -157,6 +157,7 @@ end
 
 -- In full for an audit; after a run in a line.
 on["prevention.ended"] = function(fields)
+  if run.command ~= "audit" and not verbose then return end
   local lines = waiting[instance_of(fields)]
   waiting[instance_of(fields)] = nil
   local verdict = fields.state == "unknown" and "unknown: " .. inert(fields.why, 300) or fields.state
@@ -317,7 +318,8 @@ end
 
 on["run.ended"] = function(fields)
   put_rows()
-  for _, line in ipairs(fields.says or {}) do put(inert(line, 400)) end
+  if fields.headline then put(inert(fields.headline, RECAP_MAX)) end
+  for _, line in ipairs(fields.says or {}) do put((fields.headline and "          " or "") .. inert(line, 400)) end
   put(inert(fields.recap, RECAP_MAX))
 end
 

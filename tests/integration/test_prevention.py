@@ -77,11 +77,11 @@ def test_it_must_be_declared_before_the_run_acts(runbook, sandbox):
     assert result.code == 3 and "declared before the first effect" in result.stderr, result
 
 
-def test_a_resolved_run_says_each_in_a_line(runbook, sandbox):
+def test_a_resolved_run_counts_them_in_a_line(runbook, sandbox):
     text = TWO.replace("made()", "")
     result = runbook("run", sandbox.write("x.lua", text), "-p", "fine=no")
     assert result.code == 0, result
-    assert "prevention “One”: missing: first" in result.stdout and "prevention “Two”: in place" in result.stdout
+    assert "1 prevention is missing: runbook audit " in result.stdout and "first" not in result.stdout
     assert "key: value" not in result.stdout and result.stdout.rstrip().endswith("nobody looked: done")
     assert not runbook("run", "x.lua", "--dry-run").events("prevention.ended")
     unresolved = sandbox.write("y.lua", text.replace("return resolved", "return unresolved"))
@@ -95,4 +95,4 @@ prevention("One", function() check("first", (pcall(sysinfo.memory))) end)
 remedy("R", function() end)()
 """
     result = runbook("run", sandbox.write("x.lua", text))
-    assert result.code == 0 and "prevention “One”: in place" in result.stdout, result
+    assert result.code == 0 and "the prevention is in place" in result.stdout, result

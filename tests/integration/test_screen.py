@@ -228,7 +228,8 @@ def test_what_is_under_way(screen, sandbox):
     assert re.search(r"0:0\d · page in 14:5\d", text), text
     terminal.ended()
     shown = terminal.history()
-    assert shown.count("fullest disk /var 97 %") == 1 and "Slow (a): exec" not in shown, shown
+    assert shown.count("WRONG    fullest disk /var 97 %") == 1 and "Slow (a): exec" not in shown, shown
+    assert re.search(r"UNRESOLVED  x, 3 s after the start\n +open: fullest disk /var 97 %", shown), shown
 
 
 # ---- Stopped and gone on with ----
