@@ -148,9 +148,11 @@ local function guard()
 end
 
 -- At the first effect: the script's levels are known, rehearsed and handed over.
-function arming.arm()
+-- `keep_sources` writes down what their process runs from: after the rehearsal, which may be the first to load a module.
+function arming.arm(keep_sources)
   escalation.add_default(run.config.escalate_after)
   for index in ipairs(run.levels) do escalation.rehearse(index) end
+  keep_sources()
   if handle then
     prepare_pages(run.levels and levels_from_now())
     local ok, err = hand_over_secrets()

@@ -1,6 +1,7 @@
 -- How a run ends: the outcome, the exit code, and the last line.
 local blame = require "blame"
 local duration = require "duration"
+local gate = require "gate"
 local journal = require "journal"
 local run = require "run"
 local story = require "story"
@@ -64,11 +65,20 @@ function ending.of_error(err)
   return { outcome = "failed", text = blame.text(err), exit = blame.is_defect(err) and ending.DEFECT or nil }
 end
 
+-- Whether the script made a mistake that its scenario, if there is one, does not expect.
+local function has_mistake()
+  for _, it in ipairs(story.mistakes) do
+    local excuses = gate.mode().excuses
+    if not (excuses and excuses(it)) then return true end
+  end
+  return false
+end
+
 -- A rehearsal that met a mistake of the runbook's is no good one; a real run goes on with what it knows.
 function ending.exit(it)
   local came_to_its_end = it.outcome == "unresolved" or it.outcome == "resolved"
   local rehearsed = run.options.dry_run or run.options.scenario
-  if came_to_its_end and rehearsed and #story.mistakes > 0 then return exits.failed end
+  if came_to_its_end and rehearsed and has_mistake() then return exits.failed end
   if it.exit then return it.exit end
   if run.options.dry_run and came_to_its_end then return 0 end
   return exits[it.outcome] or 70

@@ -58,14 +58,6 @@ local function told_differs(list, wanted, told)
   end
 end
 
--- Whether the scenario expects that this probe ends unknown.
-local function is_expected(expect, title)
-  for _, pattern in ipairs(type(expect.unknown) == "table" and expect.unknown or {}) do
-    if patterns.matches(patterns.compile(pattern), title) then return true end
-  end
-  return false
-end
-
 -- A list of sentences. `ending`: the run's; `mode`: what was done, told and paged; `seconds`: on its clock.
 local function differences(expect, ending, mode, seconds)
   local list = {}
@@ -86,17 +78,19 @@ local function differences(expect, ending, mode, seconds)
   told_differs(list, expect.told, mode.told)
   add(count_differs("unknown", expect.unknown, titles(story.unknown, "title")))
   add(count_differs("owed", expect.owed, titles(run.owed, "title")))
-  add(count_differs("left", expect.left, titles(ending.left, "line")))
+  add(count_differs("left", expect.left, titles(run.left, "line")))
   local limit = expect.within and duration.parse(expect.within)
   if limit and seconds > limit then add(("within: %s, but it took %s"):format(expect.within, duration.text(seconds))) end
   return list
 end
 
--- Mistakes of the script's that ended a probe unknown, but for those expected: sentences.
-local function mistakes(expect, mode)
+-- Mistakes of the script's that the scenario does not expect: sentences.
+local function mistakes(mode)
   local list = {}
-  for _, it in ipairs(mode.mistakes) do
-    if not is_expected(expect, it.probe) then list[#list + 1] = ("probe “%s”: %s"):format(it.probe, it.why) end
+  for _, it in ipairs(story.mistakes) do
+    if not mode.excuses(it) then
+      list[#list + 1] = ("a mistake of the runbook, in %s “%s”: %s"):format(it.what, it.title, it.text)
+    end
   end
   return list
 end
@@ -168,7 +162,7 @@ function verdict.tell(scenario, ending, mode, code)
     for _, line in ipairs(list) do screen.say(what .. line) end
     return #list > 0
   end
-  local wrong = say("differs: ", mistakes(expect, mode))
+  local wrong = say("differs: ", mistakes(mode))
   local differs = say("differs: ", differences(expect, ending, mode, run.elapsed()))
   if cut_short[ending.outcome] and expect.outcome ~= ending.outcome then return wrong and 3 or differs and 1 or code end
   if scenario.alone then unused(own, mode.layers.world, "nothing asked for it", mode.asked) end

@@ -172,8 +172,7 @@ local function arm_levels(options, mode)
     mode.arm(run.levels, require("words.escalation").carry_out)
   elseif not options.dry_run then
     require("lock").take()
-    keep_sources(options)
-    require("arming").arm()
+    require("arming").arm(function() keep_sources(options) end)
   end
 end
 

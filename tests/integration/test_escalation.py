@@ -253,3 +253,16 @@ def test_no_secret_in_the_run_directory(runbook, sandbox, people, slack):
         for name in names:
             data = open(os.path.join(folder, name), "rb").read()
             assert people.routing_key.encode() not in data and slack.token.encode() not in data, name
+
+
+def test_a_module_that_only_a_level_requires_is_there_for_it(sandbox, runbook, people):
+    """Broken by: arm_levels that writes the manifest before the rehearsal."""
+    sandbox.write("words.lua", 'return { of = function(run) return "in our own words: " .. run.headline end }')
+    sandbox.write("lazy.lua", """runbook { title = "Lazy", severity = "critical" }
+escalation("1h", function(run) escalate.page { summary = require("words").of(run), severity = run.severity } end)
+local look = probe("Health", function() check("it is up", false, { fault = "down" }) end)
+look()
+return unresolved "x"
+""")
+    assert runbook("run", "lazy.lua").code == 1
+    assert paged(people)["payload"]["summary"].startswith("in our own words: Lazy"), people.alerts
