@@ -3,6 +3,7 @@ rehearses, and that it changes nothing, tells nobody and asks nobody. What can b
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -61,13 +62,21 @@ def test_api_down_with_all_it_needs_is_ready(doctor, world):
     assert len(titles) == 10 and " · ready: " in looked.result.stdout.splitlines()[-1], looked
 
 
+# The imitated cluster runs no programs in its pods: kubectl answers for it here.
+EXECS = """#!/bin/sh
+case " $* " in *" exec "*) echo "{}"; exit 0;; esac
+exec %s "$@"
+"""
+
+
 def test_api_down_is_ready_on_kubernetes(doctor, sandbox, world, kubeconfig):
-    sandbox.env["KUBECONFIG"] = kubeconfig
+    os.chmod(sandbox.write("bin/kubectl", EXECS % shutil.which("kubectl", path=sandbox.env["PATH"])), 0o755)
+    sandbox.env.update(KUBECONFIG=kubeconfig, PATH=os.path.join(sandbox.folder, "bin") + ":" + sandbox.env["PATH"])
     looked = doctor(API_DOWN, *world, "-p", "platform=kubernetes")
     assert looked.code == 0, looked
     program, context, may = [text for _, text in looked.of("ok", "kubectl")]
     assert program.startswith("kubectl v") and "context prod, namespace conduit, server http" in context
-    assert may.startswith("may list pods, get deployment/conduit-api, ") and may.endswith(" more")
+    assert may.startswith("may ") and "get deployment/conduit-api, " in may and may.endswith(" more")
     assert any("kubectl.scale deployment conduit-api" in text for _, text in looked.of("ok", "remedy")), looked
 
 
