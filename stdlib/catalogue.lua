@@ -23,7 +23,7 @@
 --   preview(call)  → { text=, size=, detail= and sends= lists of lines, … } by reads alone; the apply pass gives it to run
 --                    as `plan`
 --   intends(call)  → what it is meant to do, in words, told by its arguments alone: what a scenario's plan shows
---   would(call)    → fields of the dry result; what can't be known is catalogue.placeholder "name"
+--   would(call)    → fields of the dry result; what only a real run can know is left out
 --   verify(call)   → true, false or nil: did it happen?
 --   evidence(save, call, plan)  what a write would destroy, as reads: save("docker.logs", call.container) (stdlib/evidence.lua)
 --   leaves(call, result, known)  what it leaves changed, and the way back (stdlib/left.lua)
@@ -290,8 +290,6 @@ function catalogue.line(entry, call, limit)
   end
   return table.concat(words, " ")
 end
-
-catalogue.placeholder = values.placeholder
 
 -- The fields of a healthy result of an effect that nobody carries out; `plan` as preview gave it.
 function catalogue.specimen(entry, call, plan)

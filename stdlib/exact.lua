@@ -2,6 +2,8 @@
 -- where a script could stop what ends more than a pcall.
 local blame = require "blame"
 local order = require "raw.order"
+local placeholder = require "placeholder"
+local raw_run = require "raw.run"
 local run = require "run"
 local snapshot = require "snapshot"
 local tasks = require "tasks"
@@ -144,6 +146,23 @@ end
 
 local addressed = { table = true, ["function"] = true, thread = true, userdata = true }
 
+-- A placeholder stays one: what is made of it is to be matched by its field, not by how it prints.
+function exact.text_of(value)
+  if placeholder.is(value) then return value end
+  return exact.tostring(value)
+end
+
+function exact.tonumber(value, ...)
+  if placeholder.is(value) then return value end
+  return tonumber(value, ...)
+end
+
+-- Its elements would never end.
+function exact.ipairs(list)
+  if placeholder.is(list) then placeholder.refuse(list) end
+  return ipairs(list)
+end
+
 -- Without addresses: "table", "function", "null".
 function exact.tostring(value)
   local kind, meta = type(value), debug.getmetatable(value)
@@ -153,17 +172,57 @@ end
 
 local POINTER = "%%[%-%+ #%d%.]*p"
 
+-- Placeholders among the arguments, in place of which marks are given; none when it is the host that asks: it wants a text.
+local function marks_for(arguments)
+  local marks
+  for i = 1, arguments.n do
+    if placeholder.is(arguments[i]) then
+      if debug.getinfo(3, "S").source:sub(1, 1) ~= "@" then return nil end
+      marks = marks or { seed = raw_run.sha256(raw_run.random(16)) }
+      marks[#marks + 1] = arguments[i]
+      arguments[i] = ("%s:%d:"):format(marks.seed, #marks)
+    end
+  end
+  return marks
+end
+
+-- The text with its placeholders again.
+local function put_back(made, marks)
+  local parts, from = {}, 1
+  for at, number, after in made:gmatch("()" .. marks.seed .. ":(%d+):()") do
+    parts[#parts + 1], parts[#parts + 2] = made:sub(from, at - 1), marks[tonumber(number)]
+    from = after
+  end
+  parts[#parts + 1] = made:sub(from)
+  return placeholder.join(parts)
+end
+
 function exact.format(text, ...)
   if type(text) == "string" and text:find(POINTER) and text:gsub("%%%%", ""):find(POINTER) then
     blame.raise("string.format: %s is refused: an address differs on every run", "%p")
   end
   local arguments = table.pack(...)
+  local marks = marks_for(arguments)
   for i = 1, arguments.n do
     if addressed[type(arguments[i])] then arguments[i] = exact.tostring(arguments[i]) end
   end
   local ok, made = pcall(string.format, text, table.unpack(arguments, 1, arguments.n))
+  if not ok and marks then placeholder.refuse(marks[1]) end
   if not ok then blame.raise("%s", made) end
-  return made
+  return marks and put_back(made, marks) or made
+end
+
+-- Texts of a list, joined; with placeholders in it one itself.
+function exact.concat(list, separator, first, last)
+  local ok, joined = pcall(table.concat, list, separator, first, last)
+  if ok then return joined end
+  local parts, found = {}, false
+  for i = first or 1, type(list) == "table" and (last or #list) or 0 do
+    parts[#parts + 1], found = list[i], found or placeholder.is(list[i])
+    parts[#parts + 1] = i < (last or #list) and separator or nil
+  end
+  if not found then blame.raise("%s", joined) end
+  return placeholder.join(parts)
 end
 
 ------------------------------------------------------------------ Random --

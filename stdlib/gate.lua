@@ -73,13 +73,14 @@ local function broken_off(act, how, err)
   error(err, 0)
 end
 
-local function read(act)
+local function read(act, here)
+  if plans.is_open(act, here, mode) then return here.plan:assume_look(act) end
   journal.begun(act)
   local done, fields, err = pcall(slots, in_time, act, mode.read, act)
   if not done then broken_off(act, outcome.of_break(fields), fields) end
   local status, learned = outcome.of_read(fields, err, act.entry.instrument)
   journal.outcome(act, status, learned, tasks.now() - act.began)
-  return result.new(act.entry, act.line, status, learned)
+  return plans.learn_look(here.plan, act, result.new(act.entry, act.line, status, learned))
 end
 
 ------------------------------------------------------------------ Writes --
@@ -102,14 +103,12 @@ local function act_on(act, do_it, plan)
   return nil, err
 end
 
-local function raise_write(act, err)
-  blame.cannot_act("%s failed: %s", act.line, err.message)
-end
+local function raise_write(act, err) blame.cannot_act("%s failed: %s", act.line, err.message) end
 
 -- Law 6: only what was approved, each once.
 local function apply(act, here)
   local planned = here.plan:take(act)
-  if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, "it is not in the approved plan") end
+  if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, here.plan:why_beyond(act)) end
   local preview = (planned or act).preview
   act.pins = preview and act.entry.pins and act.entry.pins(preview)
   if act.entry.evidence and mode.save_evidence and not mode.save_evidence(act, preview) then
@@ -117,7 +116,7 @@ local function apply(act, here)
   end
   here.plan:begin()
   local done, err = act_on(act, mode.write, preview)
-  if done then return done end
+  if done then return here.plan:learn(planned, done) end
   raise_write(act, err)
 end
 
@@ -129,7 +128,7 @@ local function tell(act, here)
   local fields = act.entry.would and act.entry.would(act.call, act.preview) or {}
   fields.ok, fields.dry = true, true
   if here.pass ~= "plan" then journal.outcome(act, "would", plans.told(act)) end
-  return result.new(act.entry, act.line, "would", fields)
+  return result.new(act.entry, act.line, "would", fields, act)
 end
 
 local function write(act, here)
@@ -141,7 +140,7 @@ end
 local function notify(act, here)
   if here.pass == "plan" or not mode.notify then return tell(act, here) end
   local done, err = act_on(act, mode.notify)
-  if done then return done end
+  if done then return here.pass == "apply" and here.plan:learn(here.plan:take(act), done) or done end
   if here.level then raise_write(act, err) end
   return result.new(act.entry, act.line, "not_well", { ok = false, why = err.message, error = err })
 end
@@ -189,7 +188,7 @@ function gate.perform(entry, ...)
   check_place(act, here)
   if changes[act.class] then return write(act, here) end
   if act.class == "notify" then return notify(act, here) end
-  return read(act)
+  return read(act, here)
 end
 
 return gate

@@ -14,23 +14,19 @@ local function plain_text(word, value)
   return value
 end
 
--- A copy without values of the program's, and whether a placeholder stands in it.
+-- A copy of plain data and placeholders.
 local function encodable(value, above)
   if values.is_secret(value) then
     blame.raise("json.encode: a secret may not go here: it would be shown; http's option json takes one")
   end
-  if values.is_placeholder(value) then return tostring(value), true end
   if result.is(value) then value = result.known_fields(value) end
-  if type(value) ~= "table" then return value, false end
+  if type(value) ~= "table" or values.is_placeholder(value) then return value end
   if above[value] then blame.raise("json.encode: a table that contains itself has no form in JSON") end
   above[value] = true
-  local copy, unknown = getmetatable(value) == "list" and raw_json.list {} or {}, false
-  for key, item in next, value do
-    local part, placeholder = encodable(item, above)
-    copy[key], unknown = part, unknown or placeholder
-  end
+  local copy = getmetatable(value) == "list" and raw_json.list {} or {}
+  for key, item in next, value do copy[key] = encodable(item, above) end
   above[value] = nil
-  return copy, unknown
+  return copy
 end
 
 helpers.json = {
@@ -43,10 +39,9 @@ helpers.json = {
   end,
   -- In a plan a text with placeholders in it is one itself.
   encode = function(value)
-    local plain, unknown = encodable(value, {})
-    local ok, text = pcall(raw_json.encode, plain)
+    local ok, text = pcall(require("secret_json").encode, encodable(value, {}))
     if not ok then blame.raise("%s", text) end
-    return unknown and values.placeholder_text(text) or text
+    return text
   end,
 }
 

@@ -4,6 +4,9 @@ local blame = require "blame"
 local byhand = require "byhand"
 local catalogue = require "catalogue"
 local json = require "raw.json"
+local placeholder = require "placeholder"
+local raw_text = require "raw.text"
+local result = require "result"
 local sends = require "sends"
 local tasks = require "tasks"
 local values = require "values"
@@ -16,11 +19,13 @@ plan.EFFECTS_MAX = 1000
 plan.SECONDS_MAX = 30
 -- A plan older than this when it is approved is made anew.
 plan.FRESH_SECONDS = 30
+-- Of a write beyond it so much of its line stands in the question, that what differs is seen too.
+plan.LINE_COLUMNS = 80
 
 local ranks = { low = 1, medium = 2, high = 3 }
 
 function plan.new(remedy)
-  return setmetatable({ remedy = remedy, entries = {}, assumptions = {}, effects = 0, made = tasks.now() }, plan)
+  return setmetatable({ remedy = remedy, entries = {}, looks = {}, assumptions = {}, effects = 0, made = tasks.now() }, plan)
 end
 
 -- Every effect of the planning pass is counted; too many are no plan, even for a script that catches the error.
@@ -35,15 +40,20 @@ function plan:add(act) self.entries[#self.entries + 1] = act end
 
 function plan:assume(label) self.assumptions[#self.assumptions + 1] = label end
 
--- A placeholder of the plan stands for whatever the real run learned in its place.
-local function matches_placeholder(placeholder, actual)
-  if type(actual) ~= "string" and type(actual) ~= "number" then return false end
-  local text = tostring(placeholder):gsub("[%^%$%(%)%%%.%[%]%*%+%-%?]", "%%%0"):gsub("‹.-›", ".-")
-  return tostring(actual):match("^" .. text .. "$") ~= nil
+local same
+
+-- A placeholder of the plan stands for what the real run learned for that very field.
+local function stands_for(planned, actual)
+  if placeholder.is(actual) then return placeholder.alike(planned, actual) end
+  local value = placeholder.value(planned, values.marked)
+  if value == nil then return false end
+  if type(value) == "table" then return same(value, actual) end
+  return tostring(value) == tostring(values.marked(actual))
 end
 
-local function same(planned, actual)
-  if values.is_placeholder(planned) then return matches_placeholder(planned, actual) end
+function same(planned, actual)
+  if placeholder.is(planned) then return stands_for(planned, actual) end
+  if placeholder.is(actual) then return false end
   if values.is_secret(planned) or values.is_secret(actual) then return values.marked(planned) == values.marked(actual) end
   if type(planned) ~= "table" or type(actual) ~= "table" then return planned == actual end
   for key, value in pairs(planned) do if not same(value, actual[key]) then return false end end
@@ -68,10 +78,45 @@ function plan:begin()
   if self.on_begin then self.on_begin() end
 end
 
+-- What a planned write really gave: what stands for its fields in the plan. Gives the result back.
+function plan:learn(entry, made)
+  if entry then entry.learned = made end
+  return made
+end
+
+-- Whether a read looks at what only a real run knows. A rehearsal tells of such reads itself.
+function plan.is_open(act, here, mode)
+  return here.plan and not mode.tells_open_looks and values.find_placeholder(act.call) ~= nil
+end
+
+-- It is not made; that it will be well stands in the plan, and its fields are placeholders too.
+function plan:assume_look(act)
+  self.looks[#self.looks + 1] = act
+  self:assume(act.line .. " is well")
+  return result.new(act.entry, act.line, "would", { ok = true, dry = true }, act)
+end
+
+-- What a read gave, which may be one that the plan assumed. Gives the result back.
+function plan.learn_look(self, act, made)
+  for _, look in ipairs(self and self.looks or {}) do
+    if not look.learned and look.entry == act.entry and same(look.call, act.call) then
+      look.learned = made
+      break
+    end
+  end
+  return made
+end
+
+-- Why a write is beyond the plan, in words.
+function plan:why_beyond(act)
+  return "it is not in the approved plan: " .. require("plan_difference").text(self.entries, act, same)
+end
+
 -- A write beyond the plan stops the remedy and asks; only a person may let it pass.
 function plan:ask_beyond(act, mode)
   plan.foresee(act, mode)
-  local text = ("%s is not in the plan you approved. Make it?"):format(act.line)
+  local text = ("%s is not in the plan you approved: %s. Make it?"):format(raw_text.truncate(act.line, plan.LINE_COLUMNS),
+    require("plan_difference").text(self.entries, act, same))
   return require("approval").ask_one(self.remedy, act, text)
 end
 

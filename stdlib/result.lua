@@ -1,16 +1,17 @@
 -- Results of effects: they know their fields, and what they did not learn can't be taken for "no": a failed look has its
 -- `error` and nothing else, and a field that a look with a bad end did not learn raises why.
 local blame = require "blame"
+local placeholder = require "placeholder"
 local values = require "values"
 
 local result = {}
 local result_type = { __name = "result", __metatable = "result" }
 local hidden = setmetatable({}, { __mode = "k" }) -- result → { entry, fields, status, line }
 
--- The script's view of an effect's fields. `status` is ok, not_well, failed or would.
-function result.new(entry, line, status, fields)
+-- The script's view of an effect's fields. `status` is ok, not_well, failed or would; `act`: the write that would be made.
+function result.new(entry, line, status, fields, act)
   local self = setmetatable({}, result_type)
-  hidden[self] = { entry = entry, line = line, status = status, fields = fields }
+  hidden[self] = { entry = entry, line = line, status = status, fields = fields, act = act }
   values.results[self], values.inner[self] = entry.name, fields
   return self
 end
@@ -61,7 +62,7 @@ function result_type.__index(self, name)
   if it.status == "failed" then return name == "error" and error_of(it) or result.raise_failed(self) end
   local value = it.fields[name]
   if value ~= nil or always[name] then return value end
-  if it.status == "would" then return values.placeholder(name) end
+  if it.status == "would" then return placeholder.field(it.act, name) end
   value = lazy(it, name)
   if value == nil and it.status == "not_well" then check_learned(it, name) end
   return value

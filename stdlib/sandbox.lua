@@ -101,13 +101,13 @@ end
 
 local function plain_lua(env)
   return {
-    assert = exact.assert, error = exact.error, getmetatable = getmetatable, ipairs = ipairs,
+    assert = exact.assert, error = exact.error, getmetatable = getmetatable, ipairs = exact.ipairs,
     next = exact.next, pairs = exact.pairs,
     pcall = exact.pcall, rawequal = rawequal, rawget = rawget, rawlen = rawlen, rawset = exact.rawset, select = select,
-    setmetatable = exact.setmetatable, tonumber = tonumber, tostring = exact.tostring, type = type, xpcall = exact.xpcall,
+    setmetatable = exact.setmetatable, tonumber = exact.tonumber, tostring = exact.text_of, type = type, xpcall = exact.xpcall,
     _VERSION = _VERSION, load = script_load(env),
     string = library("string", string, { dump = true }, { format = exact.format }),
-    table = library("table", table, {}, { sort = exact.sort }),
+    table = library("table", table, {}, { sort = exact.sort, concat = exact.concat }),
     math = library("math", math, { randomseed = true }, { random = exact.random }),
     utf8 = library("utf8", utf8, {}),
     coroutine = frozen("coroutine", coroutines),

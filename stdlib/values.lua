@@ -1,4 +1,6 @@
 -- Values that are more than plain data: secrets, and placeholders of a dry result. And small helpers over plain tables.
+local placeholder = require "placeholder"
+
 local values = {}
 
 -- Metatables that scripts made; a protected one of anybody else's marks a table of the host's.
@@ -29,6 +31,7 @@ function values.is_secret(value) return parts_of[value] ~= nil end
 -- Whether a secret stands in a value, however deep.
 function values.holds_secret(value, seen)
   if parts_of[value] then return true end
+  if placeholder.is(value) then return placeholder.holds(value, values.is_secret) end
   if type(value) ~= "table" or values.is_host(value) then return false end
   seen = seen or {}
   if seen[value] then return false end
@@ -44,6 +47,7 @@ local function parts(value)
 end
 
 function secret_type.__concat(a, b)
+  if placeholder.is(b) then return placeholder.join { a, b } end
   local joined = {}
   for _, part in ipairs(parts(a)) do joined[#joined + 1] = part end
   for _, part in ipairs(parts(b)) do joined[#joined + 1] = part end
@@ -108,26 +112,13 @@ function values.reveal_all(value)
   return copy
 end
 
--- Placeholders: fields of a dry result that only a real run knows. They print as ‹name› and may be passed on.
-local placeholder_type = { __name = "placeholder", __metatable = "placeholder" }
-local name_of = setmetatable({}, { __mode = "k" })
-
-function values.placeholder(name)
-  local placeholder = setmetatable({}, placeholder_type)
-  name_of[placeholder] = "‹" .. name .. "›"
-  return placeholder
-end
--- One that stands for a whole text, parts of which are placeholders.
-function values.placeholder_text(text)
-  local placeholder = setmetatable({}, placeholder_type)
-  name_of[placeholder] = text
-  return placeholder
-end
-function values.is_placeholder(value) return name_of[value] ~= nil end
+-- Placeholders (stdlib/placeholder.lua): a field that nothing will be known of, as a parameter in a rehearsal.
+function values.placeholder(name) return placeholder.field(nil, name) end
+values.is_placeholder = placeholder.is
 
 -- The first placeholder that stands in a value, however deep.
 function values.find_placeholder(value, seen)
-  if name_of[value] then return value end
+  if placeholder.is(value) then return value end
   seen = seen or {}
   if type(value) ~= "table" or values.is_host(value) or seen[value] then return nil end
   seen[value] = true
@@ -137,30 +128,13 @@ function values.find_placeholder(value, seen)
   end
 end
 
-function placeholder_type.__tostring(value) return name_of[value] end
-
-function placeholder_type.__concat(a, b)
-  local joined = setmetatable({}, placeholder_type)
-  name_of[joined] = (name_of[a] or tostring(a)) .. (name_of[b] or tostring(b))
-  return joined
-end
-
--- Looked into, compared or counted with, it would decide what nobody knows yet.
-local function unknown(a, b)
-  error((name_of[a] or name_of[b]) .. " is known only in a real run; it can be passed on, not looked into", 2)
-end
-for _, event in ipairs { "index", "newindex", "call", "pairs", "len", "lt", "le", "unm", "add", "sub", "mul", "div", "mod",
-                         "pow", "idiv", "band", "bor", "bxor", "bnot", "shl", "shr" } do
-  placeholder_type["__" .. event] = unknown
-end
-
 -- Results (stdlib/result.lua) announce themselves here so that messages can name them.
 values.results = setmetatable({}, { __mode = "k" })
 
 -- What a value is, for messages: `the string "x"`, `a result of http.get`, `nil`.
 function values.describe(value)
   if values.is_secret(value) then return "a secret" end
-  if values.is_placeholder(value) then return "the placeholder " .. name_of[value] end
+  if values.is_placeholder(value) then return "the placeholder " .. tostring(value) end
   if values.results[value] then return "a result of " .. values.results[value] .. " (take one of its fields)" end
   if type(value) == "string" then
     local short = #value > 40 and require("raw.text").clip(value, 40) or value
@@ -186,7 +160,7 @@ end
 
 -- A deep copy of plain data; shared and cyclic tables stay so.
 function values.copy(value, seen)
-  if type(value) ~= "table" or parts_of[value] or name_of[value] then return value end
+  if type(value) ~= "table" or parts_of[value] or placeholder.is(value) then return value end
   seen = seen or {}
   if seen[value] then return seen[value] end
   local copy = {}

@@ -126,7 +126,7 @@ for verb, meaning in pairs(verbs) do
     target = function(call) return host_of(tostring(call.url)) end,
     intends = intends,
     preview = class ~= "read" and function(call) return { text = intends(call), size = 1 } end or nil,
-    would = class ~= "read" and function() return { status = 200, headers = {}, body = "" } end or nil,
+    would = class ~= "read" and function() return { status = 200 } end or nil,
     specimen = { status = 200, headers = {}, body = "", ms = { dns = 0, connect = 1, tls = 0, first_byte = 5, total = 5 },
                  remote_address = "192.0.2.1:443" },
     optional = { json = "body", tls = "status" },

@@ -14,7 +14,7 @@ local values = require "values"
 -- not end, preview = of a write, open = why it can't be looked at now, needed = more than a prevention asks for it,
 -- made_up = all who ask were told something made up before, handled = it failed, and the script looked at its error,
 -- raised = it failed, and the script could not go on }
-local doctor = { name = "doctor", grace = live.grace, asked = {}, here = false }
+local doctor = { name = "doctor", tells_open_looks = true, grace = live.grace, asked = {}, here = false }
 local by_line = {}
 
 -- Writes to this machine, and what names an unknown one, are rehearsed too; what is wrong with them is a row of its own.

@@ -178,7 +178,7 @@ def test_handovers_are_named(doctor, sandbox):
 
 @pytest.mark.parametrize("script, why", [
     ('probe("P", function() while true do end end)', "computed for too long"),
-    ('remedy("R", {}, function(pod) docker.restart(pod.name) end)', "‹pod› is known only in a real run"),
+    ('remedy("R", {}, function(pods) if #pods > 0 then docker.restart(pods[1].name) end end)', "‹pods› is known only in a"),
 ])
 def test_a_rehearsal_that_fails_is_told_and_stops_nothing(doctor, script, why):
     looked = doctor(script)
