@@ -207,7 +207,8 @@ static void queue_over(struct watchdog *dog, bool delivered) {
   }
 }
 
-/* The outbox does not empty: a human must hear some other way. */
+/* Who delivers the outbox is broken: a human must hear some other way. While a service is merely busy there is
+ * none: a second way to it would overtake the queue. */
 static void page_for_queue(struct watchdog *dog) {
   for (struct level *level = dog->levels; level < dog->levels + dog->count; level++)
     if (level->queued && level->state == LEVEL_FIRED && level->job.kind == JOB_NONE)
@@ -220,8 +221,9 @@ static void deliver_ended(struct watchdog *dog, int code, const char *why) {
     queue_over(dog, true);
     return;
   }
-  record_failed(dog, NULL, JOB_DELIVER, code == 0 ? "the outbox is not empty" : why);
-  page_for_queue(dog);
+  bool waits = code == WATCHDOG_EXIT_QUEUED;
+  record_failed(dog, NULL, JOB_DELIVER, waits || code == 0 ? "the outbox is not empty" : why);
+  if (!waits) page_for_queue(dog);
   if (job_retry(&dog->deliver)) return;
   record_failed(dog, NULL, JOB_DELIVER, "given up after a day");
   queue_over(dog, false);
@@ -281,9 +283,16 @@ static bool anything_queued(const struct watchdog *dog) {
   return false;
 }
 
-/* Not while a script's own child is at its messages: both would send them. */
+static bool page_runs(const struct watchdog *dog) {
+  for (int i = 0; i < dog->count; i++)
+    if (dog->levels[i].job.kind == JOB_PAGE && dog->levels[i].job.pid) return true;
+  return false;
+}
+
+/* Not while a script's own child is at its messages: both would send them. Nor while a page is on its way: what
+ * takes it back must not overtake it. */
 static void outbox_work(struct watchdog *dog) {
-  if (!dog->look_at_outbox || dog->deliver.kind != JOB_NONE || script_runs(dog)) return;
+  if (!dog->look_at_outbox || dog->deliver.kind != JOB_NONE || script_runs(dog) || page_runs(dog)) return;
   dog->look_at_outbox = false;
   bool queued = anything_queued(dog);
   if (queued || watchdog_outbox_pending(dog->folder))

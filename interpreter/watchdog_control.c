@@ -123,6 +123,7 @@ static bool take_stop(struct watchdog *dog, char *rest, size_t len, struct error
 static bool take_deliver(struct watchdog *dog, char *rest, size_t len, struct error *error) {
   (void)rest, (void)len, (void)error;
   dog->look_at_outbox = true;
+  if (dog->deliver.kind != JOB_NONE && !dog->deliver.pid) dog->deliver.at = watchdog_now();
   return true;
 }
 

@@ -18,7 +18,8 @@
  * standard streams are /dev/null, their working directory is /. The argument vectors are
  *
  *   SELF _escalate RUNDIR LEVEL  the level as the script has it, run from source/
- *   SELF _deliver RUNDIR         all of outbox/; NAME.json is delivered when NAME.done stands beside it
+ *   SELF _deliver RUNDIR         all of outbox/; NAME.json is done with when NAME.done stands beside it; exit
+ *                                code 75 when some of it still waits
  *   runbook-page RUNDIR LEVEL    the built-in page, page.h
  */
 #ifndef WATCHDOG_PROTOCOL_H

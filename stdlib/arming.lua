@@ -118,6 +118,12 @@ local function delivered(level, by)
                                           says = require("delivery").says(told, by) })
 end
 
+-- Whether a level's page was taken, and everybody else was tried: one who is busy for hours doesn't make it untold.
+local function paged_by(level)
+  local state = require("outbox").state()
+  return state.unanswered == 0 and state.paged_keys[backends.page_key(level)]
+end
+
 -- Its doings become events of the run while it goes on: whoever sits at the screen must not believe that there is time left.
 local function take_in()
   local status = handle:status()
@@ -126,6 +132,9 @@ local function take_in()
     if first_time("failed", level) then journal.event("escalation.failed", { level = level }) end
   end
   for _, level in ipairs(status.delivered) do delivered(level, status.by[level]) end
+  for _, level in ipairs(status.fired) do
+    if not taken["delivered " .. level] and paged_by(level) then delivered(level, "script") end
+  end
   return status
 end
 
@@ -166,33 +175,73 @@ end
 
 ------------------------------------------------------------- The run's end --
 
+-- Looks until `condition()` gives something, for DELIVERY_SECONDS at most.
+local function wait_for(condition)
+  local limit = tasks.now() + DELIVERY_SECONDS
+  local found = condition()
+  while not found and tasks.now() < limit and take_in().alive do
+    tasks.sleep(0.05)
+    found = condition()
+  end
+  return found
+end
+
 -- What became of the page, in words that never call it done before the service took it.
 local function wait_for_delivery()
-  local limit = tasks.now() + DELIVERY_SECONDS
-  while backends.can_page() and tasks.now() < limit do
-    local status = take_in()
-    if #status.delivered > 0 then return "the on-call engineer was paged" end
-    if not status.alive then break end
-    tasks.sleep(0.05)
-  end
   if not backends.can_page() then return "the page is NOT DELIVERED: no pager is configured" .. backends.contacts() end
+  local outbox = require "outbox"
+  local paged = wait_for(function() return #take_in().delivered > 0 or outbox.state().paged end)
+  if paged then return "the on-call engineer was paged" end
   return "the page is NOT DELIVERED yet; the watchdog keeps trying" .. backends.contacts()
 end
 
--- Whoever was told in chat hears that it is over; words for the operator.
-local function tell_resolved(it)
-  local outbox = require "outbox"
-  local about, told = run.first_about or run.about, {}
+-- Who was not told beside the page: what a service refused nobody tries again, what waits is the watchdog's.
+local function not_told()
+  local outbox, lines = require "outbox", {}
+  wait_for(function() return outbox.state().unanswered == 0 end)
+  local state = outbox.state()
+  for _, text in ipairs(state.refused) do lines[#lines + 1] = "NOT TOLD: " .. text end
+  for _, text in ipairs(state.open) do lines[#lines + 1] = "NOT YET TOLD, the watchdog keeps trying: " .. text end
+  return lines
+end
+
+-- What those hear who were told in chat.
+local function over_text(it)
+  local about = run.first_about or run.about
   local how = it.by and ("by “%s”"):format(it.by) or it.text or "by itself"
-  local text = ("Resolved: %s, %s, %s after the alert (run %s)"):format(about.title or run.file, how,
+  return ("Resolved: %s, %s, %s after the alert (run %s)"):format(about.title or run.file, how,
     duration.clock(run.elapsed()), run.id)
-  for index, to in ipairs(outbox.audience()) do
-    for _, chat in ipairs(backends.of "notify") do
-      local sent = outbox.deliver(chat, "notify", { to = to, text = text }, ("runbook/%s/resolved/%d"):format(run.id, index))
-      told[#told + 1] = to .. (sent.delivered and "" or " (not yet: " .. sent.why .. ")")
-    end
+end
+
+local function end_in_words(state)
+  local lines = {}
+  if state.resolves > 0 then
+    lines[1] = "the page is resolved too: " .. (state.waiting == 0 and "done" or "NOT DONE yet; the watchdog keeps trying")
+  else
+    lines[1] = "nobody had been paged yet: nothing goes out any more"
   end
-  return #told > 0 and { "told that it is over: " .. table.concat(told, ", ") } or {}
+  if #state.told > 0 then lines[#lines + 1] = "told that it is over: " .. table.concat(state.told, ", ") end
+  for _, text in ipairs(state.late) do lines[#lines + 1] = "not yet told that it is over: " .. text end
+  return lines
+end
+
+-- A resolved end: whoever was told hears it, in the order of one queue, which is the watchdog's.
+local function end_resolved(it, fired)
+  local outbox = require "outbox"
+  local keys = {}
+  for i, level in ipairs(fired) do keys[i] = backends.page_key(level) end
+  local state = outbox.state()
+  local anything = #fired > 0 or #state.told > 0 or state.tried or state.waiting > 0
+  local written = anything and outbox.end_it { text = over_text(it), keys = keys }
+  handle:stop "resolved"
+  if not anything then return { "escalation stopped: resolved" } end
+  if not written then
+    outbox.resolve_now(keys)
+    return { "the page was resolved without the outbox, which can't be written" }
+  end
+  handle:deliver()
+  wait_for(function() return outbox.state().waiting == 0 end)
+  return end_in_words(outbox.state())
 end
 
 -- A resolved run asks about what it put up: meanwhile nobody is paged, for `seconds` at most.
@@ -203,15 +252,16 @@ function arming.put_off(seconds)
   if handle:arm(levels) then run.escalation_at = nil end
 end
 
+-- Something waits in the outbox: from here on the watchdog tries it.
+function arming.retry() if handle then handle:deliver() end end
+
 local function paged() return handle and #handle:status().fired > 0 end
 
 -- Tells the watchdog how it ended; lines for the operator.
 local function settle(it)
   local status = take_in()
   if it.outcome == "resolved" then
-    handle:stop("resolved")
-    if #status.fired == 0 then return { "escalation stopped: resolved" } end
-    return { "the page is resolved too: " .. backends.resolve_pages(#run.levels, it), table.unpack(tell_resolved(it)) }
+    return end_resolved(it, status.fired)
   end
   if it.unloaded and require("screen").is_attended() then
     handle:stop("abort")
@@ -223,7 +273,8 @@ local function settle(it)
       handle:fire(1)
       fired(1, it.outcome)
     end
-    return { wait_for_delivery() }
+    local line = wait_for_delivery()
+    return { line, table.unpack(not_told()) }
   end
   if it.outcome == "usage" or it.outcome == "refused" then
     handle:stop("abort")

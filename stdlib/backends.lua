@@ -28,18 +28,21 @@ local function one(path, given)
   return backend
 end
 
--- The backends for a step: { { backend =, settings = with secrets fetched }, … }; raises what makes one unusable.
+-- The backends for a step: { { backend =, name =, instance = its place in the config's list, settings = with secrets fetched },
+-- … }; raises what makes one unusable.
 function backends.of(step)
   local path = entry_of[step]
   local given = run.config[path]
   if not given then return {} end
   if given[1] and type(given[1]) ~= "table" then given = { given } end
   local list = {}
-  for _, description in ipairs(given) do
+  for instance, description in ipairs(given) do
     local backend = one(path, description)
     local settings, why = config.reveal(description)
     if not settings then error(("config: %s: %s"):format(path, why), 0) end
-    if backend[step] then list[#list + 1] = { backend = backend, settings = settings, name = backend.name } end
+    if backend[step] then
+      list[#list + 1] = { backend = backend, settings = settings, name = backend.name, instance = instance }
+    end
   end
   return list
 end
@@ -96,20 +99,6 @@ function backends.marked(value)
   local copy = {}
   for key, item in pairs(value) do copy[key] = backends.marked(item) end
   return copy
-end
-
--- After a recovery: resolves every page that may be open; words for the operator.
-function backends.resolve_pages(levels)
-  local failures = {}
-  for _, it in ipairs(backends.of "page") do
-    for level = 1, math.max(1, levels) do
-      if it.backend.resolve then
-        local ok, err = it.backend.resolve(it.settings, backends.page_key(level))
-        if not ok then failures[#failures + 1] = it.name .. ": " .. err.message end
-      end
-    end
-  end
-  return #failures == 0 and "done" or "NOT DONE (" .. table.concat(failures, "; ") .. ")"
 end
 
 return backends

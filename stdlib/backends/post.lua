@@ -2,15 +2,11 @@
 local foreign = require "foreign"
 local json = require "raw.json"
 local rehearsal = require "rehearsal"
-local tasks = require "tasks"
 
 local post = {}
 
 -- One attempt waits this long for an answer, in seconds.
 post.TIMEOUT = 10
--- Within one delivery a 429 is waited out this long at most, a failed attempt is repeated so many times.
-post.RETRY_AFTER_MAX = 30
-post.ATTEMPTS = 3
 -- Characters of a service's answer that are told.
 post.ANSWER_MAX = 200
 
@@ -27,10 +23,18 @@ local function is_passing(status)
   return status < 400 or status == 407 or status == 408 or status == 429 or status >= 500
 end
 
--- An attempt's failure; `again`: seconds until another may help, nil when none will.
-local function failure(kind, message, again) return nil, { kind = kind, message = message, again = again } end
+-- An attempt's failure; `after`: the seconds that the service asks to wait. One of the kind "rejected" no other will mend.
+local function failure(kind, message, after) return nil, { kind = kind, message = message, after = after } end
 
-local function once(request, judge)
+-- The words of an answer that is not the service's own: a login page of a network, a proxy's, answers 200 to everything.
+function post.not_its_own(reply, whose)
+  return failure("protocol", ("HTTP %d, but the answer is not %s: %s"):format(reply.status, whose,
+    foreign.line(reply.body, post.ANSWER_MAX)))
+end
+
+-- Sends it, once: who tries again, and when, is the outbox's business. `judge(reply)` says whether a 2xx is the service's own
+-- word that it is done: what it gives, or nil and { kind=, message=, after= }, is returned.
+function post.send(request, judge)
   local values = require "values"
   local headers = values.reveal_all(request.headers)
   headers["Content-Type"] = "application/json; charset=utf-8"
@@ -38,29 +42,11 @@ local function once(request, judge)
     method = "POST", url = values.reveal(request.url), headers = headers, timeout = request.timeout,
     body = json.encode(values.reveal_all(request.body)), connect_to = rehearsal.routes(),
   }
-  if not reply then return failure(err.kind, err.message, 1) end
+  if not reply then return failure(err.kind, err.message) end
   if reply.status >= 200 and reply.status <= 299 then return judge(reply) end
   local text = ("HTTP %d: %s"):format(reply.status, foreign.line(reply.body, post.ANSWER_MAX))
-  if is_passing(reply.status) then return failure("busy", text, tonumber(reply.headers["retry-after"] or "") or 1) end
+  if is_passing(reply.status) then return failure("busy", text, tonumber(reply.headers["retry-after"] or "")) end
   return failure("rejected", text)
-end
-
--- The words of an answer that is not the service's own: a login page of a network, a proxy's, answers 200 to everything.
-function post.not_its_own(reply, whose)
-  return failure("protocol", ("HTTP %d, but the answer is not %s: %s"):format(reply.status, whose,
-    foreign.line(reply.body, post.ANSWER_MAX)), 1)
-end
-
--- Sends, and again when the service was busy or didn't answer: with a deduplication key that is harmless. `judge(reply)` says
--- whether a 2xx is the service's own word that it is done: what it gives, or nil and { kind=, message=, again= }, is returned.
-function post.send(request, judge)
-  local answer, err
-  for attempt = 1, post.ATTEMPTS do
-    answer, err = once(request, judge)
-    if answer or not err.again then break end
-    if attempt < post.ATTEMPTS then tasks.sleep(math.min(err.again, post.RETRY_AFTER_MAX)) end
-  end
-  return answer, err
 end
 
 return post

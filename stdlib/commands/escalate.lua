@@ -11,11 +11,11 @@ local secrets = require "secrets"
 local story = require "story"
 local tasks = require "tasks"
 
--- All of a level is in the outbox, some of it undelivered: the watchdog goes on with _deliver.
+-- Something waits in the outbox: the watchdog goes on with _deliver.
 local EXIT_QUEUED = 75
 -- Overdue, looked first, and the goal held: nobody was told.
 local EXIT_RECOVERED = 76
--- Somebody could not be told: no pager is configured, or a service refused. The watchdog sends its built-in page.
+-- Nobody who should be woken was: the watchdog sends its built-in page.
 local EXIT_NOBODY = 69
 -- A level later than this, in seconds, looks whether it is still needed.
 local OVERDUE = 300
@@ -70,10 +70,20 @@ local function lateness(folder)
   return late
 end
 
-local function exit_code()
+local exits = { delivered = 0, waiting = EXIT_QUEUED, nobody = EXIT_NOBODY }
+
+-- Carries the level out: all its steps are written down, then tried side by side. What fails after people were told is kept
+-- beside it: a second page would only say less.
+local function carry_out(level)
   local outbox = require "outbox"
-  if not require("backends").can_page() or outbox.rejected > 0 then return EXIT_NOBODY end
-  return outbox.undelivered > 0 and EXIT_QUEUED or 0
+  local ok, why = pcall(require("words.escalation").carry_out, level)
+  if not ok and tasks.is_interrupt(why) then tasks.handled() end
+  outbox.carry_out()
+  local verdict = outbox.verdict()
+  if ok then return exits[verdict] end
+  if verdict == "nobody" then error(why, 0) end
+  raw_run.replace(("escalation/level-%d.failed"):format(level), require("blame").text(why))
+  return exits[verdict]
 end
 
 return function(arguments, options, host, command)
@@ -81,13 +91,12 @@ return function(arguments, options, host, command)
   run.options = options
   secrets.handed_over(host.secrets())
   restore(folder, host)
-  if command == "_deliver" then return require("outbox").flush() and 0 or 1 end
+  if command == "_deliver" then return require("outbox").flush() and 0 or EXIT_QUEUED end
   gate.open(require "modes.escalate")
   require("sandbox").seal()
   script.declare_levels()
   learn(folder)
   if not run.levels[level] then error("the script declares no level " .. tostring(level), 0) end
   if lateness(folder) > OVERDUE and run.goal and require("words.goal").holds() then return EXIT_RECOVERED end
-  require("words.escalation").carry_out(level)
-  return exit_code()
+  return carry_out(level)
 end

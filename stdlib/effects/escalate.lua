@@ -1,14 +1,17 @@
--- escalate: telling people. Each step has a key derived from run and place, waits on disk until it is delivered, and is
--- reported as not delivered when there is nobody to tell.
+-- escalate: telling people. Each step has a key derived from run and place, waits on disk (stdlib/outbox.lua) until it is
+-- delivered, and is reported as not delivered when there is nobody to tell.
 local backends = require "backends"
 local catalogue = require "catalogue"
 local foreign = require "foreign"
 local run = require "run"
 local tasks = require "tasks"
+local values = require "values"
 
-local fields = { id = "string: the service's own name for it", url = "string: where it can be seen",
-                 delivered = "boolean: whether the service took it",
-                 answer = "string: what it answered" }
+local function outbox() return require "outbox" end
+
+local fields = { queued = "string: in a level, where it waits on disk until the service took it",
+                 id = "string: the service's own name for it", url = "string: where it can be seen",
+                 delivered = "boolean: whether the service took it", answer = "string: what it answered" }
 
 -- The same on a repetition, different for two steps of one level.
 local counters = {}
@@ -20,22 +23,42 @@ local function step_key(step)
   return ("runbook/%s/%s/%d"):format(run.id or "scenario", name, counters[name])
 end
 
-local function tell(step, args)
-  local key, told = step_key(step), nil
-  local outbox = require "outbox"
-  for _, it in ipairs(backends.of(step)) do
-    local one = outbox.deliver(it, step, args, key)
-    if not told or one.delivered then told = one end
+local entry_names = { page = "pager", notify = "chat", channel = "chat", incident = "incident backend" }
+
+local function nobody(step, args, key)
+  outbox().keep(step, args, key)
+  return { ok = false, delivered = false,
+           why = ("not delivered: no %s is configured%s"):format(entry_names[step], backends.contacts()) }
+end
+
+-- In a level all steps are written down before the first is tried; what a script wants to know of one, it waits for.
+local function queue(step, args, key)
+  local entries = outbox().queue(step, args, key)
+  if #entries == 0 then return nobody(step, args, key) end
+  return { queued = entries[1].name }
+end
+
+-- In a run it is tried at once; what nobody took yet is the watchdog's from here on.
+local function tell(step, args, key)
+  local entries, told = outbox().queue(step, args, key), nil
+  if #entries == 0 then return nobody(step, args, key) end
+  outbox().attempt(entries)
+  for _, entry in ipairs(entries) do
+    if not entry.done then require("arming").retry() end
+    if entry.done and entry.done.delivered then told = told or entry.done end
   end
-  if not told then
-    outbox.keep(step, args, key)
-    return { ok = false, delivered = false, why = ("not delivered: no %s is configured%s"):format(
-      step == "page" and "pager" or step == "incident" and "incident backend" or "chat", backends.contacts()) }
+  if told then return values.copy(told) end
+  local last = entries[1]
+  return { ok = false, delivered = false, why = ("not delivered%s: %s%s"):format(last.done and "" or " yet",
+    last.done and last.done.rejected or last.record.why, backends.contacts()) }
+end
+
+local function lazily(name, otherwise)
+  return function(fields)
+    local done = fields.queued and outbox().answer(fields.queued)
+    if done then return done[name] end
+    return otherwise
   end
-  if not told.delivered then
-    told.ok, told.why = false, ("not delivered yet: %s%s"):format(told.why, backends.contacts())
-  end
-  return told
 end
 
 -- What people are told has no line ends but in these.
@@ -56,10 +79,15 @@ end
 
 local function step(name, summary, options, by_hand)
   for _, option in pairs(options) do option.binary = option[1] == "string" end -- whatever bytes: nobody is silenced by one
-  options.timeout = { "duration", "45s", "The longest it may take, retries included" }
+  options.timeout = { "duration", "45s", "The longest it may take" }
   catalogue.effect("escalate." .. name, {
     summary = summary, class = "notify", options = options, result = fields,
-    run = function(call) return tell(name, arguments(name, call)) end,
+    lazy = { id = lazily "id", url = lazily "url", delivered = lazily("delivered", false),
+             answer = lazily "answer" },
+    run = function(call)
+      local how = tasks.context().level and queue or tell
+      return how(name, arguments(name, call), step_key(name))
+    end,
     command = by_hand,
     would = function() return { delivered = true } end,
     preview = function(call)
