@@ -50,6 +50,27 @@ function approval.ask(it, made)
   return record(it.title, answer == "yes", why or answer == nil and "silence" or "operator", made)
 end
 
+-- Asks whether this machine may be changed at all, by its name and before the plan is shown. A person alone can say so; what
+-- was said holds for this remedy.
+function approval.allow(it, made)
+  local needed, rows = made:needs()
+  if not needed or it.allowed then return true end
+  local asked = asking.about(it, made)
+  asked.kind, asked.label, asked.type, asked.in_person = "approve", it.title, needed.name, true
+  asked.text = ("“%s” changes this machine, %s, which nobody allowed: allow it?"):format(it.title, needed.name)
+  asked.within, asked.default, asked.planned, asked.takes_back = approval.WITHIN, "no", "no", it.takes_back
+  asked.otherwise = "with --here"
+  asked.plan = { remedy = it.title, level = asked.level, effects = rows, assumes = {} }
+  local answer, why = gate.ask(asked)
+  it.allowed = answer == "yes"
+  local by = why or answer == nil and "silence" or "operator"
+  journal.event("approval", { remedy = it.title, granted = it.allowed, by = by, machine = needed.name }, true)
+  if not it.allowed then
+    journal.event("remedy.ended", { remedy = it.title, state = "declined", why = ("%s: %s"):format(by, needed.why) })
+  end
+  return it.allowed
+end
+
 -- Asks for one write outside the plan; only a person's yes counts.
 function approval.ask_one(it, act, text)
   local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = true, in_person = true,

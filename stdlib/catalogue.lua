@@ -19,6 +19,7 @@
 --   run(call, plan) → fields {ok=true|false, why=, …}, or nil, {kind=, message=}
 --   command(call)  → words a person could type instead, or nil and why no single command does it (stdlib/byhand.lua)
 --   target(call)   → what an operator must name to approve it
+--   permission(call)  → { name =, why = }: who may change this at all must type its name; nil when it is allowed
 --   match(call)    → list: what the plan pins beyond the line (full SQL, body)
 --   preview(call)  → { text=, size=, detail= and sends= lists of lines, … } by reads alone; the apply pass gives it to run
 --                    as `plan`

@@ -84,7 +84,7 @@ end
 
 local function how_to_answer(question)
   local text = "no terminal to ask on; run it again from one"
-  if question.in_person then return text end
+  if question.in_person then return question.otherwise and ("%s, or %s"):format(text, question.otherwise) or text end
   return ("%s, or answer %q by this title in a file for --answers"):format(text, raw_text.inert(question.label, { max = 200 }))
 end
 

@@ -151,7 +151,8 @@ function config.apply(given, environment, options, getenv)
   settings.reader = environment.reader
   local here = environment.here -- what the environment says counts, a no too
   if here == nil then here = given.here end
-  settings.here = options.here or options.scenario ~= nil or here or false
+  settings.here_by = options.here and "--here" or here and "here = true (config)" or nil
+  settings.here = settings.here_by ~= nil or options.scenario ~= nil
   settings.ssh_agent = getenv "SSH_AUTH_SOCK"
   settings.docker.shell = {}
   for _, name in ipairs { "HOST", "CONTEXT", "CONFIG", "TLS", "TLS_VERIFY", "CERT_PATH" } do

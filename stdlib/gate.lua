@@ -52,8 +52,8 @@ local function check_place(act, here)
   elseif here.level then
     misplaced(act, "an escalation may only notify")
   end
-  local why = act.entry.refuses and act.entry.refuses(act.call)
-  if why and class ~= "read" then refuse(act, why) end
+  act.needs = kind and act.entry.permission and act.entry.permission(act.call) or nil
+  if act.needs and here.pass == "apply" and not here.remedy.allowed then refuse(act, act.needs.why) end
 end
 
 ------------------------------------------------------------------- Reads --

@@ -27,7 +27,7 @@ end
 function owed.incur(it, level, arguments)
   count = count + 1
   local debt = { number = count, title = it.title, undo = it.undo, temporary = it.temporary, level = level,
-                 arguments = arguments, args = as_list(arguments) }
+                 allowed = it.allowed, arguments = arguments, args = as_list(arguments) }
   run.owed[#run.owed + 1] = debt
   journal.event("owed", { number = count, remedy = it.title, level = level, temporary = it.temporary or nil,
                           args = debt.args }, true)

@@ -155,6 +155,16 @@ function plan:writes()
   return list
 end
 
+-- The leave that a write of it needs and nobody gave, and the writes that need it.
+function plan:needs()
+  local needed, rows = nil, json.list {}
+  for _, act in ipairs(self.entries) do
+    needed = needed or act.needs
+    if act.needs then rows[#rows + 1] = plan.row(act) end
+  end
+  return needed, rows
+end
+
 -- Looks at what a write would hit, by reads alone, and at what it sends.
 function plan.foresee(act, mode)
   act.preview = mode.preview(act)
@@ -165,14 +175,15 @@ end
 -- What was foreseen: the outcome of a write that was only told.
 function plan.told(act)
   local radius = act.preview or {}
-  return { preview = radius.text, detail = sends.first(radius.detail), sends = act.sends, dry = true }
+  return { preview = radius.text, detail = sends.first(radius.detail), sends = act.sends, needs = act.needs and act.needs.why,
+           dry = true }
 end
 
 -- A write as plain data, for the journal and the screen.
 function plan.row(act)
   local radius, told, command, none = act.preview or {}, plan.told(act), byhand.of(act)
   return { line = act.line, class = act.class, command = command, no_command = none, radius = radius.text,
-           where = radius.where, detail = told.detail, sends = told.sends, saves = act.saves,
+           needs = told.needs, where = radius.where, detail = told.detail, sends = told.sends, saves = act.saves,
            size = radius.size ~= math.huge and radius.size or nil }
 end
 

@@ -132,9 +132,9 @@ return unresolved "something is short"
 
 families.service = {
   text = [[
-Units of systemd, on this machine or with `on` on another one of the config. A write to this machine is refused
-unless the environment says `here = true` or the command line `--here`. `changes` sees the services that systemd has
-loaded: one that was stopped and that nothing wants is forgotten, and so is its change.]],
+Units of systemd, on this machine or with `on` on another one of the config. A write to this machine is asked for by
+its name first, unless the environment says `here = true` or the command line `--here`. `changes` sees the services
+that systemd has loaded: one that was stopped and that nothing wants is forgotten, and so is its change.]],
   example = [[
 runbook { title = "service" }
 local unit = service.status("postgresql")
@@ -146,8 +146,9 @@ return unresolved(unit.summary)
 families.files = {
   text = [[
 Regular files of this machine, or with `on` of another one of the config, by absolute paths. A write to this
-machine is refused unless the environment says `here = true` or the command line `--here`. `delete` takes away what
-its plan listed, if it is still as it was; it follows no symbolic link and enters no other file system.]],
+machine is asked for by its name first, unless the environment says `here = true` or the command line `--here`.
+`delete` takes away what its plan listed, if it is still as it was; it follows no symbolic link and enters no other
+file system.]],
   example = [[
 runbook { title = "files" }
 local logs = files.find { under = "/var/log", name = "*.log", older_than = "7d" }
@@ -159,8 +160,8 @@ families.exec = {
   text = [[
 A program with a list of arguments, on this machine or with `on` on another one of the config; there is no shell
 in between. It gets PATH, HOME, LANG, TZ and what `env` names. An exit code that is not expected is *not well*; a
-program that is not there is *failed*. A write to this machine is refused unless the environment says
-`here = true` or the command line `--here`.
+program that is not there is *failed*. A write to this machine is asked for by its name first, unless the
+environment says `here = true` or the command line `--here`.
 
 Whether a run looks or changes something is decided by one list, for `docker.exec` and `kubectl.exec` too: its
 program, its verb and every one of its options must stand there, wherever the program takes them

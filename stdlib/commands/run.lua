@@ -103,7 +103,10 @@ local function careless(options)
   if options.yes then list[#list + 1] = "--yes " .. options.yes end
   if options.answers then list[#list + 1] = "--answers " .. options.answers end
   if next(require("settings").hosts) then list[#list + 1] = "hosts (real names go to other addresses)" end
-  if options.here then list[#list + 1] = "--here" end
+  list[#list + 1] = require("settings").here_by
+  for _, level in ipairs { "low", "medium", "high" } do
+    if (run.config.approvals or {})[level] == "auto" then list[#list + 1] = ("approvals.%s = auto (config)"):format(level) end
+  end
   if options.alongside then list[#list + 1] = "--alongside" end
   return #list > 0 and table.concat(list, ", ") or nil
 end
@@ -173,6 +176,7 @@ local function arm_levels(options, mode)
   elseif not options.dry_run then
     require("lock").take()
     require("arming").arm(function() keep_sources(options) end)
+    if not require("settings").here then require("here").tell() end
   end
 end
 

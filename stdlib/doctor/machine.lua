@@ -74,8 +74,9 @@ local function may_change(what, uses)
   for _, it in ipairs(uses) do if look.is_change(it) then lines[#lines + 1] = it.act.line end end
   if #lines == 0 then return nil end
   if doctor_mode.here then return { what = what, state = "ok", text = "may be changed" } end
-  return { what = what, state = "stops", text = "remedies change it, which is not allowed: " .. look.some(lines, 3),
-           mend = "run with --here, or say here = true in the environment; or name the machine that is meant" }
+  return { what = what, state = "warning", text = "remedies change it, which nobody allowed: " .. look.some(lines, 3),
+           mend = "run with --here, or say here = true in the environment, or name the machine that is meant: else a run asks for "
+             .. "its name at the remedy, and without a terminal it is suspended there" }
 end
 
 local function look_here(uses)

@@ -1,6 +1,6 @@
 -- Which machine an effect acts on: this one, or with `on = "NAME"` one of the config, over ssh (effects/ssh.lua).
 -- Families that act on machines (sysinfo, service, files, exec) register through machine.effect, so that place,
--- refusals and by-hand commands are settled here once. While such an effect runs, machine.run is on its machine;
+-- permissions and by-hand commands are settled here once. While such an effect runs, machine.run is on its machine;
 -- what looks at this machine without it (raw.sys, raw.files) has a second way for the others.
 local blame = require "blame"
 local byhand = require "byhand"
@@ -65,12 +65,12 @@ local function class_of(entry, call)
   return type(entry.class) == "function" and entry.class(call) or entry.class
 end
 
--- Why a change of this machine must be refused, or nil: the operator's own laptop is rarely what a runbook
--- means.
-local function refusal(entry, call)
+-- What a change of this machine must be allowed by, or nil: the operator's own laptop is rarely what a runbook
+-- means. { name = what is typed to allow it, why = }
+local function permission(entry, call)
   if settings.here or not machine.is_here(call.on) or not changes[class_of(entry, call)] then return nil end
   local allow = "allow that with --here, or with here = true in the environment"
-  return ("it changes this machine, %s: %s"):format(machine.own_name(), allow)
+  return { name = machine.own_name(), why = ("it changes this machine, %s: %s"):format(machine.own_name(), allow) }
 end
 
 -- Whether sudo goes in front: where the script says so, and where the config wants it, for changes and for what is mostly
@@ -110,7 +110,7 @@ function machine.effect(name, entry)
   entry.options = entry.options or {}
   entry.options.on = { "string", "", "A machine of the config; empty: this one" }
   entry.place = function(call) return machine.name(call.on) end
-  entry.refuses = function(call) return refusal(entry, call) end
+  entry.permission = function(call) return permission(entry, call) end
   entry.check = function(call)
     check_name(name, call.on)
     if check then check(call) end

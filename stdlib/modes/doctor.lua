@@ -11,7 +11,8 @@ local tasks = require "tasks"
 local values = require "values"
 
 -- asked: one for each line: { act =, by = title of what asked first, fields =, err = of a read that was made, late = it did
--- not end, preview = of a write, open = why it can't be looked at now, needed = more than a prevention asks for it,
+-- not end, preview = of a write, open = why it can't be looked at now, nowhere = why it never can: it
+-- names an unknown machine, needed = more than a prevention asks for it,
 -- made_up = all who ask were told something made up before, handled = it failed, and the script looked at its error,
 -- raised = it failed, and the script could not go on }
 local doctor = { name = "doctor", tells_open_looks = true, grace = live.grace, asked = {}, here = false }
@@ -38,9 +39,11 @@ function doctor.is_nowhere(act)
   return on and not settings.machines[on] and not require("effects.machine").is_here(on)
 end
 
+local function why_nowhere(act) return doctor.is_nowhere(act) and "its machine is not in the config" or nil end
+
 local function why_open(act)
   if is_unknown(act.call) then return "what it touches is known only in a run" end
-  return doctor.is_nowhere(act) and "its machine is not in the config" or nil
+  return why_nowhere(act)
 end
 
 -- What is known of an effect, and whether it was asked for before.
@@ -48,7 +51,7 @@ local function remember(act)
   local it, here = by_line[act.match], tasks.context()
   local again = it ~= nil
   if not again then
-    it = { act = act, by = here.by, open = why_open(act) }
+    it = { act = act, by = here.by, open = why_open(act), nowhere = why_nowhere(act) }
     by_line[act.match], doctor.asked[#doctor.asked + 1] = it, it
   end
   it.needed = it.needed or not here.prevention

@@ -14,6 +14,7 @@ function deed.lines(it)
   if it.radius then lines[#lines + 1] = inert(it.radius) end
   for _, line in ipairs(it.detail or {}) do lines[#lines + 1] = inert(line) end
   for _, line in ipairs(it.sends or {}) do lines[#lines + 1] = "| " .. inert(line) end
+  if it.needs then lines[#lines + 1] = inert(it.needs) end
   if it.where then lines[#lines + 1] = "at: " .. inert(it.where) end
   return lines
 end

@@ -11,6 +11,7 @@ local plain = {}
 
 local waiting = {}  -- instance of a probe → { checks =, effects = }: its lines so far
 local planning     -- in a dry run: the remedy whose plan is being made, and its lines so far
+local MISSING_MAX = 4    -- changes of this machine that nobody allowed, named in the first lines
 local RECAP_MAX = 600    -- characters of the last line; the ending's text is the script's, and may quote the world
 local LINE_COLUMNS = 118 -- an effect and its command share a line when they fit
 local NOTE_LINES = 8     -- of a note of several lines
@@ -281,6 +282,13 @@ function on.recovered(fields) say("holds: %s", inert(fields.label)) end
 
 function on.answer(fields)
   say("%s %s", inert(fields.text), fields.answer ~= nil and inert(fields.answer) or "(" .. (fields.why or "silence") .. ")")
+end
+
+-- In the first lines: whoever reads them can still start the run anew.
+on["permission.missing"] = function(fields)
+  say("this machine, %s, may not be changed without being asked for by its name (--here allows it):", inert(fields.machine))
+  for i = 1, math.min(#fields.changes, MISSING_MAX) do say("  %s", inert(fields.changes[i])) end
+  if #fields.changes > MISSING_MAX then say("  … and %d more", #fields.changes - MISSING_MAX) end
 end
 
 on["escalation.armed"] = function(fields) say("escalation: %s", inert(fields.text, 400)) end

@@ -76,21 +76,22 @@ local function make_plan(it, pass, fn, ...)
   if made.broken then return nil, made.broken end
   if not ok then return nil, mistake.text("remedy", it.title, fn, in_time) end
   if not in_time then return nil, ("planning took longer than %d s"):format(plan.SECONDS_MAX) end
-  journal.event("plan", asking.plan(it, made))
   return made
 end
 
 -- An approved plan that has grown old is made anew; one that has grown larger asks again.
 local function approve(it, fn, ...)
   local made, why = make_plan(it, "plan", fn, ...)
+  local covered = false -- by what was approved
   while made do
-    if #made:writes() == 0 then return made end
+    if not approval.allow(it, made) then return nil end
+    journal.event("plan", asking.plan(it, made))
+    if #made:writes() == 0 or covered then return made end
     if not approval.ask(it, made) then return nil end
     if tasks.now() - made.made <= plan.FRESH_SECONDS then return made end
     local fresh
     fresh, why = make_plan(it, "plan", fn, ...)
-    if fresh and made:covers_plan(fresh) then return fresh end
-    made = fresh
+    made, covered = fresh, fresh and made:covers_plan(fresh)
   end
   return failed(it, why)
 end
@@ -114,7 +115,7 @@ end
 
 -- The remedy that takes a remedy back, at that one's level; true when it was applied.
 function remedy.undo(debt, text)
-  local it = { title = owed.title(debt), risk = debt.level, text = text, takes_back = debt.number }
+  local it = { title = owed.title(debt), risk = debt.level, text = text, takes_back = debt.number, allowed = debt.allowed }
   if not remedy.carry_out(it, debt.undo, table.unpack(debt.arguments, 1, debt.arguments.n)) then return false end
   owed.settle(debt)
   return true
@@ -123,6 +124,7 @@ end
 local function tell(it, fn, ...)
   local made, why = make_plan(it, "dry", fn, ...)
   if not made then return failed(it, why) or false end
+  journal.event("plan", asking.plan(it, made))
   journal.event("remedy.ended", { remedy = it.title, state = "would" })
   return true
 end
@@ -160,6 +162,7 @@ function words.remedy(title, options, fn)
     run.acting()
     check_place(title)
     goal.end_if_held()
+    it.allowed = nil
     local applied = remedy.carry_out(it, fn, ...)
     run.read_true = {}
     if applied and gate.mode().write then goal.wait(within) end

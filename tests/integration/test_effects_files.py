@@ -137,8 +137,8 @@ def test_through_the_command_line(runbook, sandbox, logs):
     dry = runbook("run", path, "--dry-run", "--here")
     assert dry.code == 0 and "deletes 12 files" in dry.stdout, dry
     assert len(list(logs.iterdir())) == 14
-    refused = runbook("run", path, "--yes", "high")
-    assert refused.code == 1 and "--here" in refused.stdout and len(list(logs.iterdir())) == 14, refused
+    waits = runbook("run", path, "--yes", "high")
+    assert waits.code == 5 and "--here" in waits.stdout and len(list(logs.iterdir())) == 14, waits
     done = runbook("run", path, "--here", "--yes", "high")
     assert done.code == 0 and len(list(logs.iterdir())) == 2, done
     outcome = [event for event in done.events("effect.outcome") if "files.delete" in event.get("line", "")]

@@ -1,7 +1,11 @@
 """How runs start, stand beside each other and end: locks, owed undo, the last line."""
 
+import os
 import pathlib
+import socket
 import time
+
+import pytest
 
 SLOW = """
 runbook { title = "Slow" }
@@ -126,3 +130,51 @@ def test_nobody_is_paged_while_a_run_that_is_over_asks_what_to_take_back(runbook
     result = terminal.finish()
     story = pathlib.Path(terminal.run_dir, "escalation.jsonl").read_text()
     assert result.code == 0 and "escalation.fired" not in story and "owed 1" in result.stdout, result
+
+
+HERE = """
+runbook { title = "Here" }
+local p = params { url = { "", "Where" } }
+local put = remedy("Put", {}, function()
+  http.post(p.url .. "/before")
+  exec { "touch", "flag" }
+  http.post(p.url .. "/after")
+end)
+note("put: " .. tostring(put()))
+return unresolved "end"
+"""
+
+
+FIRST, AGAIN, PLAN = "to approve, no declines", "type it once more, or no", "Apply it"
+
+
+@pytest.mark.parametrize("answers, done", [([(FIRST, "yes"), (AGAIN, "NAME"), (PLAN, "yes")], True),
+                                           ([(FIRST, "yes"), (AGAIN, "no")], False), ([(FIRST, "no")], False)],
+                         ids=["mistyped once", "mistyped and no", "no"])
+def test_a_change_of_this_machine_is_asked_for_by_its_name(runbook_tty, sandbox, http_faults, answers, done):
+    """Before the plan is shown, and once; the remedy's other writes wait for it. Broken by: approve() without approval.allow."""
+    for path in ("/before", "/after"):
+        http_faults.set(path, 200)
+    sandbox.write("here.lua", HERE)
+    terminal = runbook_tty("run", "here.lua", "-p", f"url={http_faults.url}")
+    for question, answer in answers:
+        terminal.expect_exact(question)
+        terminal.expect_exact("(d: details)")
+        terminal.sendline(socket.gethostname() if answer == "NAME" else answer)
+    result = terminal.finish()
+    assert os.path.exists(os.path.join(sandbox.folder, "flag")) == done, result
+    assert paths(http_faults) == (["/before", "/after"] if done else []), result
+    assert result.stdout.index("may not be changed") < result.stdout.index("which nobody allowed"), result
+    granted = [(event["granted"], event.get("machine")) for event in result.events("approval")]
+    assert granted == ([(True, socket.gethostname()), (True, None)] if done else [(False, socket.gethostname())])
+    assert f"put: {str(done).lower()}" in [event["text"] for event in result.events("note")]
+
+
+def test_a_change_of_this_machine_that_no_plan_showed_is_refused(runbook, sandbox, http_faults):
+    """Broken by: check_place in gate.lua without `act.needs`."""
+    http_faults.set("/before", 200)
+    sandbox.write("here.lua", HERE.replace('http.post(p.url .. "/before")', 'if http.post(p.url .. "/before").dry then return end'))
+    result = runbook("run", "here.lua", "-p", f"url={http_faults.url}", "--yes", "high")
+    refused = [event["line"] for event in result.events("effect.outcome") if event["status"] == "refused"]
+    assert len(refused) == 1 and refused[0].startswith("exec touch flag") and paths(http_faults) == ["/before"], result
+    assert not os.path.exists(os.path.join(sandbox.folder, "flag")) and "--here" in result.stdout

@@ -75,14 +75,14 @@ equal(exec.target(catalogue.call(exec, { "/usr/bin/rm", "x" })), "rm", "what an 
 
 --------------------------------------------------------- Where it may happen --
 
-equal(exec.refuses(catalogue.call(exec, { "df" })), nil, "a read of this machine")
-equal(exec.refuses(catalogue.call(exec, { "x" }, { reads = true })), nil, "a declared read of this machine")
-assert(exec.refuses(catalogue.call(exec, { "rm", "x" })):find "--here", "a write to this machine")
-assert(exec.refuses(catalogue.call(exec, { "rm", "x" }, { on = "here" })):find "--here",
+equal(exec.permission(catalogue.call(exec, { "df" })), nil, "a read of this machine")
+equal(exec.permission(catalogue.call(exec, { "x" }, { reads = true })), nil, "a declared read of this machine")
+assert(exec.permission(catalogue.call(exec, { "rm", "x" })).why:find "--here", "a write to this machine")
+assert(exec.permission(catalogue.call(exec, { "rm", "x" }, { on = "here" })).why:find "--here",
   "a write to it by its name")
-equal(exec.refuses(catalogue.call(exec, { "rm", "x" }, { on = "db" })), nil, "a write elsewhere")
+equal(exec.permission(catalogue.call(exec, { "rm", "x" }, { on = "db" })), nil, "a write elsewhere")
 settings.here = true
-equal(exec.refuses(catalogue.call(exec, { "rm", "x" })), nil, "a write to this machine that was allowed")
+equal(exec.permission(catalogue.call(exec, { "rm", "x" })), nil, "a write to this machine that was allowed")
 settings.machines.db.ssh = "ssh://127.0.0.1:1" -- nobody listens there
 local there = catalogue.call(exec, { "rm", "x" }, { on = "db" })
 local fields, err = exec.run(there)

@@ -163,10 +163,10 @@ raises("'..' is refused", "delete", { under = "/var/../", name = "*" })
 raises("a path from the root", "delete", { under = "var/log", name = "*" })
 raises("Say name", "delete", { under = "/var/log" })
 raises("Say name", "delete", { under = "/var/log", newer_than = "1d" })
-has(entry "delete".refuses(setmetatable({ on = "" }, { __index = call })) or "nothing", "nothing",
+has(entry "delete".permission(setmetatable({ on = "" }, { __index = call })) or "nothing", "nothing",
   "allowed here")
 settings.here = false
-has(entry "delete".refuses(call), "--here", "not allowed here")
+has(entry "delete".permission(call).why, "--here", "not allowed here")
 settings.here = true
 
 ----------------------------------------------------------------------- write --

@@ -249,7 +249,7 @@ for name, effect in pairs(catalogue.effects) do
     for field in pairs(specimen) do assert(effect.result[field], name .. ": unlisted " .. field) end
     if effect.class == "write" then
       settings.here = false
-      assert(effect.refuses { on = "" }, name)
+      assert(effect.permission { on = "" }, name)
       settings.here = true
       for field in pairs(effect.would {}) do assert(effect.result[field], name .. ": unlisted " .. field) end
     end
