@@ -216,8 +216,10 @@ local function fire(index, why)
   journal.event("escalation.fired", { level = index, why = why })
   local ok, problem = pcall(function() escalation.carry_out(index, script.levels_anew()[index]) end)
   if ok then return end
-  if tasks.is_interrupt(problem) then error(problem, 0) end
-  page_built_in(index, problem)
+  local interrupt = tasks.is_interrupt(problem)
+  if interrupt and interrupt ~= "budget" then error(problem, 0) end
+  if interrupt then tasks.handled() end
+  page_built_in(index, interrupt and "it computed for too long without waiting" or problem)
 end
 
 function scenario.arm()
