@@ -61,10 +61,12 @@ local function keep(piece, act, text)
   return true
 end
 
--- Looks at one thing and keeps it; adds to `told` what became of it.
-local function save_piece(told, name, ...)
+-- Looks at one thing and keeps it, once for each `seen`; adds to `told` what became of it.
+local function save_piece(told, seen, name, ...)
   local act = gate.act(entry_of(name), ...)
+  if seen[act.line] then return seen[act.line] end
   local fields, err = gate.mode().read(act)
+  seen[act.line] = fields or {}
   if not fields or fields.ok == false then
     table.insert(told.unread, { line = act.line, why = fields and fields.why or err.message })
     return fields
@@ -82,12 +84,14 @@ end
 
 --------------------------------------------------------------------- Save --
 
-local function look(told, act, plan)
-  local function save(...) return save_piece(told, ...) end
-  local ok, in_time = pcall(tasks.deadline, evidence.SECONDS, act.entry.evidence, save, act.call, plan)
+-- Calls f(save, …), which looks at things, for so many seconds; returns what became of each.
+local function look(seconds, f, ...)
+  local told, seen = { saved = json.list {}, unsaved = json.list {}, unread = json.list {} }, {}
+  local ok, in_time = pcall(tasks.deadline, seconds, f, function(...) return save_piece(told, seen, ...) end, ...)
   if not ok and tasks.is_interrupt(in_time) then error(in_time, 0) end
-  local why = not ok and tostring(in_time) or not in_time and ("not within %g s"):format(evidence.SECONDS)
+  local why = not ok and tostring(in_time) or not in_time and ("not within %g s"):format(seconds)
   if why then table.insert(told.unread, { line = "the rest", why = why }) end
+  return told
 end
 
 -- A file of answers was written before anybody knew of this.
@@ -109,10 +113,21 @@ end
 
 -- Before a write is begun; `plan` is its preview. Whether the write may go on.
 function evidence.save(act, plan)
-  local told = { line = act.line, key = act.key, saved = json.list {}, unsaved = json.list {}, unread = json.list {} }
-  look(told, act, plan)
+  local told = look(evidence.SECONDS, act.entry.evidence, act.call, plan)
+  told.line, told.key = act.line, act.key
   journal.event("evidence", told)
   return #told.unsaved == 0 or go_on_without(act)
+end
+
+-- For who goes on: each of `jobs` looks at something; what one can't look at keeps no other from looking.
+function evidence.gather(jobs, seconds)
+  local told = look(seconds, function(save)
+    for _, job in ipairs(jobs) do
+      local ok, why = pcall(job, save)
+      if not ok and tasks.is_interrupt(why) then error(why, 0) end
+    end
+  end)
+  if #told.saved + #told.unsaved + #told.unread > 0 then journal.event("evidence", told) end
 end
 
 return evidence

@@ -1,5 +1,6 @@
 -- The run's events: each is a line of the journal and a line of news for the screen. Every fact of a run passes here, so
 -- the screen, the report and the recap can say nothing that isn't on disk.
+local aftermath = require "aftermath"
 local blame = require "blame"
 local byhand = require "byhand"
 local raw = require "raw.run"
@@ -12,7 +13,7 @@ local DEPTH_MAX = 190
 
 local journal = { counts = { looked = 0, on_word = 0, would = 0, changed = 0, may_have_run = 0, write_failed = 0, refused = 0,
                              could_not_look = 0, told = 0, not_told = 0 } }
-local listeners = {}
+local listeners = { aftermath.hear }
 local counters = {} -- task path → effects so far
 local open = false  -- scenarios and commands without a run directory write nothing
 local broken        -- why the journal can't be written any more
@@ -151,6 +152,7 @@ function journal.outcome(act, status, fields, seconds)
   local class, event = act.class, about(act)
   count(class, status)
   event.status, event.result, event.ms = status, fields, seconds and math.floor(seconds * 1000 + 0.5)
+  if act.probe and not is_change[class] then aftermath.read(act, fields) end
   return journal.event("effect.outcome", event, is_change[class] or class == "notify")
 end
 

@@ -1,5 +1,6 @@
 -- A remedy's plan: the writes its dry pass would make, each with its blast radius. The apply pass may make these and no
 -- others, each once.
+local aftermath = require "aftermath"
 local blame = require "blame"
 local byhand = require "byhand"
 local catalogue = require "catalogue"
@@ -36,7 +37,10 @@ function plan:count()
   blame.cannot_act("%s", self.broken)
 end
 
-function plan:add(act) self.entries[#self.entries + 1] = act end
+function plan:add(act)
+  self.entries[#self.entries + 1] = act
+  aftermath.planned(act)
+end
 
 function plan:assume(label) self.assumptions[#self.assumptions + 1] = label end
 

@@ -238,6 +238,7 @@ local function close(it)
   end
   local settled = (gate.mode().settle or require("arming").settle)(it)
   if asks then it = owed.take_down(it) end
+  if gate.mode().save_evidence then pcall(require("aftermath").collect, it) end
   return it, settled
 end
 

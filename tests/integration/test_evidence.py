@@ -257,6 +257,24 @@ def test_the_limits(sandbox):
     assert (done.code, done.stdout) == (0, "evidence: well\n"), done
 
 
+# ---- What the next person needs ----
+
+def test_an_unresolved_end_saves_what_the_failed_looks_looked_at(apply, docker_engine, sandbox):
+    """Broken by: commands/run.lua without aftermath.collect."""
+    docker_engine.run("box", "sh", "-c", "echo last words; exit 3")
+    docker_engine.run("fine", "sh", "-c", "echo all is well; sleep 1000")
+    sandbox.env["DOCKER_HOST"] = docker_engine.host
+    looks = """local look = probe("Containers", function(name)
+      check("it runs", docker.inspect(name).state == "running", { fault = "down" }) end)
+    look("box") look("fine")"""
+    result = apply("", before=looks)
+    event, = result.events("evidence")
+    assert [piece["line"] for piece in event["saved"]] == ["docker.inspect box", "docker.logs box"], result
+    report = open(os.path.join(result.run_dir, "report.md"), encoding="utf-8").read()
+    assert re.search(r"\[docker.logs box\]\(evidence/\d+-docker.logs.txt\), .*, for who goes on", report), report
+    assert "last words" in open(os.path.join(result.run_dir, event["saved"][1]["file"]), encoding="utf-8").read()
+
+
 # ---- The report ----
 
 def test_the_report_links_it(apply, docker_engine, sandbox):

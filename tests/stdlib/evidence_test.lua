@@ -49,4 +49,41 @@ evidence.RUN_MAX = 64 << 20
 assert(save("bad", "box") and not asked and told.unread[1].why == "no log" and #told.saved == 1)
 evidence.SECONDS = 0.05
 assert(save("box", "slow", "box") and not asked and #told.saved == 1 and told.unread[1].why:find "not within")
+
+-- For who goes on after an unresolved end: what the failed looks looked at and what the plans would have touched, each once, in
+-- little time; nothing of what was well.
+local aftermath = require "aftermath"
+evidence.SECONDS, text = 20, "words"
+catalogue.family "docker"
+local function read(probe, container, fields)
+  aftermath.read({ probe = probe, entry = catalogue.effects["docker.inspect"], call = { container = container } }, fields)
+end
+local function look(probe, container, passed, state)
+  journal.event("probe.started", { probe = probe })
+  read(probe, container, {})
+  journal.event("check", { probe = probe, label = "it runs", passed = passed })
+  journal.event("probe.ended", { probe = probe, state = state or "known" })
+end
+local function saved()
+  local lines = {}
+  for _, piece in ipairs(told and told.saved or {}) do lines[#lines + 1] = piece.line end
+  return table.concat(lines, ", ")
+end
+look("A", "wrong", false) look("B", "well", true) look("C", "unknown", true, "unknown") look("D", "mended", false)
+look("D", "mended", true)
+for _, name in ipairs { "wrong", "planned", "saved" } do
+  aftermath.planned { entry = catalogue.effects["docker.restart"], call = { container = name }, line = "docker.restart " .. name }
+end
+journal.event("evidence", { line = "docker.restart saved", saved = {}, unsaved = {}, unread = {} })
+told = nil
+aftermath.collect { outcome = "resolved" }
+assert(not told)
+aftermath.collect { outcome = "unresolved" }
+assert(saved() == "docker.inspect wrong, docker.logs wrong, docker.inspect planned, docker.logs planned, "
+  .. "docker.inspect unknown, docker.logs unknown", saved())
+assert(told.line == nil)
+aftermath.SECONDS = 0.05
+look("A", "slow", false)
+aftermath.collect { outcome = "failed" }
+assert(told.unread[1].why:find "not within" and saved():find "docker.logs wrong", saved())
 print "evidence: well"
