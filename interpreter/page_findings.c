@@ -214,7 +214,7 @@ static bool add(struct buffer *findings, const char *line, size_t room) {
   size_t len = strlen(line);
   bool fits = findings->len + 1 + len + sizeof CUT <= room;
   if (findings->len && fits) buffer_putc(findings, '\n');
-  buffer_puts(findings, fits ? line : CUT + (findings->len == 0));
+  buffer_puts(findings, fits ? line : &CUT[findings->len == 0]);
   return fits;
 }
 

@@ -212,8 +212,8 @@ static void stays(const char *text) { applies(text, text); }
 static void escapes_within_escapes_are_hidden(void **state) {
   static const char *const ways[] = {
       "{\\\"a\\\":\\\"it's \\\\\\\"p4ss\\\\\\\" \\\\\\\\ n\\u00f6\\\"}", /* JSON in JSON */
-      "{\\\\\\\"a\\\\\\\":\\\\\\\"it's \\\\\\\\\\\\\\\"p4ss\\\\\\\\\\\\\\\" \\\\\\\\\\\\\\\\ "
-      "n\\\\u00f6\\\\\\\"}",
+      ("{\\\\\\\"a\\\\\\\":\\\\\\\"it's \\\\\\\\\\\\\\\"p4ss\\\\\\\\\\\\\\\" \\\\\\\\\\\\\\\\ "
+       "n\\\\u00f6\\\\\\\"}"),
       "it&#39;s &quot;p4ss&quot; \\ nö",
       "it&amp;#39;s &amp;quot;p4ss&amp;quot; \\ n&#xf6;",
       "'it'\\''s \"p4ss\" \\ nö'",
