@@ -28,10 +28,13 @@ local function looks_of_goal()
   return run.goal and run.goal.holds and "for " .. duration.text(run.goal.holds) or ("%d looks in a row"):format(goal.POLLS)
 end
 
--- Nobody looked where there is no goal: that is said, not covered up.
-local function resolved_by(it)
-  if not run.goal and not it.held then return "by the script's word; nobody looked" end
-  return it.by and ("by “%s”"):format(it.by) or "by itself"
+-- "by “Restart”, 14 s after the start: the API answers, 3 looks in a row". Nobody looked where there is no goal: that is said,
+-- not covered up.
+local function resolved(it)
+  local by = it.by and ("by “%s”, "):format(it.by) or it.held and "by itself, " or ""
+  local how = it.held and ", " .. looks_of_goal() or run.goal and "; it holds: " .. run.goal.label or ""
+  if not run.goal and not it.held then by = "by the script's word; nobody looked, " end
+  return ("RESOLVED  %s%s: %s%s"):format(by, when(), it.text or "", how)
 end
 
 -- One line, or nil for what was never begun.
@@ -39,9 +42,8 @@ function closing.headline(it)
   local label = labels[it.outcome]
   if not label or run.command ~= "run" then return nil end
   if run.options.dry_run then return ("DRY RUN   nothing was changed, %s: %s"):format(when(), it.text or it.outcome) end
-  if it.outcome ~= "resolved" then return ("%s  %s, %s"):format(label, it.text or it.outcome, when()) end
-  local held = it.held and (", " .. looks_of_goal()) or ""
-  return ("%s  %s, %s: %s%s"):format(label, resolved_by(it), when(), it.text or "", held)
+  if it.outcome == "resolved" then return resolved(it) end
+  return ("%s  %s, %s"):format(label, it.text or it.outcome, when())
 end
 
 ------------------------------------------------------------------- Lines --
@@ -56,7 +58,7 @@ local function add_open(lines, it)
   if it.outcome == "resolved" then return end
   local wrong = {}
   for i, check in ipairs(story.wrong()) do wrong[i] = check.says end
-  for _, text in ipairs(first(wrong, OPEN_MAX)) do lines[#lines + 1] = "open: " .. text end
+  for i, text in ipairs(first(wrong, OPEN_MAX)) do lines[#lines + 1] = (i == 1 and "open: " or "      ") .. text end
   for _, unknown in ipairs(story.unknown) do lines[#lines + 1] = ("not known: %s: %s"):format(unknown.title, unknown.why) end
 end
 

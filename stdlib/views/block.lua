@@ -58,10 +58,8 @@ end
 
 -- Lines that stay: they scroll away above the block, which is drawn again below them.
 function block.print(lines)
-  local below = drawn
-  write(lines, to_its_top())
-  drawn = {}
-  if #below > 0 then block.draw(below, true) end
+  if block.was_resized() then block.draw(drawn) end
+  write(table.move(drawn, 1, #drawn, #lines + 1, lines), to_its_top())
 end
 
 -- What is drawn stays where it is; what comes next stands below it.

@@ -80,7 +80,7 @@ local function add_plan(lines, plan, columns, room, told_above)
   local spare = room - #shown - (#left_out > 0 and 1 or 0)
   for i, effect in ipairs(shown) do
     local mark = effect.class == "destructive" and "  (can't be undone)" or ""
-    add(lines, i == 1 and "does" or "", effect.line .. mark, columns, 1)
+    add(lines, i == 1 and "does" or "", effect.line .. mark, columns, #shown <= 2 and 2 or 1)
     local before = #lines
     add_particulars(lines, effect, columns, spare // (#shown - i + 1))
     spare = spare - (#lines - before)
@@ -106,13 +106,13 @@ local function add_saved(lines, plan, columns)
   add(lines, "saved", ("what %s now"):format(all), columns, 1)
 end
 
--- Of one write the command that does it, if it is one line; of several they are shown by `d`.
+-- Of one write the command that does it. What is cut would do something else when it is pasted: `d` shows the whole.
 local function add_by_hand(lines, plan, columns)
-  local effect = plan.effects[1]
-  local shown = #plan.effects == 1 and deed.by_hand(effect)
+  local shown = #plan.effects == 1 and deed.by_hand(plan.effects[1])
   if not shown then return end
   local line = shown:match "^by hand: ([^\n]+)$"
-  add(lines, "by hand", line or "several lines, d shows them", columns, 1)
+  local fits = line and fit.width(line) <= columns - HEAD
+  lines[#lines + 1] = head "by hand" .. (fits and line or "too long for this line, d shows it")
 end
 
 -- With why it is not the risk that the script declares.

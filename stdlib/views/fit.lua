@@ -83,7 +83,7 @@ end
 
 -- Adds a line that may go on below its own words; nothing of it is cut, for what is longer than a line may be a path.
 function fit.flow(lines, line, columns)
-  local head = line:match "^[%d:]*%s+%u*%s+" or line:match "^[%d:]*%s*"
+  local head = line:match "^%u+%s%s+" or line:match "^[%d:]*%s+%u*%s+" or line:match "^[%d:]*%s*"
   local blanks, current = (" "):rep(raw.width(head)), head
   for word in line:sub(#head + 1):gmatch "%S+%s*" do
     if current ~= head and current ~= blanks and raw.width(current) + raw.width((word:gsub("%s+$", ""))) > columns then
@@ -116,7 +116,7 @@ end
 function fit.join(items, columns)
   local line, shown = "", 0
   for i, item in ipairs(items) do
-    item = fit.cut(item, math.max(16, columns // 2))
+    item = fit.cut(item, #items == 1 and columns or math.max(16, columns // 2))
     local more = i < #items and (" · %d more"):format(#items - i) or ""
     local longer = i == 1 and item or line .. " · " .. item
     if i > 1 and raw.width(longer .. more) > columns then break end

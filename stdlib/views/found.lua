@@ -66,7 +66,7 @@ local function noted_items()
   local changed, others = {}, {}
   for _, note in ipairs(story.noted()) do
     if note.probe and note.probe:find(CHANGES) then
-      changed[#changed + 1] = fit.inert(note.text)
+      for change in note.text:gmatch "[^;]+" do changed[#changed + 1] = fit.inert(change:match "^%s*(.*)") end
     elseif note.probe and not note.decisive then
       others[#others + 1] = fit.inert(note.text:match "^[^\n]*")
     end
@@ -75,9 +75,8 @@ local function noted_items()
 end
 
 local function well_items()
-  local checks = story.well()
-  local says, items = sayer(checks), {}
-  for i, check in ipairs(checks) do items[i] = says(check) end
+  local items = {}
+  for i, words in ipairs(story.well_words()) do items[i] = fit.inert(words) end
   return items
 end
 

@@ -141,6 +141,7 @@ local function begin(question, limit)
   local columns, rows = block.size()
   plain.forget_plan()
   block.clear()
+  block.print { "" }
   question.told_above = require("views.decision").overflows(question, rows)
   if question.told_above then print_lines(details.plan_lines(question.plan)) end
   local texts, left = prompt.of(question, columns)

@@ -118,7 +118,7 @@ end
 function on.note(fields)
   local lines, left_out = note_lines(fields)
   for i, line in ipairs(lines) do
-    found(fields, i == 1 and "NOTED" or "", "%s", inert(line, 160))
+    found(fields, i == 1 and "NOTED" or "", "%s", inert(line, 400))
   end
   if left_out > 0 then
     found(fields, "", "… %d %s line%s in the journal", left_out, fields.line and "older" or "more", left_out == 1 and "" or "s")

@@ -61,8 +61,8 @@ WORLDS = {
 SIZES = [(80, 24), (120, 40), (200, 50)]
 
 
-def runbook_of(sandbox, world, tail):
-    sandbox.write("x.lua", HEAD + 'local look = probe("Look", function() %s end)' % world + TAIL + tail)
+def runbook_of(sandbox, world, tail, head=""):
+    sandbox.write("x.lua", HEAD + head + 'local look = probe("Look", function() %s end)' % world + TAIL + tail)
 
 
 def in_view(text, patterns):
@@ -137,6 +137,8 @@ def test_the_clock_ticks_and_nothing_typed_is_lost(screen, sandbox):
     terminal.answer("s")
     assert terminal.ended() == 1 and os.path.exists(os.path.join(sandbox.folder, "restarted"))
     shown = terminal.history()
+    assert re.search(r"UNRESOLVED  x, \d+ s after the start\n +open: the container runs: exited \(0\)", shown), shown
+    assert "changed 1 · report: " + sandbox.runs()[0] + "/report.md" in shown.replace("\n          /", " /"), shown
     assert "? Apply it?  yes or no? (d: details) yes\n" in shown and "Restart the API service: applied" in shown
 
 
@@ -211,6 +213,49 @@ def test_every_destructive_write_is_shown(screen, sandbox):
     terminal.wait_for(r"Everything(.|\n)*yes or no\?")
     shown = terminal.history()
     assert all(re.search(rf"rm -f gone{i} .*\(destructive\)", shown) for i in range(1, 41)), shown
+
+
+def test_a_page_that_goes_out_meanwhile(screen, sandbox, pagerduty):
+    """Broken by: a live.ask whose block hears nothing."""
+    pager = f'"pagerduty", routing_key = secret "KEY", url = "{pagerduty.url}"'
+    sandbox.write("runbook.config.lua", f"return {{ pager = {{ {pager} }} }}")
+    sandbox.env["KEY"] = pagerduty.routing_key
+    runbook_of(sandbox, WORLDS["Redis is full"][0], 'restart()\nreturn unresolved "x"',
+               'escalation("3s", function(run) escalate.page { summary = run.headline } end)\n')
+    terminal = screen("run", "x.lua", "--here")
+    terminal.at_question()
+    terminal.type("n")
+    text = terminal.wait_for(r"\d\d:\d\d:\d\d  the on-call engineer was paged(.|\n)*\) n +.* = no · paged \d\d:\d\d:\d\d")
+    assert text.startswith("API Down ·") or "\nAPI Down ·" in text
+    assert not in_view(text, WORLDS["Redis is full"][1]) and pagerduty.alerts, text
+    assert "Redis memory 105 %" in str(next(iter(pagerduty.alerts.values()))["events"]), pagerduty.alerts
+    terminal.answer("o")
+    assert terminal.ended() == 1
+
+
+def test_interrupted_at_the_question(screen, sandbox):
+    """The terminal is given back as it was. Broken by: ask_close without tty_end."""
+    terminal = asked(screen, sandbox)
+    terminal.type("ye")
+    terminal.key("C-c")
+    assert terminal.ended() == 4
+    shown = terminal.history()
+    assert "ABORTED  interrupted by the operator" in shown and "stays armed" in shown, shown
+
+
+def test_what_a_command_does_is_whole_or_not_there(screen, sandbox):
+    """Half a command does something else. Broken by: add_by_hand that cuts."""
+    sandbox.write("x.lua", """runbook { title = "Long" }
+      remedy("Do it", {}, function() exec { "touch", ("a"):rep(60), ("b"):rep(60) } end)()
+      return unresolved "x" """)
+    terminal = screen("run", "x.lua", "--here")
+    text = terminal.at_question()
+    assert "by hand   too long for this line, d shows it" in text and "b" * 20 in text, text
+    terminal.answer("d")
+    terminal.wait_for(r"by hand: touch a+ ?b*")
+    assert "by hand: touch " + "a" * 60 + " " + "b" * 60 in terminal.history()
+    terminal.answer("no")
+    assert terminal.ended() == 1
 
 
 # ---- While something runs ----

@@ -19,7 +19,7 @@ class Screen:
         command = shlex.join([executable(program), *map(str, arguments)])
         environment = {**sandbox.env, "TERM": "xterm-256color", **(env or {})}
         subprocess.run(["tmux", "-S", self.socket, "-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows),
-                        "-c", sandbox.folder, f"{command}; echo \"ended with $?\"; exec sleep 1000"],
+                        "-c", sandbox.folder, f"{command}; echo \"ended with $?\"; stty -a; exec sleep 1000"],
                        env=environment, check=True, cwd=sandbox.folder)
         self.tmux("set-option", "-g", "status", "off")
         self.resize(columns, rows)
@@ -41,8 +41,8 @@ class Screen:
         return "\n".join(self.lines())
 
     def history(self):
-        """All that was shown, what has scrolled away included, as text."""
-        return self.tmux("capture-pane", "-p", "-S", "-")
+        """All that was shown, what has scrolled away included, as text; a line that went over the edge is one."""
+        return re.sub(r" +$", "", self.tmux("capture-pane", "-p", "-J", "-S", "-"), flags=re.M)
 
     def wait_for(self, pattern, seconds=60):
         """Until the regular expression is in view; the text in view then."""
@@ -76,8 +76,15 @@ class Screen:
         self.key("Enter")
 
     def ended(self, seconds=60):
-        """Waits for the program's end: its exit code."""
-        return int(re.search(r"ended with (\d+)", self.wait_for(r"ended with \d+", seconds))[1])
+        """Waits for the program's end: its exit code. The terminal is as it was before."""
+        def there():
+            return re.search(r"ended with (\d+)\n(.|\n)*\b(-?)icanon(.|\n)* (-?)echo ", self.history())
+        try:
+            found = wait_for(there, "its end", seconds)
+        except AssertionError as never:
+            raise AssertionError(f"{never}\n{self.text}") from None
+        assert found[3] == found[5] == "", self.text
+        return int(found[1])
 
     def close(self):
         subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True)
