@@ -71,9 +71,9 @@ function approval.allow(it, made)
   return it.allowed
 end
 
--- Asks for one write outside the plan; only a person's yes counts.
-function approval.ask_one(it, act, text)
-  local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = true, in_person = true,
+-- Asks for one write that was not approved so; only a person's yes counts. `beyond`: it is not in the plan at all.
+function approval.ask_one(it, act, text, beyond)
+  local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = beyond, in_person = true,
     within = approval.WITHIN, level = "high", ignorance = run.ignorance, planned = "no",
     plan = { remedy = it.title, level = "high", assumes = {}, effects = { plan.row(act) } } }
   journal.event("approval", { remedy = it.title, granted = answer == "yes", by = why or "operator",

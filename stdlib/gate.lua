@@ -109,6 +109,8 @@ local function raise_write(act, err) blame.cannot_act("%s failed: %s", act.line,
 local function apply(act, here)
   local planned = here.plan:take(act)
   if not planned and not here.plan:ask_beyond(act, mode) then refuse(act, here.plan:why_beyond(act)) end
+  local grown = here.plan:renew(planned, act, mode)
+  if grown then refuse(act, grown) end
   local preview = (planned or act).preview
   act.pins = preview and act.entry.pins and act.entry.pins(preview)
   if act.entry.evidence and mode.save_evidence and not mode.save_evidence(act, preview) then

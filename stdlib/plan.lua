@@ -18,15 +18,19 @@ plan.__index = plan
 -- More effects than this, or a longer pass, is no plan.
 plan.EFFECTS_MAX = 1000
 plan.SECONDS_MAX = 30
--- A plan older than this when it is approved is made anew.
+-- A plan older than this when it is approved is made anew, a write's preview when it is made.
 plan.FRESH_SECONDS = 30
 -- Of a write beyond it so much of its line stands in the question, that what differs is seen too.
 plan.LINE_COLUMNS = 80
 
 local ranks = { low = 1, medium = 2, high = 3 }
 
+-- Two clocks: the one stands still while a laptop sleeps, the other may be set.
+local function moment() return { now = tasks.now(), wall = tasks.wall() } end
+local function age(seen) return math.max(tasks.now() - seen.now, tasks.wall() - seen.wall) end
+
 function plan.new(remedy)
-  return setmetatable({ remedy = remedy, entries = {}, looks = {}, assumptions = {}, effects = 0, made = tasks.now() }, plan)
+  return setmetatable({ remedy = remedy, entries = {}, looks = {}, assumptions = {}, effects = 0, seen = moment() }, plan)
 end
 
 -- Every effect of the planning pass is counted; too many are no plan, even for a script that catches the error.
@@ -121,7 +125,7 @@ function plan:ask_beyond(act, mode)
   plan.foresee(act, mode)
   local text = ("%s is not in the plan you approved: %s. Make it?"):format(raw_text.truncate(act.line, plan.LINE_COLUMNS),
     require("plan_difference").text(self.entries, act, same))
-  return require("approval").ask_one(self.remedy, act, text)
+  return require("approval").ask_one(self.remedy, act, text, true)
 end
 
 -- low, medium or high: the highest of the remedy's risk and of its plan's classes; and why, when the plan's is the higher.
@@ -135,22 +139,36 @@ end
 
 function plan.covers(granted, level) return granted ~= nil and ranks[granted] >= ranks[level] end
 
--- The sum of its writes' radii; grows when the world has grown since.
-function plan:radius()
-  local sum = 0
-  for _, act in ipairs(self.entries) do sum = sum + (act.preview and act.preview.size or 1) end
-  return sum
-end
+---------------------------------------------------------------- Freshness --
 
--- Whether another plan does the same things to no more than this one.
+function plan.is_old(it) return age(it.seen) > plan.FRESH_SECONDS end
+
+local function size_of(act) return act.preview and act.preview.size or 1 end
+
+-- What is pinned can't grow: what came since is left alone.
+local function has_grown(approved, now) return not approved.entry.pins and size_of(now) > size_of(approved) end
+
+-- Whether another plan does the same things to no more than this one. What was approved is what goes: its containers,
+-- sessions and files, as they were then.
 function plan:covers_plan(other)
   if #other.entries ~= #self.entries then return false end
   for i, act in ipairs(other.entries) do
     local mine = self.entries[i]
-    if mine.entry ~= act.entry or not same(mine.call, act.call) then return false end
-    if (act.preview and act.preview.size or 1) > (mine.preview and mine.preview.size or 1) then return false end
+    if mine.entry ~= act.entry or not same(mine.call, act.call) or has_grown(mine, act) then return false end
   end
+  for i, act in ipairs(other.entries) do act.preview = self.entries[i].preview end
   return true
+end
+
+-- A write that is about to be made and was looked at too long ago is looked at again. Nil when it may go on, else why not.
+function plan:renew(planned, act, mode)
+  if not planned or not plan.is_old(planned) or planned.entry.pins then return nil end
+  plan.foresee(act, mode)
+  if act.preview and act.preview.impossible then return act.preview.impossible end
+  if not has_grown(planned, act) then return nil end
+  local text = ("%s hits more than was approved. Make it all the same?"):format(raw_text.truncate(act.line, plan.LINE_COLUMNS))
+  if not require("approval").ask_one(self.remedy, act, text) then return "it hits more than was approved" end
+  planned.preview = act.preview
 end
 
 function plan:writes()
@@ -171,7 +189,7 @@ end
 
 -- Looks at what a write would hit, by reads alone, and at what it sends.
 function plan.foresee(act, mode)
-  act.preview = mode.preview(act)
+  act.preview, act.seen = mode.preview(act), moment()
   act.sends = sends.of(act)
   act.saves = mode.save_evidence and act.entry.evidence and require("evidence").names(act) or nil
 end

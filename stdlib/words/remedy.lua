@@ -88,7 +88,7 @@ local function approve(it, fn, ...)
     journal.event("plan", asking.plan(it, made))
     if #made:writes() == 0 or covered then return made end
     if not approval.ask(it, made) then return nil end
-    if tasks.now() - made.made <= plan.FRESH_SECONDS then return made end
+    if not plan.is_old(made) then return made end
     local fresh
     fresh, why = make_plan(it, "plan", fn, ...)
     made, covered = fresh, fresh and made:covers_plan(fresh)

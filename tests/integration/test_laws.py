@@ -9,6 +9,7 @@ import pytest
 
 import hashlib
 from lab.process import wait_for
+from lab.program import ROOT
 from lab.web import Site
 
 HEAD = 'runbook { title = "Law" }\nlocal base = params { url = { "", "Where" } }.url\n'
@@ -327,6 +328,11 @@ def test_6_a_write_outside_the_plan_is_not_covered_by_its_approval(law, sandbox,
     terminal.sendline("yes")
     terminal.finish()
     assert writes(http_faults) == ["DELETE /wrong"]
+
+
+def test_6_what_was_approved_is_looked_at_again_when_it_is_old(sandbox):
+    done = sandbox.run("luahost", os.path.join(ROOT, "tests", "stdlib", "plan_test.lua"))
+    assert (done.code, done.stdout) == (0, "plan: well\n"), done
 
 
 def test_6_what_was_planned_is_applied_once(law, http_faults):
