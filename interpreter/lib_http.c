@@ -279,6 +279,9 @@ static void set_connection(lua_State *L, const struct http_request *request) {
   char *bare = url ? http_url_bare(url) : NULL; /* a redirect may have brought user-info */
   set_text(L, "url", bare);
   free(bare);
+  char *target = NULL;
+  curl_easy_getinfo(request->easy, CURLINFO_REDIRECT_URL, &target);
+  set_text(L, "redirect_url", target);
 }
 
 static void set_answer(lua_State *L, const struct http_request *request, bool complete) {

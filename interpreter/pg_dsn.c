@@ -1,4 +1,5 @@
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,8 +37,17 @@ static void set_default(PQconninfoOption *dsn, const char *keyword, const char *
   option->val = xstrdup(value);
 }
 
+/* Whether `text` quotes nothing but the name of an option that libpq does not know: who misspelt it needs to see it. */
+static bool quotes_a_name(const char *text) {
+  static const char before[] = "invalid URI query parameter: \"";
+  size_t len = sizeof before - 1;
+  if (strncmp(text, before, len) != 0) return false;
+  return text[len + strspn(text + len, "abcdefghijklmnopqrstuvwxyz_")] == '"';
+}
+
 /* libpq quotes what it did not understand, which may be a password with a blank in it. */
 static void hide_quoted(char *text) {
+  if (quotes_a_name(text)) return;
   char *out = text;
   bool inside = false;
   for (; *text && *text != '\n'; text++) {

@@ -13,10 +13,10 @@ local config = {}
 local SIZE_MAX = 1 << 20
 
 local environment_keys = { params = "table", docker = "table", kubectl = "table", hosts = "table", here = "boolean",
-                           default = "boolean", prometheus = "table", reader = "string" }
+                           default = "boolean", prometheus = "table", reader = "string", environment = "table" }
 local keys = { secrets = "table", pager = "table", chat = "table", incident = "table", contacts = "table",
                escalate_after = "string", approvals = "table", machines = "table", readers = "table", prometheus = "table",
-               hosts = "table", keep = "string", environments = "table", docker = "table", kubectl = "table",
+               hosts = "table", keep = "string", environments = "table", environment = "table", docker = "table", kubectl = "table",
                here = "boolean" }
 local choices = { auto = true, ask = true, type = true }
 
@@ -47,6 +47,17 @@ local function check_machine(path, name, there)
   end
 end
 
+-- Names of variables that helpers may see: { "AWS_PROFILE" }. LD_PRELOAD and its like run code in every one of them.
+local function check_variables(path, where, list)
+  for key, name in pairs(list or {}) do
+    local is_name = type(name) == "string" and name:find "^[%a_][%w_]*$"
+    if math.type(key) ~= "integer" or not is_name then
+      fail(path, "%s: a list of variables' names like { \"AWS_PROFILE\" } expected, got %s", where, values.describe(name))
+    end
+    if name:find "^LD_" then fail(path, "%s: %s is refused: it runs code in every helper", where, name) end
+  end
+end
+
 local function check(path, given)
   if type(given) ~= "table" then fail(path, "it must return a table, got %s", values.describe(given)) end
   check_keys(path, "", given, keys)
@@ -60,10 +71,12 @@ local function check(path, given)
       fail(path, "secrets.%s: { file = \"…\" } or { command = { … } } expected", tostring(name))
     end
   end
+  check_variables(path, "environment", given.environment)
   for name, there in pairs(given.machines or {}) do check_machine(path, name, there) end
   for name, environment in pairs(given.environments or {}) do
     if type(environment) ~= "table" then fail(path, "environments.%s: a table expected", tostring(name)) end
     check_keys(path, "environments." .. name .. ".", environment, environment_keys)
+    check_variables(path, "environments." .. name .. ".environment", environment.environment)
   end
   if given.escalate_after and not duration.parse(given.escalate_after) then
     fail(path, "escalate_after: a duration like \"15m\" expected, got %s", values.describe(given.escalate_after))
@@ -159,7 +172,9 @@ function config.apply(given, environment, options, getenv)
     settings.docker.shell["DOCKER_" .. name] = getenv("DOCKER_" .. name)
   end
   settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"
-  for _, name in ipairs { "PATH", "HOME", "LANG", "TZ" } do settings.environment[name] = getenv(name) end
+  for _, names in ipairs { { "PATH", "HOME", "LANG", "TZ" }, given.environment or {}, environment.environment or {} } do
+    for _, name in ipairs(names) do settings.environment[name] = getenv(name) end
+  end
   secrets.open(given.secrets, getenv)
 end
 

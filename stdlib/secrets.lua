@@ -1,6 +1,7 @@
 -- Where secrets come from: the environment, a file or a command, as the config says; fetched once, registered for redaction
 -- at the moment they are known.
 local raw = require "raw.secret"
+local raw_text = require "raw.text"
 local values = require "values"
 
 local secrets = { fetched = {}, learned = {} } -- name → secret; value → name of what nobody declared
@@ -8,6 +9,8 @@ local sources, environment = {}, function() end
 
 -- How long a command may take to print a secret, in seconds.
 local COMMAND_SECONDS = 20
+-- Bytes of what it said of its failure.
+local SAID_MAX = 300
 
 -- `given`: the config's `secrets`; `getenv`: how to look into our own environment.
 function secrets.open(given, getenv)
@@ -23,7 +26,10 @@ local function from_command(argv)
   local settings = require "settings"
   local done, err = require("raw.process").run { argv = argv, env = settings.environment, timeout = COMMAND_SECONDS }
   if not done then return nil, err.message end
-  if done.code ~= 0 then return nil, ("%s ended with code %s"):format(argv[1], tostring(done.code or done.signal)) end
+  if done.code ~= 0 then
+    local said = raw_text.last(done.stderr:gsub("%s+$", ""):gsub("[\r\n]+", "; "), SAID_MAX)
+    return nil, ("%s ended with code %s%s"):format(argv[1], tostring(done.code or done.signal), said ~= "" and ": " .. said or "")
+  end
   return (done.stdout:gsub("\r?\n$", ""))
 end
 

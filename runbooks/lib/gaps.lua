@@ -138,10 +138,20 @@ function gaps.patch_probe(deployment, container, kind, path)
     ("%s:\n%s  %s\n  periodSeconds: 10\n  failureThreshold: 3\n"):format(kind, replaced, new))
 end
 
--- A limit below what is requested is refused: what is requested, or what is usual.
-function gaps.patch_limit(deployment, container, what, usual)
-  local asked = ((container.resources or {}).requests or {})[what]
-  return gaps.patch(deployment, container, ('resources:\n  limits: { %s: "%s" }\n'):format(what, asked or usual))
+local factors = { m = 0.001, Ki = 2 ^ 10, Mi = 2 ^ 20, Gi = 2 ^ 30, Ti = 2 ^ 40, k = 1e3, M = 1e6, G = 1e9, T = 1e12, [""] = 1 }
+
+-- "512Mi" → bytes, "250m" → CPUs; 0 for what isn't understood.
+local function quantity(text)
+  local number, unit = tostring(text or ""):match "^([%d.]+)(%a*)$"
+  return (tonumber(number) or 0) * (factors[unit] or 0)
+end
+
+-- A limit at which the pods can live: no less than is usual, and twice what they use and what is requested.
+function gaps.patch_limit(deployment, container, what, usual, used)
+  local asked = quantity(((container.resources or {}).requests or {})[what])
+  local most = math.max(quantity(usual), 2 * (used or 0), 2 * asked)
+  local text = what == "cpu" and ("%dm"):format(math.ceil(most * 1000)) or ("%dMi"):format(math.ceil(most / 2 ^ 20))
+  return gaps.patch(deployment, container, ('resources:\n  limits: { %s: "%s" }\n'):format(what, text))
 end
 
 return gaps

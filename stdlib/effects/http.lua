@@ -7,10 +7,13 @@ local outcome = require "outcome"
 local rehearsal = require "rehearsal"
 local secret_json = require "secret_json"
 local sends = require "sends"
+local tasks = require "tasks"
 local values = require "values"
 
 -- Bodies are kept to this many bytes; a longer one is cut and says so.
 local BODY_MAX = 1 << 20
+-- Redirects that a read follows; one more is its answer.
+local REDIRECTS_MAX = 10
 
 local fields = {
   status = "integer: the status code", headers = "map: names in lower case", body = "string: at most 1 MB",
@@ -41,14 +44,35 @@ local function request_of(method, call)
   return { method = method, url = call.url, headers = headers, body = body, follow = call.follow }
 end
 
+local function origin(url) return (url:lower():match "^%a[%w+.-]*://[^/?#]*") end
+
+-- Follows redirects of a read. What was given for one place (headers, user and password) goes to no other.
+local function send(asked, ends)
+  local http, follow = require "raw.http", asked.follow
+  asked.follow = nil
+  for hop = 0, REDIRECTS_MAX do
+    asked.timeout = math.max(0.05, ends - tasks.now())
+    local reply, err = http.request(asked)
+    if not reply or not follow or not reply.redirect_url or hop == REDIRECTS_MAX then return reply, err end
+    if origin(reply.redirect_url) ~= origin(asked.url) then asked.headers, asked.auth = {}, nil end
+    asked.url = reply.redirect_url
+  end
+end
+
+local function why_not(reply)
+  local where = reply.redirect_url and (": to %s"):format(reply.redirect_url) or ""
+  return ("HTTP %d%s"):format(reply.status, where)
+end
+
 local function request(method, call)
   local asked = request_of(method, call)
-  asked.timeout, asked.max_body, asked.auth, asked.connect_to = call.timeout, BODY_MAX, call.auth, rehearsal.routes()
-  local reply, err = require("raw.http").request(asked)
+  asked.max_body, asked.auth, asked.connect_to = BODY_MAX, call.auth, rehearsal.routes()
+  local reply, err = send(asked, tasks.now() + call.timeout)
   if not reply then return outcome.from_error(err, { tls = with_tls_days(err.tls), ms = err.ms }) end
   with_tls_days(reply.tls)
   reply.ok = reply.status >= 200 and reply.status <= 299
-  if not reply.ok then reply.why = ("HTTP %d"):format(reply.status) end
+  if not reply.ok then reply.why = why_not(reply) end
+  reply.redirect_url = nil
   return reply
 end
 
@@ -78,11 +102,9 @@ end
 
 local function class_of(call) return call.destructive and "destructive" or call.reads and "declared" or "write" end
 
-local function check_headers(name)
-  return function(call)
-    local problem = call.headers and require("headers").problem(call.headers)
-    if problem then blame.raise("%s: %s", name, problem) end
-  end
+local function check_headers(name, given)
+  local problem = given and not values.is_placeholder(given) and require("headers").problem(given)
+  if problem then blame.raise("%s: %s", name, problem) end
 end
 
 local verbs = {
@@ -99,8 +121,10 @@ for verb, meaning in pairs(verbs) do
   local options = {
     headers = { "map", nil, "Header names and values", secret = true },
     auth = { "map", nil, "{ user =, password = }", secret = true },
-    follow = { "boolean", false, "Follow redirects, ten at most" },
   }
+  if class == "read" then -- a change goes where it was approved, and nowhere else
+    options.follow = { "boolean", false, "Follow redirects, ten at most; headers and `auth` go to no other place" }
+  end
   if class ~= "read" then
     options.body = { "string", nil, "The body", binary = true, secret = true }
     options.json = { "any", nil, "The body, encoded as JSON", secret = true }
@@ -112,6 +136,7 @@ for verb, meaning in pairs(verbs) do
     class = class == "write" and class_of or class,
     class_help = "write, destructive with `destructive = true`" .. (options.reads and ", declared read with `reads = true`" or ""),
     check = function(call)
+      check_headers("http." .. verb, call.headers)
       if call.reads and call.destructive then
         blame.raise("http.%s: 'reads' and 'destructive' contradict each other", verb)
       end
@@ -119,7 +144,6 @@ for verb, meaning in pairs(verbs) do
     params = { { "url", "string", "http:// or https:// address" } },
     options = options,
     result = fields,
-    check = check_headers("http." .. verb),
     run = function(call) return request(method, call) end,
     command = function(call) return by_hand(method, call) end,
     sends = class ~= "read" and function(call) return sends_of(method, call) end or nil,

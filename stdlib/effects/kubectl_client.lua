@@ -49,7 +49,8 @@ local function view(given)
   end
   local config = done.code == 0 and json.decode(done.stdout)
   if type(config) == "table" then return config end
-  return nil, { kind = "usage", message = "the kubeconfig names no cluster: " .. client.said(done.stderr) }
+  return nil, { kind = "usage",
+                message = "the kubeconfig names no cluster: " .. client.said(done.stderr) .. client.closed(done.stderr) }
 end
 
 local function first(list) return type(list) == "table" and list[1] or {} end
@@ -161,6 +162,17 @@ local kinds = {
   { "is invalid", "invalid" },
 }
 
+-- A login's helper (aws, gcloud, kubelogin) that misses its variables says so in many words; it has them by hand.
+local HELPER = { "[Cc]redential", "exec plugin", "exec: ", "executable .* failed", "not logged in", "[Pp]rofile" }
+function client.closed(stderr)
+  for _, pattern in ipairs(HELPER) do
+    if stderr:find(pattern) then
+      return "; its helpers run in a closed environment: the config's environment = { \"NAME\" } lets variables through"
+    end
+  end
+  return ""
+end
+
 -- A bad end as an error: kind, message, and `lost` when the server may have taken it nevertheless.
 local function understand(done)
   local said = client.said(done.stderr)
@@ -168,9 +180,11 @@ local function understand(done)
     return { kind = "unreachable", message = "kubectl was ended by " .. done.signal, lost = true }
   end
   for _, it in ipairs(kinds) do
-    if done.stderr:find(it[1]) then return { kind = it[2], message = said, lost = it.lost } end
+    if done.stderr:find(it[1]) then
+      return { kind = it[2], lost = it.lost, message = said .. (it[2] == "login" and client.closed(done.stderr) or "") }
+    end
   end
-  return { kind = "kubectl", message = said }
+  return { kind = "kubectl", message = said .. client.closed(done.stderr) }
 end
 
 ----------------------------------------------------------------------- Calls --

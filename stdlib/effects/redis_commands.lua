@@ -1,6 +1,8 @@
 -- What each Redis command is: a read, destructive (what it takes away can't be brought back), refused with the reason,
 -- or else a write. Ours to decide, from Redis 7's src/commands/*.json; the server's own flags can only make it
 -- stricter.
+local tasks = require "tasks"
+
 local redis_commands = {}
 
 local function set(names)
@@ -34,7 +36,7 @@ local read_parts = {
 
 local destructive = set [[
   FLUSHDB FLUSHALL DEL UNLINK GETDEL HDEL SREM SPOP ZREM ZPOPMIN ZPOPMAX ZMPOP ZREMRANGEBYRANK ZREMRANGEBYSCORE
-  ZREMRANGEBYLEX LREM LTRIM LPOP RPOP LMPOP XDEL XTRIM RENAME RESTORE MIGRATE SHUTDOWN REPLICAOF SLAVEOF FAILOVER
+  ZREMRANGEBYLEX LREM LTRIM LPOP RPOP LMPOP XDEL XTRIM RENAME SWAPDB RESTORE MIGRATE SHUTDOWN REPLICAOF SLAVEOF FAILOVER
   EVAL EVALSHA FCALL
 ]]
 
@@ -70,11 +72,23 @@ function redis_commands.refusal(words)
   if name == "CLIENT" and words[2] and words[2]:upper() == "REPLY" then return alone end
 end
 
+-- An expiry that has passed deletes at once.
+local expiries = { EXPIRE = true, PEXPIRE = true }
+local moments = { EXPIREAT = 1, PEXPIREAT = 1000 } -- units in a second
+
+local function deletes_at_once(name, words)
+  local number = tonumber(words[3])
+  if not number then return false end
+  if expiries[name] then return number <= 0 end
+  return moments[name] ~= nil and number <= tasks.wall() * moments[name]
+end
+
 -- "read", "destructive" or "write".
 function redis_commands.class(words)
   local name, part = words[1]:upper(), (words[2] or ""):upper()
   if reads[name] or read_parts[name] and read_parts[name][part] then return "read" end
   if destructive[name] or destructive_parts[name] and destructive_parts[name][part] then return "destructive" end
+  if deletes_at_once(name, words) then return "destructive" end
   return "write"
 end
 

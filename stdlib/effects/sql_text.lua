@@ -286,14 +286,38 @@ local function holds(tokens, text)
   return false
 end
 
+-- Words before `update` where it changes no table by itself: FOR UPDATE, ON CONFLICT DO UPDATE.
+local no_statement = { ["for"] = true, key = true, ["do"] = true }
+
+-- Whether the UPDATE at `at` has a WHERE of its own: one of a subselect or of another WITH limits nothing.
+local function is_limited(tokens, at)
+  local depth = 0
+  for i = at + 1, #tokens do
+    local token = tokens[i]
+    if token.kind == "mark" and token.text == "(" then depth = depth + 1 end
+    if token.kind == "mark" and token.text == ")" then depth = depth - 1 end
+    if depth < 0 then return false end
+    if depth == 0 and is_word(token, "where") then return true end
+  end
+  return false
+end
+
+local function updates_all(tokens)
+  for i, token in ipairs(tokens) do
+    local before = tokens[i - 1]
+    local is_own = is_word(token, "update") and not (before and before.kind == "word" and no_statement[before.text:lower()])
+    if is_own and not is_limited(tokens, i) then return true end
+  end
+  return false
+end
+
 -- "write" or "destructive", by the leading word and what a WITH, EXPLAIN ANALYZE or SELECT holds.
 function sql_text.class(tokens)
   local verb = sql_text.verb(tokens)
   if verb == "explain" or verb == "with" then
     for word_in in pairs(destructive) do if holds(tokens, word_in) then return "destructive" end end
-    if holds(tokens, "update") and not holds(tokens, "where") then return "destructive" end
   end
-  if destructive[verb] or verb == "update" and not holds(tokens, "where") then return "destructive" end
+  if destructive[verb] or updates_all(tokens) then return "destructive" end
   for _, call in ipairs(sql_text.calls(tokens)) do if destructive_calls[call.name] then return "destructive" end end
   return "write"
 end

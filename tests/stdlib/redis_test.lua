@@ -136,12 +136,14 @@ function tests.classes()
     { "DBSIZE" }, { "MEMORY", "DOCTOR" }, { "CLUSTER", "INFO" }, { "SENTINEL", "masters" }, { "HGETALL", "a" } } do
     equal(class(table.unpack(words)), "read", words[1])
   end
-  for _, words in ipairs { { "SET", "a", 1 }, { "CONFIG", "SET", "x", "y" }, { "CONFIG" }, { "SLOWLOG", "RESET" },
+  for _, words in ipairs { { "SET", "a", 1 }, { "EXPIRE", "k", 60 }, { "EXPIREAT", "k", 99999999999 },
+    { "CONFIG", "SET", "x", "y" }, { "CONFIG" }, { "SLOWLOG", "RESET" },
     { "NEWTHING" },
     { "CLIENT", "KILL", "x" }, { "ACL", "LOG", "RESET" }, { "MEMORY", "PURGE" }, { "SORT", "a", "STORE", "b" } } do
     equal(class(table.unpack(words)), "write", words[1])
   end
-  for _, words in ipairs { { "FLUSHDB" }, { "flushall" }, { "DEL", "a" }, { "UNLINK", "a" }, { "EVAL", "x", 0 },
+  for _, words in ipairs { { "SWAPDB", 0, 1 }, { "EXPIRE", "k", 0 }, { "PEXPIRE", "k", -1 },
+    { "EXPIREAT", "k", 1000 }, { "FLUSHDB" }, { "flushall" }, { "DEL", "a" }, { "UNLINK", "a" }, { "EVAL", "x", 0 },
     { "SHUTDOWN" },
     { "FUNCTION", "FLUSH" }, { "REPLICAOF", "NO", "ONE" } } do
     equal(class(table.unpack(words)), "destructive", words[1])

@@ -85,7 +85,12 @@ end
 function tests.classes_of_writes()
   equal(class("execute", dsn, "INSERT INTO x VALUES (1)"), "write")
   equal(class("execute", dsn, "UPDATE x SET a = 1 WHERE b"), "write")
-  for _, text in ipairs { "UPDATE x SET a = 1", "DELETE FROM x", "drop table x", "TRUNCATE x",
+  for _, text in ipairs { "INSERT INTO x VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 2", "SELECT 1 FROM x FOR NO KEY UPDATE",
+    "UPDATE x SET a = (SELECT 1 FROM y WHERE z) WHERE (SELECT true)", "WITH a AS (SELECT 1 WHERE b) UPDATE x SET c = 1 WHERE d" } do
+    equal(class("execute", dsn, text), "write", text)
+  end
+  for _, text in ipairs { "UPDATE x SET a = (SELECT b FROM y WHERE c)", "WITH a AS (UPDATE x SET b = 1) SELECT 1 WHERE c",
+    "WITH a AS (SELECT 1 WHERE b) UPDATE x SET c = 1", "UPDATE x SET a = 1", "DELETE FROM x", "drop table x", "TRUNCATE x",
     "ALTER TABLE x ADD y int",
     "WITH a AS (DELETE FROM x RETURNING 1) SELECT 1", "/* x */ SELECT pg_terminate_backend(1)" } do
     equal(class("execute", dsn, text), "destructive", text)
