@@ -43,7 +43,7 @@ function closing.headline(it)
   if not label or run.command ~= "run" then return nil end
   if run.options.dry_run then return ("DRY RUN   nothing was changed, %s: %s"):format(when(), it.text or it.outcome) end
   if it.outcome == "resolved" then return resolved(it) end
-  return ("%s  %s, %s"):format(label, it.text or it.outcome, when())
+  return ("%s%s  %s, %s"):format(label, story.paged and ", PAGED" or "", it.text or it.outcome, when())
 end
 
 ------------------------------------------------------------------- Lines --

@@ -12,6 +12,7 @@ local story = {
   evidence = {}, -- pieces saved before changes: { line =, file =, bytes = }
   mistakes = {}, -- of the runbook's author, met on the way: { what =, title =, text = with its line }
   waits = nil,   -- the question that nobody has answered yet
+  paged = false, -- whether a level was delivered: somebody else knows
   damage = nil,  -- what is wrong with the journal that was heard, in words
 }
 
@@ -114,6 +115,8 @@ end
 
 function on.question(fields) story.waits = foreign.line(fields.text) end
 function on.answer() story.waits = nil end
+
+on["escalation.delivered"] = function() story.paged = true end
 
 function on.evidence(fields)
   for _, piece in ipairs(fields.saved) do

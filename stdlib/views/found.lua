@@ -55,20 +55,28 @@ end
 
 local function title_of(it) return it.args and ("%s (%s)"):format(it.title, it.args) or it.title end
 
+-- Where in the script it broke off is for its author: it stands in the journal.
 local function unknown_items()
   local items = {}
-  for i, it in ipairs(story.unknown) do items[i] = fit.inert(("%s: %s"):format(title_of(it), it.why)) end
+  for i, it in ipairs(story.unknown) do
+    items[i] = fit.inert(("%s: %s"):format(title_of(it), it.why:gsub("^[^:%s]+%.lua:%d+: ", "")))
+  end
   return items
 end
 
 -- Notes of probes: what changed, and the rest. Those outside of a probe were told when they came.
-local function noted_items()
+local function noted_items(wrong)
   local changed, others = {}, {}
+  local function is_told(line)
+    for _, item in ipairs(wrong) do if item.text:find(line, 1, true) then return true end end
+    return false
+  end
   for _, note in ipairs(story.noted()) do
     if note.probe and note.probe:find(CHANGES) then
       for change in note.text:gmatch "[^;]+" do changed[#changed + 1] = fit.inert(change:match "^%s*(.*)") end
     elseif note.probe and not note.decisive then
-      others[#others + 1] = fit.inert(note.text:match "^[^\n]*")
+      local line = fit.inert(note.text:match "^[^\n]*")
+      if not is_told(line) then others[#others + 1] = line end
     end
   end
   return changed, others
@@ -116,7 +124,7 @@ end
 -- All that was found up to now.
 function found.collect()
   local it = { wrong = wrong_items(), unknown = unknown_items(), well = well_items() }
-  it.changed, it.noted = noted_items()
+  it.changed, it.noted = noted_items(it.wrong)
   return it
 end
 

@@ -55,7 +55,7 @@ WORLDS = {
         [r"WRONG +fullest disk /var 97 %, should be < 90 %"]),
     "the API is deaf": (DEAF, [r"WRONG +/health", r"/health/live", r"no answer within\s+5 s"]),
     "no permission on the socket": (
-        'error("docker.inspect conduit-api failed: permission denied: /var/run/docker.sock is root:docker 0660", 0)',
+        'error("x.lua:9: docker.inspect conduit-api failed: permission denied: /var/run/docker.sock is root:docker 0660", 0)',
         [r"UNKNOWN +Look: docker.inspect conduit-api failed: permission denied:", r"Configuration: conduit-api does not run"]),
 }
 SIZES = [(80, 24), (120, 40), (200, 50)]
@@ -230,7 +230,7 @@ def test_a_page_that_goes_out_meanwhile(screen, sandbox, pagerduty):
     assert not in_view(text, WORLDS["Redis is full"][1]) and pagerduty.alerts, text
     assert "Redis memory 105 %" in str(next(iter(pagerduty.alerts.values()))["events"]), pagerduty.alerts
     terminal.answer("o")
-    assert terminal.ended() == 1
+    assert terminal.ended() == 1 and "UNRESOLVED, PAGED  x, " in terminal.history()
 
 
 def test_interrupted_at_the_question(screen, sandbox):
