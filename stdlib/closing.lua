@@ -2,6 +2,7 @@
 -- open, what was changed, who was told, and what to type next.
 local duration = require "duration"
 local ending = require "ending"
+local finding = require "finding"
 local gate = require "gate"
 local journal = require "journal"
 local raw_text = require "raw.text"
@@ -33,7 +34,7 @@ end
 local function resolved(it)
   local by = it.by and ("by “%s”, "):format(it.by) or it.held and "by itself, " or ""
   local how = it.held and ", " .. looks_of_goal() or run.goal and "; it holds: " .. run.goal.label or ""
-  if not run.goal and not it.held then by = "by the script's word; nobody looked, " end
+  if ending.is_word(it) then by = ending.word() .. ", " end
   return ("RESOLVED  %s%s: %s%s"):format(by, when(), it.text or "", how)
 end
 
@@ -54,11 +55,20 @@ local function first(list, max)
   return shown
 end
 
+-- What nobody looked at again after a remedy, nothing says.
+local function add_unproved(lines)
+  for _, remedy in ipairs(story.applied) do
+    lines[#lines + 1] = ("applied: “%s”; nothing says that it helped (no recovered…)"):format(remedy.title)
+  end
+end
+
 local function add_open(lines, it)
-  if it.outcome == "resolved" then return end
-  local wrong = {}
-  for i, check in ipairs(story.wrong()) do wrong[i] = check.says end
-  for i, text in ipairs(first(wrong, OPEN_MAX)) do lines[#lines + 1] = (i == 1 and "open: " or "      ") .. text end
+  local is_word = ending.is_word(it)
+  if it.outcome == "resolved" and not is_word then return end
+  if is_word then add_unproved(lines) end
+  local wrong, label = {}, is_word and "against it: " or "open: "
+  for i, check in ipairs(story.wrong()) do wrong[i] = is_word and finding.sentence(check) or check.says end
+  for i, text in ipairs(first(wrong, OPEN_MAX)) do lines[#lines + 1] = (i == 1 and label or (" "):rep(#label)) .. text end
   for _, unknown in ipairs(story.unknown) do lines[#lines + 1] = ("not known: %s: %s"):format(unknown.title, unknown.why) end
 end
 

@@ -89,11 +89,20 @@ local recap_counts = { { "looked", "looked" }, { "on_word", "on the author's wor
                        { "changed", "changed" }, { "may_have_run", "may have run" }, { "write_failed", "write failed" },
                        { "refused", "refused" }, { "could_not_look", "could not look" } }
 
+-- Whether a resolved end is the script's word alone: there is no goal that was seen to hold.
+function ending.is_word(it) return it.outcome == "resolved" and not run.goal and not it.held end
+
+-- That word, and whether checks that failed, as they last were, stand against it.
+function ending.word()
+  local wrong = #story.wrong() > 0
+  return ("by the script's word%s; nobody looked"):format(wrong and ", against what its checks found" or "")
+end
+
 -- A remedy is told as the cure only of a goal that was seen to hold.
 local function verdict(it)
   if it.verdict then return it.verdict end
   if it.outcome ~= "resolved" then return it.text and it.outcome .. ": " .. it.text or it.outcome end
-  if not run.goal and not it.held then return "resolved by the script's word; nobody looked: " .. it.text end
+  if ending.is_word(it) then return ("resolved %s: %s"):format(ending.word(), it.text) end
   return it.by and ("resolved by %q"):format(it.by) or it.held and "resolved by itself" or "resolved: " .. it.text
 end
 

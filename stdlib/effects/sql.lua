@@ -363,7 +363,7 @@ catalogue.effect("sql.execute", {
   sends = sends_of,
   target = target,
   preview = preview,
-  would = function() return { rows = {}, columns = {} } end,
+  would = function() return {} end,
   specimen = { affected = 1, command = "UPDATE 1", rows = {}, columns = {} },
   sum_up = function(fields) return fields.command end,
 })
