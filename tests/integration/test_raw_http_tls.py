@@ -62,7 +62,8 @@ def test_client_certificate(request_, wire, tmp_path):
     def serve(connection, _):
         with context.wrap_socket(connection, server_side=True) as tls:
             head_of(tls)
-            tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + dict(tls.getpeercert()["subject"][0])["commonName"].encode())
+            name = dict(tls.getpeercert()["subject"][0])["commonName"].encode()
+            tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(name), name))
     url = wire(serve).url.replace("http:", "https:")
     mine = {"cert_file": str(tmp_path / "expiring.pem"), "key_file": str(tmp_path / "expiring.key")}
     answer, error = request_(url, ca_file=authority.ca, **mine)
