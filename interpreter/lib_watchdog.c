@@ -8,10 +8,12 @@
  *
  *   handle:arm{{after=, index=}, ...}  the levels that have not fired yet are now these
  *   handle:secret(name, value)         one more, or a fresher one; before the arm of a level that needs it
+ *   handle:page(index, json)           the built-in page of a level, to be held in its memory
  *   handle:fire(index)                 now
  *   handle:stop(why)                   "resolved", "ack", "abort": nothing fires any more
  *   handle:deliver()                   the outbox is the watchdog's from now on
- *   handle:status()                    {alive=, pid=, fired={1, ...}, delivered={...}, failed={...}, by={[level]=who}, stopped=why}
+ *   handle:kill()                      one that is stuck, so that another can take over
+ *   handle:status()                    {alive=, stuck=it has said nothing for a lease's time, pid=, fired={1, ...}, delivered={...}, failed={...}, by={[level]=who}, stopped=why}
  *   handle:detach()                    lets go; the watchdog goes on. Collecting the handle does the same.
  *
  * All but status and detach return true, or nil and an error.
@@ -37,12 +39,15 @@
 #include "watchdog_protocol.h"
 
 #define HANDLE_TYPE "watchdog"
+#define KILL_LOOKS 50       /* at a watchdog that was killed: its lock is free when it is gone */
+#define KILL_LOOK_MILLIS 10 /* between two of them */
 
 struct handle {
   int fd; /* -1: let go */
   int pid;
   pid_t child; /* 0: reaped */
   bool alive, armed;
+  double heard; /* when it last said something, in monotonic seconds */
   bool fired[WATCHDOG_LEVELS + 1], delivered[WATCHDOG_LEVELS + 1], failed[WATCHDOG_LEVELS + 1];
   char by[WATCHDOG_LEVELS + 1][WATCHDOG_WORD_BYTES]; /* who delivered it: script, built-in, outbox */
   char stopped[WATCHDOG_WORD_BYTES];
@@ -50,6 +55,12 @@ struct handle {
 };
 
 /* ---- Starting the process ---- */
+
+static double monotonic(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 /* Not by fork(), which would copy the tables of all our memory. The watchdog makes a session of its own; it is our child only as
  * long as we live. */
@@ -77,6 +88,7 @@ static bool start_process(struct handle *handle, const char *rundir, struct erro
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
     return error_set_code(error, errno, "the watchdog's socket");
   handle->fd = ends[0];
+  handle->heard = monotonic();
   bool ok = spawn(handle, program, rundir, ends[1], error);
   close(ends[1]);
   return ok;
@@ -141,14 +153,9 @@ static bool hear(struct handle *handle) {
     return false;
   }
   text[len] = '\0';
+  handle->heard = monotonic();
   note(handle, text);
   return true;
-}
-
-static double monotonic(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* Until the watchdog says that it is armed, or why not. */
@@ -329,6 +336,22 @@ static int handle_secret(lua_State *L) {
   return 1;
 }
 
+static int handle_page(lua_State *L) {
+  size_t len;
+  struct error error = {0};
+  struct buffer text = {0};
+  struct handle *handle = check_handle(L);
+  int number = (int)luaL_checkinteger(L, 2);
+  const char *page = luaL_checklstring(L, 3, &len);
+  buffer_printf(&text, "page %d ", number);
+  buffer_append(&text, page, len);
+  bool well = say(handle, text.data, text.len, &error);
+  buffer_free(&text);
+  if (!well) return push_failure(L, &error);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
 static int handle_fire(lua_State *L) {
   char text[32];
   snprintf(text, sizeof text, "fire %d", (int)luaL_checkinteger(L, 2));
@@ -358,6 +381,7 @@ static int handle_status(lua_State *L) {
   while (handle->fd >= 0 && hear(handle)) continue;
   lua_newtable(L);
   set_bool(L, "alive", handle->alive);
+  set_bool(L, "stuck", handle->alive && monotonic() - handle->heard > WATCHDOG_LEASE_SECONDS);
   set_integer(L, "pid", handle->pid);
   push_numbers(L, "fired", handle->fired);
   push_numbers(L, "delivered", handle->delivered);
@@ -372,6 +396,19 @@ static int handle_status(lua_State *L) {
   return 1;
 }
 
+/* Its number is not another's: as long as it wasn't reaped it is our child. */
+static int handle_kill(lua_State *L) {
+  struct handle *handle = luaL_checkudata(L, 1, HANDLE_TYPE);
+  if (handle->child > 0 && kill(handle->child, SIGKILL) == 0) {
+    for (int i = 0; handle->child > 0 && i < KILL_LOOKS; i++) {
+      nanosleep(&(struct timespec){0, KILL_LOOK_MILLIS * 1000000L}, NULL);
+      reap(handle);
+    }
+  }
+  detach(handle);
+  return 0;
+}
+
 static int handle_detach(lua_State *L) {
   detach(luaL_checkudata(L, 1, HANDLE_TYPE));
   return 0;
@@ -382,10 +419,12 @@ int luaopen_raw_watchdog(lua_State *L) {
   static const luaL_Reg methods[] = {{"ready", handle_ready},
                                      {"arm", handle_arm},
                                      {"secret", handle_secret},
+                                     {"page", handle_page},
                                      {"fire", handle_fire},
                                      {"stop", handle_stop},
                                      {"deliver", handle_deliver},
                                      {"status", handle_status},
+                                     {"kill", handle_kill},
                                      {"detach", handle_detach},
                                      {"__gc", handle_detach},
                                      {"__close", handle_detach},

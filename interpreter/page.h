@@ -1,5 +1,6 @@
-/* The built-in page: what goes out when the script's own escalation has failed. Without Lua, from a file
- * prepared while all was well, RUNDIR/escalation/page-LEVEL.json:
+/* The built-in page: what goes out when the script's own escalation has failed. Without Lua, from what was
+ * prepared while all was well: handed over by the watchdog on descriptor 3 as the secret ":page", else in the file
+ * RUNDIR/escalation/page-LEVEL.json:
  *
  *   {"requests": [{"backend": "pagerduty" | "slack" | "webhook", "url": "...", "headers": {...},
  *                  "body": {...}, "timeout": 10, "connect_to": "HOST:PORT"}]}
@@ -11,7 +12,8 @@
  *
  * Requests are sent in rounds, so that one that hangs doesn't keep the others from going out. What was
  * delivered is noted in escalation/page-LEVEL.done, a request's number a line, and not sent again; what
- * failed, in escalation/page-LEVEL.log.
+ * failed, in escalation/page-LEVEL.log. The run's folder may be gone or hang: what is read of it and written to it is
+ * a child's work, with a deadline.
  */
 #ifndef PAGE_H
 #define PAGE_H
@@ -31,6 +33,13 @@
 #define PAGE_BODY_BYTES 512000        /* PagerDuty's limit; Alertmanager counts it the same way */
 #define PAGE_ANSWER_BYTES (64 * 1024) /* of an answer that is looked at */
 #define PAGE_SECRETS_BYTES (1024 * 1024)
+#define PAGE_FOLDER_SECONDS 3.0 /* how long one piece of work on the run's folder is waited for */
+
+/* page_folder.c: carries `work` out in a child and gives what it wrote to `out`; false when it failed, or did not come
+ * back within PAGE_FOLDER_SECONDS: from then on nothing more is tried there. */
+bool page_folder(struct buffer *out, void (*work)(struct buffer *out, void *data), void *data);
+/* Monotonic seconds. */
+double page_clock(void);
 
 /* page_text.c: secrets and findings. */
 struct page_text {
@@ -38,6 +47,8 @@ struct page_text {
   struct buffer headline, findings; /* plain text, made inert */
 };
 void page_text_read(struct page_text *text, const char *rundir);
+/* What the watchdog handed over as `name`, or NULL. */
+const char *page_text_given(const struct page_text *text, const char *name, size_t *len);
 void page_text_free(struct page_text *text);
 /* A copy of `value` with the marks in its strings put back, escaped for `backend`; NULL with `error` when a
  * secret is not at hand. The caller's. */

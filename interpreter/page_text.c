@@ -7,6 +7,7 @@
 #define MARK_BEGIN "\xe2\x9f\xa6" /* ⟦ */
 #define MARK_END "\xe2\x9f\xa7"   /* ⟧ */
 #define MARK_PLAIN ":plain"
+#define FOLDER_GONE "what was found is not known: the run's folder does not answer"
 
 struct fill {
   const struct page_text *text;
@@ -44,10 +45,32 @@ static const char *find_secret(const struct buffer *secrets, const char *name, s
   return NULL;
 }
 
+const char *page_text_given(const struct page_text *text, const char *name, size_t *len) {
+  return find_secret(&text->secrets, name, strlen(name), len);
+}
+
+/* Headline, NUL, findings. */
+static void find(struct buffer *out, void *rundir) {
+  struct buffer findings = {0};
+  page_findings(out, &findings, rundir);
+  buffer_putc(out, '\0');
+  buffer_append(out, findings.data, findings.len);
+  buffer_free(&findings);
+}
+
 void page_text_read(struct page_text *text, const char *rundir) {
+  struct buffer found = {0};
   *text = (struct page_text){0};
   read_secrets(&text->secrets);
-  page_findings(&text->headline, &text->findings, rundir);
+  bool known = page_folder(&found, find, (void *)rundir) && found.len > 0;
+  const char *headline = known ? found.data : FOLDER_GONE,
+             *end = known ? memchr(headline, '\0', found.len) : NULL;
+  buffer_puts(&text->headline, headline);
+  if (end)
+    buffer_append(&text->findings, end + 1, found.len - (size_t)(end + 1 - headline));
+  else
+    buffer_puts(&text->findings, FOLDER_GONE);
+  buffer_free(&found);
 }
 
 void page_text_free(struct page_text *text) {

@@ -1,6 +1,5 @@
 #include "watchdog.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +11,28 @@
 
 /* ---- The journal ---- */
 
-/* Once armed, a journal that can't be written must not silence the page: the failure itself is all that is
- * lost. */
-static bool record(struct watchdog *dog, const char *event, struct buffer *fields) {
-  bool ok = watchdog_journal_write(&dog->journal, event, fields->data ? fields->data : "");
-  buffer_free(fields);
-  return ok;
+/* The event as it is written; frees `members`. */
+static struct buffer event_of(const char *name, struct buffer *members) {
+  struct buffer event = {0};
+  watchdog_journal_event(&event, name);
+  buffer_putc(&event, ',');
+  buffer_append(&event, members->data, members->len);
+  buffer_free(members);
+  return event;
+}
+
+/* Waits for it to be on disk, but not long: the page goes out whatever the disk does. */
+static int record_waiting(struct watchdog *dog, const char *name, struct buffer *members) {
+  struct buffer event = event_of(name, members);
+  int answer = watchdog_disk_ask(&dog->disk, disk_record, event.data, WATCHDOG_DISK_SECONDS);
+  buffer_free(&event);
+  return answer;
+}
+
+static void record(struct watchdog *dog, const char *name, struct buffer *members) {
+  struct buffer event = event_of(name, members);
+  watchdog_disk_give(&dog->disk, disk_record, event.data);
+  buffer_free(&event);
 }
 
 static const char *performer(enum job_kind kind) {
@@ -53,7 +68,7 @@ struct level *watchdog_level(struct watchdog *dog, int number) {
   return NULL;
 }
 
-static bool record_armed(struct watchdog *dog, const struct level *levels, int count) {
+static int record_armed(struct watchdog *dog, const struct level *levels, int count) {
   struct buffer fields = {0};
   const char *comma = "";
   buffer_puts(&fields, "\"levels\":[");
@@ -65,7 +80,7 @@ static bool record_armed(struct watchdog *dog, const struct level *levels, int c
     comma = ",";
   }
   buffer_putc(&fields, ']');
-  return record(dog, "escalation.armed", &fields);
+  return record_waiting(dog, "escalation.armed", &fields);
 }
 
 /* The levels to go on with: those that have begun, then the new ones that have not. */
@@ -86,7 +101,9 @@ bool watchdog_arm(struct watchdog *dog, const struct level *levels, int count, s
   struct level merged[WATCHDOG_LEVELS]; /* numbers are 1 to WATCHDOG_LEVELS, each once: it can't overflow */
   if (dog->stopped) return error_set(error, "cancelled", "the escalation was stopped before");
   int total = merge(dog, levels, count, merged);
-  if (!record_armed(dog, merged, total)) return error_set(error, "io", "escalation.jsonl can't be written");
+  int written = record_armed(dog, merged, total);
+  if (written == 0 || (written == DISK_NO_ANSWER && !dog->armed))
+    return error_set(error, "io", "escalation.jsonl can't be written");
   memcpy(dog->levels, merged, (size_t)total * sizeof *merged);
   dog->count = total;
   dog->armed = true;
@@ -121,10 +138,13 @@ void watchdog_stop(struct watchdog *dog, const char *why) {
   watchdog_tell(dog, "stopped %s", why);
 }
 
-/* Looks whether somebody has taken over or ended the incident without telling us. */
+/* Looks whether somebody has taken over or ended the incident without telling us. A disk that doesn't say so counts as a
+ * no: rather one page too many. */
 static bool is_stopped(struct watchdog *dog) {
-  const char *why = dog->stopped ? NULL : watchdog_stop_mark(dog->folder);
-  if (why) watchdog_stop(dog, why);
+  if (!dog->stopped && !atomic_load(&dog->disk.mark))
+    watchdog_disk_ask(&dog->disk, disk_look, "", WATCHDOG_DISK_SECONDS);
+  const char *why = atomic_load(&dog->disk.mark);
+  if (why && !dog->stopped) watchdog_stop(dog, why);
   return dog->stopped;
 }
 
@@ -146,14 +166,26 @@ static bool job_retry(struct job *job) {
   return true;
 }
 
+/* The prepared page, as one more secret: it is sent from memory, whatever became of the run's folder. */
+static void put_page(struct buffer *given, const char *page) {
+  buffer_printf(given, WATCHDOG_PAGE " %zu\n", strlen(page));
+  buffer_puts(given, page);
+}
+
 static bool job_spawn(struct watchdog *dog, struct job *job, const struct level *level) {
   static char *no_env[] = {NULL}, escalate[] = "_escalate", deliver[] = "_deliver";
   char number[16] = "";
   if (level) snprintf(number, sizeof number, "%d", level->number);
   char *of_self[] = {dog->self, level ? escalate : deliver, (char *)dog->rundir, level ? number : NULL, NULL};
   char *of_page[] = {dog->page, (char *)dog->rundir, number, NULL};
+  struct buffer given = {0};
+  buffer_append(&given, dog->secrets.data, dog->secrets.len);
+  if (job->kind == JOB_PAGE && level && dog->pages[level->number - 1])
+    put_page(&given, dog->pages[level->number - 1]);
   pid_t pid = watchdog_child_start(job->kind == JOB_PAGE ? of_page : of_self, dog->env ? dog->env : no_env,
-                                   dog->secrets.data, dog->secrets.len);
+                                   given.data, given.len);
+  if (given.data) explicit_bzero(given.data, given.cap);
+  buffer_free(&given);
   if (pid < 0) return false;
   job->pid = pid;
   job->at = watchdog_now() + WATCHDOG_CHILD_SECONDS;
@@ -216,7 +248,7 @@ static void page_for_queue(struct watchdog *dog) {
 }
 
 static void deliver_ended(struct watchdog *dog, int code, const char *why) {
-  if (code == 0 && !watchdog_outbox_pending(dog->folder)) {
+  if (code == 0 && watchdog_disk_ask(&dog->disk, disk_pending, "", WATCHDOG_DISK_SECONDS) == 0) {
     dog->deliver.kind = JOB_NONE;
     queue_over(dog, true);
     return;
@@ -261,14 +293,16 @@ static void job_work(struct watchdog *dog, struct job *job, struct level *level)
 
 /* ---- The clock ---- */
 
+/* A disk that hangs would hang the script's level too: then the built-in page goes out, from memory. */
 static void level_fire(struct watchdog *dog, struct level *level) {
   struct buffer fields = {0};
   if (is_stopped(dog)) return;
   level->state = LEVEL_FIRED;
-  buffer_printf(&fields, "\"level\":%d,\"late\":%.3f", level->number, watchdog_now() - level->due);
-  record(dog, "escalation.fired", &fields);
   watchdog_tell(dog, "fired %d", level->number);
-  job_begin(&level->job, JOB_SCRIPT, watchdog_now());
+  buffer_printf(&fields, "\"level\":%d,\"late\":%.3f", level->number, watchdog_now() - level->due);
+  bool hangs = record_waiting(dog, "escalation.fired", &fields) == DISK_NO_ANSWER;
+  if (hangs) record_failed(dog, level, JOB_SCRIPT, "the run's folder does not answer");
+  job_begin(&level->job, hangs ? JOB_PAGE : JOB_SCRIPT, watchdog_now());
 }
 
 static bool script_runs(const struct watchdog *dog) {
@@ -293,9 +327,10 @@ static bool page_runs(const struct watchdog *dog) {
  * takes it back must not overtake it. */
 static void outbox_work(struct watchdog *dog) {
   if (!dog->look_at_outbox || dog->deliver.kind != JOB_NONE || script_runs(dog) || page_runs(dog)) return;
-  dog->look_at_outbox = false;
   bool queued = anything_queued(dog);
-  if (queued || watchdog_outbox_pending(dog->folder))
+  int pending = queued ? 1 : watchdog_disk_ask(&dog->disk, disk_pending, "", WATCHDOG_DISK_SECONDS);
+  dog->look_at_outbox = pending == DISK_NO_ANSWER;
+  if (pending == 1)
     job_begin(&dog->deliver, JOB_DELIVER, watchdog_now() + (queued ? WATCHDOG_PAUSE_SECONDS : 0));
 }
 
@@ -359,21 +394,17 @@ static bool find_page(struct watchdog *dog, struct error *error) {
 }
 
 bool watchdog_open(struct watchdog *dog, const char *rundir, int control, struct error *error) {
-  *dog = (struct watchdog){.rundir = rundir, .control = control, .folder = -1, .lock = -1, .journal.fd = -1};
+  *dog = (struct watchdog){.rundir = rundir, .control = control};
   if (*rundir != '/') return error_set(error, "usage", "the run's folder must be an absolute path");
-  dog->folder = open(rundir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dog->folder < 0) return error_set_code(error, errno, rundir);
-  dog->lock = watchdog_lock_take(dog->folder, error);
-  return dog->lock >= 0 && watchdog_journal_open(&dog->journal, dog->folder, error) && find_page(dog, error);
+  return watchdog_disk_open(&dog->disk, rundir, error) && find_page(dog, error);
 }
 
 void watchdog_close(struct watchdog *dog) {
-  watchdog_journal_close(&dog->journal);
-  if (dog->lock >= 0) watchdog_lock_release(dog->lock, dog->folder);
-  if (dog->folder >= 0) close(dog->folder);
+  watchdog_disk_close(&dog->disk);
   if (dog->secrets.data) explicit_bzero(dog->secrets.data, dog->secrets.cap);
   buffer_free(&dog->secrets);
   for (char **variable = dog->env; variable && *variable; variable++) free(*variable);
+  for (int i = 0; i < WATCHDOG_LEVELS; i++) free(dog->pages[i]);
   free(dog->env);
   free(dog->self);
 }

@@ -1,8 +1,8 @@
 /* The watchdog's state: levels that fire at their time, the children that carry them out, and the outbox.
  *
  * It owns no event loop: watchdog_main.c waits for messages, ended children and the clock, and calls in here.
- * Every decision is in escalation.jsonl before it is acted on; a disk that refuses does not keep a page from
- * going out.
+ * It needs nothing that can go away: what it does with the run's folder is a thread's work (watchdog_disk.h), and a
+ * disk that refuses, hangs or is gone does not keep a page from going out.
  */
 #ifndef WATCHDOG_H
 #define WATCHDOG_H
@@ -11,7 +11,7 @@
 #include <sys/types.h>
 #include "buffer.h"
 #include "error.h"
-#include "watchdog_journal.h"
+#include "watchdog_disk.h"
 #include "watchdog_protocol.h"
 
 /* Work that is done by a child, again and again until it succeeds or a day has passed. */
@@ -36,12 +36,12 @@ struct level {
 struct watchdog {
   const char *rundir;  /* absolute */
   char page[PATH_MAX]; /* the runbook-page program */
-  int folder, lock;
-  int control; /* the socket; -1 once the interpreter is gone */
-  struct watchdog_journal journal;
+  struct watchdog_disk disk;
+  int control;       /* the socket; -1 once the interpreter is gone */
   char *self, **env; /* env: NULL-ended */
   size_t env_count;
-  struct buffer secrets; /* as children read them */
+  struct buffer secrets;        /* as children read them */
+  char *pages[WATCHDOG_LEVELS]; /* the built-in page of each level; NULL: it stands on disk alone */
   struct level levels[WATCHDOG_LEVELS];
   int count;
   struct job deliver;

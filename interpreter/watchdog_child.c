@@ -12,7 +12,7 @@
 /* A socket pair rather than a pipe: a user with many pipes gets ones of a single page, and we must not wait
  * for the reader. */
 static int secrets_descriptor(const void *secrets, size_t len) {
-  int ends[2], room = 2 * WATCHDOG_SECRETS_BYTES;
+  int ends[2], room = 4 * WATCHDOG_SECRETS_BYTES;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return -1;
   setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   bool whole = len == 0 || send(ends[0], secrets, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include "watchdog.h"
 #include "watchdog_lock.h"
@@ -71,10 +72,23 @@ static bool take_secret(struct watchdog *dog, char *rest, size_t len, struct err
   forget_secret(&dog->secrets, rest, name);
   buffer_printf(&dog->secrets, "%.*s %zu\n", (int)name, rest, value);
   buffer_append(&dog->secrets, equals + 1, value);
+  mlock(dog->secrets.data, dog->secrets.cap); /* best effort: no swap file holds them */
   if (dog->secrets.len <= WATCHDOG_SECRETS_BYTES) return true;
   forget_secret(&dog->secrets, rest, name);
   dog->secrets_too_long = true;
   return too_long(error);
+}
+
+/* "1 {…}" */
+static bool take_page(struct watchdog *dog, char *rest, size_t len, struct error *error) {
+  char *blank = strchr(rest, ' ');
+  int number = atoi(rest);
+  if (!blank || number < 1 || number > WATCHDOG_LEVELS || strlen(rest) != len)
+    return error_set(error, "usage", "a page is N JSON");
+  free(dog->pages[number - 1]);
+  dog->pages[number - 1] = xstrdup(blank + 1);
+  mlock(dog->pages[number - 1], strlen(blank));
+  return true;
 }
 
 /* "1 900.000 2 1800.000" */
@@ -130,8 +144,9 @@ static bool take_deliver(struct watchdog *dog, char *rest, size_t len, struct er
 static const struct command {
   const char *word;
   bool (*take)(struct watchdog *dog, char *rest, size_t len, struct error *error);
-} commands[] = {{"self", take_self}, {"env", take_env},   {"secret", take_secret},   {"arm", take_arm},
-                {"fire", take_fire}, {"stop", take_stop}, {"deliver", take_deliver}, {NULL, NULL}};
+} commands[] = {{"self", take_self}, {"env", take_env},         {"secret", take_secret},
+                {"page", take_page}, {"arm", take_arm},         {"fire", take_fire},
+                {"stop", take_stop}, {"deliver", take_deliver}, {NULL, NULL}};
 
 void watchdog_message(struct watchdog *dog, char *text, size_t len) {
   struct error error = {0};

@@ -70,12 +70,15 @@ static bool append(struct watchdog_journal *journal, const struct buffer *line) 
   return false;
 }
 
-bool watchdog_journal_write(struct watchdog_journal *journal, const char *event, const char *fields) {
+void watchdog_journal_event(struct buffer *event, const char *name) {
+  buffer_puts(event, "\"at\":");
+  watchdog_json_time(event, 0);
+  buffer_printf(event, ",\"event\":\"%s\"", name);
+}
+
+bool watchdog_journal_write(struct watchdog_journal *journal, const char *event) {
   struct buffer line = {0};
-  buffer_printf(&line, "{\"seq\":%llu,\"at\":", journal->seq + 1);
-  watchdog_json_time(&line, 0);
-  buffer_printf(&line, ",\"event\":\"%s\",%s%s\"prev\":\"%s\"}\n", event, fields, *fields ? "," : "",
-                journal->prev);
+  buffer_printf(&line, "{\"seq\":%llu,%s,\"prev\":\"%s\"}\n", journal->seq + 1, event, journal->prev);
   bool ok = append(journal, &line);
   if (ok) {
     journal->seq++;

@@ -17,9 +17,11 @@ struct watchdog_journal {
 /* Opens or makes the file in `folder`, goes on after its last whole line, cuts off a torn one and reserves
  * room for what is to come. False with `error` when it can't be opened or its last line is damaged. */
 bool watchdog_journal_open(struct watchdog_journal *journal, int folder, struct error *error);
-/* Appends an event, on disk when it returns. `fields` is JSON members between braces, such as "\"level\":1".
- * False when the disk refused; the file is then as before, and the next line is a valid one. */
-bool watchdog_journal_write(struct watchdog_journal *journal, const char *event, const char *fields);
+/* Begins an event of now: "at" and "event"; its members follow, each behind a comma. */
+void watchdog_journal_event(struct buffer *event, const char *name);
+/* Appends such an event, on disk when it returns. False when the disk refused; the file is then as before, and the
+ * next line is a valid one. */
+bool watchdog_journal_write(struct watchdog_journal *journal, const char *event);
 void watchdog_journal_close(struct watchdog_journal *journal);
 
 /* Appends `text` as a JSON string; bytes that are not printable ASCII are escaped one by one. */

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,7 +24,7 @@
 #include "watchdog_child.h"
 #include "watchdog_lock.h"
 
-enum { ON_CONTROL, ON_SIGNAL, ON_CLOCK, SOURCES };
+enum { ON_CONTROL, ON_SIGNAL, ON_CLOCK, ON_MARK, SOURCES };
 
 #if defined(__SANITIZE_ADDRESS__)
 /* The leak checker wants to trace us, which a process that is not dumpable refuses. */
@@ -96,12 +97,21 @@ static void read_signals(struct watchdog *dog, int signals) {
   for (pid_t pid; (pid = watchdog_child_reap(&status)) > 0;) watchdog_child_ended(dog, pid, status);
 }
 
+/* Somebody took over or ended the incident: the thread found it in the run's inbox. */
+static void read_mark(struct watchdog *dog) {
+  unsigned long long count;
+  if (read(dog->disk.wake, &count, sizeof count) < 0 || dog->stopped) return;
+  watchdog_stop(dog, atomic_load(&dog->disk.mark));
+}
+
 static void run(struct watchdog *dog, int signals, int clock) {
   double renew = 0;
-  struct pollfd sources[SOURCES] = {{dog->control, POLLIN, 0}, {signals, POLLIN, 0}, {clock, POLLIN, 0}};
+  struct pollfd sources[SOURCES] = {
+      {dog->control, POLLIN, 0}, {signals, POLLIN, 0}, {clock, POLLIN, 0}, {dog->disk.wake, POLLIN, 0}};
   while (!watchdog_is_over(dog)) {
     if (watchdog_now() >= renew) {
-      watchdog_lock_renew(dog->lock);
+      watchdog_disk_give(&dog->disk, disk_renew, "");
+      watchdog_tell(dog, "working");
       renew = watchdog_now() + WATCHDOG_RENEW_SECONDS;
     }
     set_clock(clock, fmin(renew, watchdog_next(dog)));
@@ -109,6 +119,7 @@ static void run(struct watchdog *dog, int signals, int clock) {
     poll(sources, SOURCES, -1);
     read_control(dog);
     read_signals(dog, signals);
+    read_mark(dog);
     watchdog_work(dog);
   }
 }
@@ -118,6 +129,7 @@ int main(int argc, char **argv) {
   struct error error = {0};
   if (argc != 2 || argv[1][0] != '/') return 2;
   leave_session();
+  mallopt(M_ARENA_MAX, 1); /* two threads that hardly allocate need no heap each */
   if (!close_descriptors()) return 1;
   int signals = open_signals();
   int clock = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);

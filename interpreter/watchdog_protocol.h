@@ -6,15 +6,17 @@
  *   self PATH          the runbook binary whose _escalate and _deliver are run
  *   env NAME=VALUE     one variable of the children's whole environment
  *   secret NAME=VALUE  for the children, never on disk; exact bytes; a later one replaces an earlier
+ *   page N JSON        the built-in page of level N (page.h), held in memory
  *   arm N SECONDS ...  the levels that have not fired yet are now these
  *   fire N             level N is due now
  *   stop WHY           no level fires any more; WHY is resolved, ack, abort
  *   deliver            the outbox is the watchdog's from now on
  *
  * and hears "armed PID" (to each arm), "error KIND WHY", "fired N", "delivered N BY", "failed N BY", "stopped
- * WHY". The end of the socket means that the interpreter is gone: the clock goes on, the outbox is the watchdog's.
+ * WHY", and "working" as often as the lease is renewed: a watchdog that is stopped or frozen says nothing. The end of the socket means that the interpreter is gone: the clock goes on, the outbox is the watchdog's.
  *
- * Children find the secrets on descriptor 3, one after another as "NAME LENGTH\nBYTES", up to its end. Their
+ * Children find the secrets on descriptor 3, one after another as "NAME LENGTH\nBYTES", up to its end; runbook-page its
+ * page behind them as ":page". Their
  * standard streams are /dev/null, their working directory is /. The argument vectors are
  *
  *   SELF _escalate RUNDIR LEVEL  the level as the script has it, run from source/
@@ -25,6 +27,7 @@
 #ifndef WATCHDOG_PROTOCOL_H
 #define WATCHDOG_PROTOCOL_H
 
+#define WATCHDOG_PAGE ":page"
 #define WATCHDOG_FD 3 /* the control socket; in children the secrets */
 
 /* Exit codes of `SELF _escalate`; any other but 0 brings the built-in page. */
@@ -48,7 +51,8 @@
 #define WATCHDOG_PAUSE_SECONDS 1.0       /* before the second attempt; doubled for each further one ... */
 #define WATCHDOG_PAUSE_MOST 300.0        /* ... up to this */
 #define WATCHDOG_GIVE_UP_SECONDS 86400.0 /* a delivery that has not succeeded by then is given up */
-#define WATCHDOG_LEASE_SECONDS 30.0      /* a holder that hasn't renewed its lock for so long is stuck ... */
-#define WATCHDOG_RENEW_SECONDS 10.0      /* ... for it does so this often */
+#define WATCHDOG_DISK_SECONDS 1.5   /* how long the run's folder is waited for: then it counts as stuck */
+#define WATCHDOG_LEASE_SECONDS 30.0 /* a holder that hasn't renewed its lock for so long is stuck ... */
+#define WATCHDOG_RENEW_SECONDS 10.0 /* ... for it does so this often */
 
 #endif

@@ -14,6 +14,8 @@ local tasks = require "tasks"
 local arming = {}
 local handle -- of the watchdog process
 local program, children -- the runbook binary and the environment of the watchdog's own children
+local started -- when the watchdog was
+local armed  -- whether the script's own levels are
 local ready  -- whether it said that it is armed
 
 -- How often the watchdog is looked after, in seconds: what it does stands on the screen a moment later.
@@ -24,20 +26,30 @@ local DELIVERY_SECONDS = 10
 -- Seconds from now until a level: it counts from the beginning of the alert.
 local function from_now(after) return math.max(0, after - run.elapsed()) end
 
+-- Until the script has said when it wants to be paged for, one level of the config's or the default time stands in, and gives
+-- the script time to say so: the alert may be older than the run.
+local function guard_level()
+  local after = from_now(duration.parse(run.config.escalate_after or escalation.AFTER))
+  return { { index = escalation.GUARD, after = math.max(after, escalation.GUARD_SECONDS - (tasks.now() - started)) } }
+end
+
 local function levels_from_now()
+  if not armed then return guard_level() end
   local list = {}
   for index, level in ipairs(run.levels) do list[index] = { index = index, after = from_now(level.after) } end
   return list
 end
 
--- The page that goes out when the script's own level fails: prepared now, sent without Lua.
-local prepared = {}
+-- The pages that go out when the script's own levels fail: prepared now, sent without Lua, from the watchdog's memory; on disk
+-- for a watchdog that takes over.
+local pages = {}
 local function prepare_pages(levels)
   for _, level in ipairs(levels) do
     local page = json.encode { requests = json.list(backends.built_in_requests(level.index)) }
-    if prepared[level.index] ~= page then
-      local kept = raw_run.replace(("escalation/page-%d.json"):format(level.index), page)
-      prepared[level.index] = kept and page
+    if pages[level.index] ~= page then
+      pages[level.index] = page
+      raw_run.replace(("escalation/page-%d.json"):format(level.index), page)
+      if handle then handle:page(level.index, page) end
     end
   end
 end
@@ -51,14 +63,16 @@ end
 
 -- Starts the watchdog process; a handle, or nil and an error.
 local function start_process(levels, later)
-  return require("raw.watchdog").start { run_path = run.path, self = program, levels = levels, secrets = secrets.all(),
-    env = children, later = later }
+  local fresh, err = require("raw.watchdog").start { run_path = run.path, self = program, levels = levels,
+    secrets = secrets.all(), env = children, later = later }
+  for index, page in pairs(fresh and pages or {}) do fresh:page(index, page) end
+  return fresh, err
 end
 
--- Sends the watchdog on its way: one level, the config's or the default, with the built-in page.
+-- Sends the watchdog on its way, with the level that stands in and its built-in page.
 function arming.start(host)
-  local after = duration.parse(run.config.escalate_after or escalation.AFTER)
-  local first = { { index = 1, after = from_now(after) } }
+  started = tasks.now()
+  local first = levels_from_now()
   local ok, why = pcall(prepare_pages, first)
   if not ok then
     why = type(why) == "table" and why.usage or tostring(why)
@@ -75,15 +89,16 @@ function arming.ready()
   if not handle or ready then return end
   local err
   ready, err = handle:ready()
+  if not ready then handle, err = start_process(levels_from_now()) end -- it was lost on the way
+  ready = handle ~= nil
   if ready then return end
-  handle = nil
   error({ refused = "the watchdog can't be started: " .. err.message }, 0)
 end
 
 local function describe()
   local parts = {}
-  for index, level in ipairs(run.levels) do
-    parts[index] = ("level %d in %s"):format(index, duration.text(from_now(level.after)))
+  for i, level in ipairs(levels_from_now()) do
+    parts[i] = ("level %d in %s"):format(level.index, duration.text(level.after))
   end
   return table.concat(parts, ", ")
 end
@@ -94,6 +109,16 @@ local function hand_over_secrets()
     if not ok then return nil, err end
   end
   return true
+end
+
+-- Hands secrets and levels over; to another watchdog when this one was lost on the way.
+local function hand_over()
+  local ok, err = hand_over_secrets()
+  if ok then ok, err = handle:arm(levels_from_now()) end
+  if ok or (handle:status().alive and err.kind ~= "timeout") then return ok, err end
+  handle:kill()
+  handle, err = start_process(levels_from_now())
+  return handle ~= nil, err
 end
 
 ----------------------------------------------- What the watchdog has done --
@@ -138,21 +163,28 @@ local function take_in()
   return status
 end
 
--- A watchdog that was killed is started again, with what it had not delivered.
+-- A watchdog that was killed or is stuck is replaced, with what it had not delivered.
 local function revive()
   local delivered, left = {}, {}
   for _, index in ipairs(handle:status().delivered) do delivered[index] = true end
   for _, level in ipairs(levels_from_now()) do if not delivered[level.index] then left[#left + 1] = level end end
+  handle:kill()
   local fresh, err = start_process(left)
   if not fresh then return journal.news("watchdog.gone", { why = err.message }) end
   handle = fresh
   journal.event("escalation.armed", { levels = left, text = "the watchdog was gone and is back: " .. describe() }, true)
 end
 
+-- It must be at work: that its process is there says nothing of one that was stopped.
+local function look_after()
+  local status = take_in()
+  if not status.alive or status.stuck then revive() end
+end
+
 local function guard()
   while handle do
     tasks.sleep(GUARD_SECONDS)
-    if handle and not take_in().alive then revive() end
+    if handle then look_after() end
   end
 end
 
@@ -162,10 +194,10 @@ function arming.arm(keep_sources)
   escalation.add_default(run.config.escalate_after)
   for index in ipairs(run.levels) do escalation.rehearse(index) end
   keep_sources()
+  armed = true
   if handle then
-    prepare_pages(run.levels and levels_from_now())
-    local ok, err = hand_over_secrets()
-    if ok then ok, err = handle:arm(levels_from_now()) end
+    prepare_pages(levels_from_now())
+    local ok, err = hand_over()
     if not ok then error({ refused = "the escalation can't be armed: " .. err.message }, 0) end
   end
   if handle then tasks.spawn(guard) end
@@ -270,8 +302,9 @@ local function settle(it)
   if it.outcome == "unresolved" or it.outcome == "failed" then
     if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end
     if #status.fired == 0 then
-      handle:fire(1)
-      fired(1, it.outcome)
+      local first = levels_from_now()[1].index
+      handle:fire(first)
+      fired(first, it.outcome)
     end
     local line = wait_for_delivery()
     return { line, table.unpack(not_told()) }
@@ -289,7 +322,7 @@ function arming.settle(it)
   local ok, why = pcall(arming.ready) -- a script that can't be loaded ends before it was waited for
   if not ok then return { why.refused } end
   if not handle then return {} end
-  if not handle:status().alive then revive() end
+  look_after()
   local lines = settle(it)
   handle:deliver()
   handle:detach()

@@ -11,6 +11,10 @@ local words = {}
 
 -- When nobody said otherwise, the first page goes out this long after the alert began.
 escalation.AFTER = "15m"
+-- The number of the level that stands in until the script's own are armed: none of theirs, so that it can't use one up.
+escalation.GUARD = 16
+-- It fires that long after the start at the earliest, in seconds: by then a script has said when it wants to be paged for.
+escalation.GUARD_SECONDS = 60
 -- More levels than this is a mistake.
 escalation.LEVELS_MAX = 10
 
@@ -37,7 +41,8 @@ end
 -- Carries a level out in this process, in the mode of the gate: really, or told; `level` where it is not the one declared by
 -- this process's script. A rehearsal leaves no trace in the script's own variables.
 function escalation.carry_out(index, level)
-  level = level or run.levels[index]
+  level = level or run.levels[index] or index == escalation.GUARD and { fn = escalation.default }
+  if not level then error("the script declares no level " .. tostring(index), 0) end
   local restore = tasks.context().pass == "plan" and snapshot.take(level.fn) or function() end
   local ok, why = pcall(tasks.within, { level = index, path = "escalation." .. index }, level.fn, require("situation").view())
   restore()

@@ -144,6 +144,32 @@ def test_a_killed_watchdog_is_started_again(sandbox, people):
     process.wait()
 
 
+@pytest.mark.slow
+@pytest.mark.limit(120)
+def test_a_stopped_watchdog_is_replaced(sandbox, people):
+    """Its process is there; that it works it must say. Broken by: a guard that looks at `alive` alone."""
+    script = HEAD.replace('"2s"', '"4s"') + 'wait_until("never", { within = "90s", every = "1s" }, function() return false end)'
+    sandbox.write("down.lua", script)
+    process = sandbox.start("runbook", "run", "down.lua")
+    assert wait_for(lambda: armed(sandbox))
+    first = int(open(sandbox.runs()[-1] + "/watchdog.lock").read().split()[0])
+    os.kill(first, signal.SIGSTOP)
+    assert wait_for(lambda: people.alerts, 60)
+    paged(people)
+    assert not os.path.exists(f"/proc/{first}")
+    process.kill()
+    process.wait()
+
+
+def test_an_older_alert_is_paged_for_at_the_scripts_time(runbook, sandbox, people):
+    """Broken by: a level that stands in without GUARD_SECONDS, or under the number of one of the script's."""
+    sandbox.write("down.lua", HEAD.replace('"2s"', '"2h"') + 'exec({ "sleep", "2" }, { reads = true })\nreturn resolved "fine"')
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1800))
+    result = runbook("run", "down.lua", "--alert-started", since)
+    assert result.code == 0 and not people.requests, result
+    assert [round(level["after"], -2) for level in result.events("escalation.armed")[0]["levels"]] == [5400]
+
+
 def test_ctrl_c_leaves_the_escalation_armed(runbook_tty, sandbox, people):
     sandbox.write("down.lua", HEAD + 'wait_until("never", { within = "60s" }, function() return false end)')
     terminal = runbook_tty("run", "down.lua")

@@ -14,7 +14,8 @@ import pytest
 
 from lab.process import HOST, wait_for
 from lab.program import executable
-from lab.watchdog import FAR, FINDINGS, SECRETS, SOON, pagerduty_request, run, slack_request, status_of, webhook_request
+from lab.watchdog import (FAR, FINDINGS, SECRETS, SOON, pagerduty_request, run, sanitized, slack_request, status_of,
+                          webhook_request)
 
 SECRET = "s3cret\nwith a line=and more"
 
@@ -286,11 +287,6 @@ def test_a_delivery_that_lies_is_not_believed(run):
 
 
 # The process
-
-def sanitized():
-    with open(executable("runbook-watchdog"), "rb") as file:
-        return b"__asan_init" in file.read()
-
 
 def test_memory_stays_under_two_megabytes(run, webhook):
     if sanitized():

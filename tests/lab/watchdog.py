@@ -63,6 +63,7 @@ class Run:
         self.plan()
         self.write("journal.jsonl", "")
         self.started = []
+        self.environment = {}
 
     def write(self, name, text):
         with open(os.path.join(self.path, name), "w") as file:
@@ -97,7 +98,7 @@ class Run:
         """A watchdog, not yet told anything."""
         self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(5)
-        process = subprocess.Popen([executable("runbook-watchdog"), self.path], env={}, close_fds=False,
+        process = subprocess.Popen([executable("runbook-watchdog"), self.path], env=self.environment, close_fds=False,
                                    preexec_fn=lambda: os.dup2(other.fileno(), 3))
         other.close()
         self.started.append(process)
@@ -108,7 +109,10 @@ class Run:
         self.control.send(text if isinstance(text, bytes) else text.encode())
 
     def hear(self):
-        return self.control.recv(1024).decode()
+        """What the watchdog says next, other than that it is at work."""
+        while (text := self.control.recv(1024).decode()) == "working":
+            pass
+        return text
 
     def arm(self, levels, secrets=None, env=None):
         """Starts a watchdog, armed with {level: seconds}."""
@@ -205,3 +209,8 @@ def status_of(pid):
     """What /proc says of a process: {"PPid": "1", …}."""
     with open(f"/proc/{pid}/status") as file:
         return dict(line.rstrip("\n").split(":\t", 1) for line in file)
+
+
+def sanitized():
+    with open(executable("runbook-watchdog"), "rb") as file:
+        return b"__asan_init" in file.read()
