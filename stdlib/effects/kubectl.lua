@@ -64,7 +64,8 @@ end
 
 local function absent(call)
   local why = ("there is no %s %s"):format(call.kind, call.name)
-  return { state = "absent", items = {}, not_ready = {}, ready = 0, total = 0, completed = 0, cut = false,
+  return { state = "absent", items = {}, not_ready = {}, ready = 0, total = 0, completed = 0,
+           terminating = 0, cut = false,
            summary = why, place = client.in_words(call) }
 end
 
@@ -79,7 +80,7 @@ local function get_one(it, call)
     return client.failed(err)
   end
   local item = state.item(object, call.objects)
-  local fields = state.count({ item }, call.kind)
+  local fields = state.count({ item }, call.kind, true)
   fields.state, fields.cut, fields.object, fields.place = "present", false, item.object, client.in_words(call)
   fields.summary = ("%s: %s"):format(item.name, state.brief(item))
   return fields
@@ -137,10 +138,14 @@ local function get_many(it, call)
   return fields
 end
 
-local item_help = "each kind name namespace ready phase restarts reason message node age object changed (when its "
+local item_help = "each kind name namespace ready (by status.conditions for kinds it doesn't know; nil when they "
+  .. "don't tell) phase restarts reason message node age object terminating changed (when its "
   .. "fields but the status were last set, seconds since 1970; nil when unknown) manager (by what); a pod also "
   .. "last_reason last_exit_code, a workload desired ready_replicas updated available complete paused, "
   .. "a node cordoned"
+
+-- A count that leaves out what nobody knows would be taken for health, or for a fault.
+local function readiness_unknown(fields) blame.cannot_look("kubectl.get: %s", fields.summary) end
 
 -- The part of an object that runbooks look into most.
 local function specimen_object(kind, name)
@@ -160,8 +165,10 @@ read("kubectl.get", {
   all = true,
   result = {
     items = "list: " .. item_help, object = "map: the object, when one was named; nil when it is absent",
-    ready = "integer: how many are ready", total = "integer: how many there are that should be",
+    ready = "integer: how many are ready; a script that asks where one's readiness is not known ends its probe as unknown",
+    total = "integer: how many there are that should be",
     completed = "integer: pods that have done their work; not in `total`",
+    terminating = "integer: those on their way out, of a list; not in `total`",
     not_ready = "list: those items that are not ready", state = "string: present absent",
     summary = 'string: "1 of 3 ready: api-7c9f (CrashLoopBackOff, 4 restarts)"',
     cut = ("boolean: the list is longer than %d MB, its items have no `object`"):format(OBJECTS_MAX >> 20),
@@ -183,10 +190,11 @@ read("kubectl.get", {
     local item = { kind = "Pod", name = name or "name", namespace = "default", ready = true,
                    phase = "Running",
                    restarts = 0, node = "node", age = 3600, changed = 1.7e9, manager = "kubectl" }
-    return { items = { item }, ready = 1, total = 1, completed = 0, not_ready = {}, state = "present",
-             object = name and specimen_object(call.kind, name) or nil, summary = "1 of 1 ready", cut = false,
+    return { items = { item }, ready = 1, total = 1, completed = 0, terminating = 0, not_ready = {},
+             state = "present", object = name and specimen_object(call.kind, name) or nil, summary = "1 of 1 ready", cut = false,
              place = "default @ cluster" }
   end,
+  lazy = { ready = readiness_unknown, not_ready = readiness_unknown },
 })
 
 -------------------------------------------------------------------- describe --

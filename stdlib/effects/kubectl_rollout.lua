@@ -79,7 +79,7 @@ function rollout.look(it, call)
   local fields = fields_of(item)
   if fields.complete then return fields end
   for _, pod in ipairs(rollout.pods(it, object) or {}) do
-    if not pod.ready and pod.phase ~= "Succeeded" then fields.pods[#fields.pods + 1] = pod end
+    if not pod.ready and not pod.terminating and pod.phase ~= "Succeeded" then fields.pods[#fields.pods + 1] = pod end
   end
   if #fields.pods > 0 then fields.summary = fields.summary .. "; " .. held_up_by(fields.pods) end
   return fields

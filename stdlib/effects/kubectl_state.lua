@@ -59,7 +59,6 @@ end
 
 local function pod_reason(object, item, containers)
   local status = object.status or {}
-  if object.metadata.deletionTimestamp then return "Terminating" end
   if status.reason then return status.reason, status.message end
   if item.phase == "Succeeded" then return "Completed" end
   local reason, message = trouble(containers)
@@ -73,7 +72,7 @@ end
 local function pod(object, item)
   local containers = each_container(object.status or {})
   item.phase, item.node = (object.status or {}).phase, (object.spec or {}).nodeName
-  item.ready = is_true(condition(object, "Ready")) and not object.metadata.deletionTimestamp
+  item.ready = is_true(condition(object, "Ready")) and not item.terminating
   item.restarts = 0
   for _, it in ipairs(containers) do item.restarts = item.restarts + (it.restartCount or 0) end
   last_end(item, containers)
@@ -137,7 +136,58 @@ local function by_phase(object, item)
   item.ready = item.phase == "Bound" or item.phase == "Active" or item.phase == "Available"
 end
 
+-- What conditions of kinds that nothing more is known of say when they are True: well, or not.
+local says = { Ready = "well", Available = "well", Healthy = "well", Established = "well", Programmed = "well",
+               Accepted = "well", Synced = "well", Reconciled = "well", AbleToScale = "well", ScalingActive = "well",
+               Succeeded = "well", Complete = "well", Degraded = "ill", Failed = "ill", Failing = "ill",
+               Stalled = "ill", NotReady = "ill", Unhealthy = "ill", Error = "ill", Denied = "ill" }
+local opposite = { well = "ill", ill = "well" }
+
+-- A condition's word on its object as it is now: well, ill or unsure; nil when it speaks of something else.
+local function word_of(it, object)
+  local meant = type(it) == "table" and says[it.type]
+  if not meant then return nil end
+  local seen, now = it.observedGeneration or object.status.observedGeneration, object.metadata.generation
+  if type(seen) == "number" and type(now) == "number" and seen < now then return "unsure" end
+  return it.status == "True" and meant or it.status == "False" and opposite[meant] or "unsure"
+end
+
+-- One that is ill makes the object not ready; without a word, or with an unsure one, nobody knows: `ready` is nil.
+local function by_conditions(object, item)
+  local status, first = object.status, {}
+  local list = type(status) == "table" and status.conditions
+  for _, it in ipairs(type(list) == "table" and list or {}) do
+    local word = word_of(it, object)
+    if word then first[word] = first[word] or it end
+  end
+  if first.ill then
+    item.ready, item.message = false, first.ill.message
+    item.reason = first.ill.reason or (says[first.ill.type] == "well" and "not " or "") .. first.ill.type
+  elseif first.well and not first.unsure then
+    item.ready = true
+  else
+    item.ready, item.reason = nil, "readiness not known"
+  end
+end
+
+-- Kinds that have no health: to be there is all that they do.
+local inert = {}
+for name in ([[ConfigMap Secret Service ServiceAccount Endpoints EndpointSlice Ingress IngressClass NetworkPolicy Role
+    RoleBinding ClusterRole ClusterRoleBinding StorageClass PriorityClass LimitRange ResourceQuota ControllerRevision
+    Lease Event CronJob PodTemplate]]):gmatch "%a+" do
+  inert[name] = true
+end
+
+-- Another API's kind of the same name may have conditions nevertheless.
+local function by_what_it_says(object, item)
+  by_conditions(object, item)
+  if item.ready == nil and inert[object.kind] and not (object.status or {}).conditions then
+    item.ready, item.reason = true, nil
+  end
+end
+
 local kinds = { Pod = pod, Deployment = workload, StatefulSet = workload, ReplicaSet = workload,
+                ReplicationController = workload,
                 DaemonSet = daemon_set, Node = node, Job = job, PersistentVolumeClaim = by_phase,
                 PersistentVolume = by_phase, Namespace = by_phase }
 
@@ -175,16 +225,17 @@ local function without_null(value)
   return value
 end
 
--- An object's item. One of a kind that says nothing of its health is ready: it is there.
+-- An object's item; its `ready` is nil when nobody knows.
 function state.item(object, keep_object)
   without_null(object).metadata = object.metadata or {}
   local created = object.metadata.creationTimestamp
   local item = { kind = object.kind, name = object.metadata.name, namespace = object.metadata.namespace,
-                 ready = true,
+                 terminating = object.metadata.deletionTimestamp ~= nil or nil,
                  age = created and math.max(0, tasks.wall() - (text.time(created) or 0)) or nil }
   item.changed, item.manager = last_change(object)
-  local read = kinds[object.kind]
-  if read then read(object, item) end
+  local read = kinds[object.kind] or by_what_it_says
+  read(object, item)
+  if item.terminating then item.ready, item.reason = false, "Terminating" end
   if keep_object then
     strip(object)
     item.object = object
@@ -222,33 +273,40 @@ local function named(list)
   return table.concat(parts, ", ")
 end
 
--- The counts over items: ready, total, not_ready, completed, summary. A pod that has done its work is not
--- missed: it is in `items`, and counted apart.
-function state.count(items, what)
-  local fields = { items = items, ready = 0, total = 0, completed = 0, not_ready = {}, state = "present" }
-  for _, item in ipairs(items) do
-    if item.phase == "Succeeded" then
-      fields.completed = fields.completed + 1
-    else
-      fields.total = fields.total + 1
-      if item.ready then
-        fields.ready = fields.ready + 1
-      else
-        fields.not_ready[#fields.not_ready + 1] = item
-      end
-    end
-  end
-  if fields.total == 0 then
-    fields.state = fields.completed == 0 and "absent" or "present"
-    fields.summary = "there are no " .. what
+-- How an item counts. A pod that has done its work is not missed, nor is what is on its way out, unless it was asked for.
+local function place_of(item, by_name)
+  if item.phase == "Succeeded" then return "completed" end
+  if item.terminating and not by_name then return "terminating" end
+  return item.ready and "ready" or item.ready == nil and "unknown" or "not_ready"
+end
+
+local function summary_of(sorted, total, what)
+  local parts = {}
+  if total == 0 then
+    parts[1] = "there are no " .. what
+  elseif #sorted.unknown > 0 then
+    parts[1] = ("%d of %d: %s"):format(#sorted.unknown, total, named(sorted.unknown))
+    if #sorted.not_ready > 0 then parts[2] = "not ready: " .. named(sorted.not_ready) end
   else
-    fields.summary = ("%d of %d ready"):format(fields.ready, fields.total)
-    if #fields.not_ready > 0 then fields.summary = fields.summary .. ": " .. named(fields.not_ready) end
+    parts[1] = ("%d of %d ready"):format(#sorted.ready, total)
+    if #sorted.not_ready > 0 then parts[1] = parts[1] .. ": " .. named(sorted.not_ready) end
   end
-  if fields.completed > 0 then
-    fields.summary = ("%s; %d completed"):format(fields.summary, fields.completed)
+  for _, apart in ipairs { "completed", "terminating" } do
+    if #sorted[apart] > 0 then parts[#parts + 1] = ("%d %s"):format(#sorted[apart], apart) end
   end
-  return fields
+  return table.concat(parts, "; ")
+end
+
+-- The counts over items: ready, total, not_ready, completed, terminating, summary. Without `ready` and `not_ready` when
+-- that of one is not known: no number would be true.
+function state.count(items, what, by_name)
+  local sorted = { ready = {}, not_ready = {}, unknown = {}, completed = {}, terminating = {} }
+  for _, item in ipairs(items) do table.insert(sorted[place_of(item, by_name)], item) end
+  local known = #sorted.unknown == 0
+  local total = #sorted.ready + #sorted.not_ready + #sorted.unknown
+  return { items = items, total = total, completed = #sorted.completed, terminating = #sorted.terminating,
+           ready = known and #sorted.ready or nil, not_ready = known and sorted.not_ready or nil,
+           state = #items == 0 and "absent" or "present", summary = summary_of(sorted, total, what) }
 end
 
 return state

@@ -3,6 +3,7 @@
 With RUNBOOK_TEST_KUBECONFIG=FILE the tests that take `anywhere` run against that cluster too: its current context's namespace
 must hold a deployment conduit-api of two pods labelled app=conduit-api, which may be restarted and scaled."""
 
+import copy
 import json
 import os
 import resource
@@ -179,6 +180,16 @@ def test_why_pods_are_not_ready(kubectl, cluster, state, reason, words):
     assert fields["ready"] == fields["total"] - len(fields["not_ready"]) < fields["total"], fields["summary"]
     assert any(reason in (pod["reason"], pod.get("last_reason")) for pod in fields["not_ready"]), fields["summary"]
     assert words in fields["summary"]
+
+
+def test_pods_on_their_way_out_are_not_missed(kubectl, cluster):
+    old = copy.deepcopy(cluster.objects("pods"))
+    for pod in old:
+        pod["metadata"].update(name="old-" + pod["metadata"]["name"], deletionTimestamp="2026-11-25T00:00:00Z")
+        next(it for it in pod["status"]["conditions"] if it["type"] == "Ready")["status"] = "False"
+    cluster.objects("pods").extend(old)
+    fields = kubectl(PODS)[0]["fields"]
+    assert (fields["ready"], fields["total"], fields["terminating"], fields["not_ready"]) == (2, 2, 2, {}), fields["summary"]
 
 
 def test_pods_of_a_node_that_is_gone(kubectl, cluster):

@@ -152,6 +152,57 @@ equal(run("get", "configmap", "a").items[1].changed, 1795460400, "of one")
 equal(asked[#asked]:match "get configmap a .*$", "get configmap a --output=jsonpath={@}", "which --output=json leaves out")
 equal(maps.place, "conduit @ prod", "where")
 
+-- Readiness of kinds that only their conditions tell of: one that is ill, or not told, is never ready.
+local function ready_by(conditions, kind)
+  answers = { ["get widget w"] = { 0, ('{"kind":"%s","metadata":{"name":"w","generation":2},"status":%s}')
+                                      :format(kind or "Widget", conditions) } }
+  local item = run("get", "widget", "w").items[1]
+  return ("%s %s"):format(tostring(item.ready), item.reason or "-")
+end
+local function one(kind, status, more)
+  return ('{"type":"%s","status":"%s"%s}'):format(kind, status, more or "")
+end
+local function all(...) return ('{"conditions":[%s]}'):format(table.concat({ ... }, ",")) end
+local by_condition = {
+  { all(one("Ready", "True")), "true -" }, { all(one("Available", "True"), one("Degraded", "False")), "true -" },
+  { all(one("Ready", "False", ',"reason":"Expired"')), "false Expired" }, { all(one("Available", "False")), "false not Available" },
+  { all(one("Ready", "True"), one("Degraded", "True")), "false Degraded" },
+  { all(one("Ready", "Unknown")), "nil readiness not known" }, { all(one("Issuing", "True")), "nil readiness not known" },
+  { all(one("Ready", "True", ',"observedGeneration":1')), "nil readiness not known" },
+  { all(one("Ready", "False", ',"observedGeneration":1')), "nil readiness not known" },
+  { '{"conditions":{"Ready":true}}', "nil readiness not known" }, { '"fine"', "nil readiness not known" },
+  { "null", "nil readiness not known" },
+}
+for _, it in ipairs(by_condition) do equal(ready_by(it[1]), it[2], it[1]) end
+equal(ready_by("null", "ConfigMap"), "true -", "a kind without health is well when it is there")
+equal(ready_by(all(one("Ready", "False")), "Service"), "false not Ready", "another API's kind of the same name")
+answers = { ["get widgets"] = { 0, '{"kind":"Widget","metadata":{"name":"a"},"status":' .. all(one("Ready", "True")) .. '}\n'
+              .. '{"kind":"Widget","metadata":{"name":"b"}}\n' } }
+local unknown = run("get", "widgets")
+equal(unknown.summary, "1 of 2: b (readiness not known)", "said")
+for _, name in ipairs { "ready", "not_ready" } do
+  equal(unknown[name], nil, "no count without the one that is not known")
+  equal(select(2, pcall(entry("get").lazy[name], unknown)):match "kubectl.get: .*", "kubectl.get: " .. unknown.summary, "asked for")
+end
+
+-- What is on its way out is not missed, unless it was asked for by its name.
+local function pod_of(name, ready, more)
+  return ('{"kind":"Pod","metadata":{"name":"%s"%s},"status":{"phase":"Running","conditions":[{"type":"Ready","status":"%s"}]}}')
+    :format(name, more or "", ready)
+end
+local going = ',"deletionTimestamp":"2026-11-23T18:00:00Z"'
+answers = { ["get pods"] = { 0, pod_of("a", "True") .. "\n" .. pod_of("b", "False", going) .. "\n" },
+            ["get pod b"] = { 0, pod_of("b", "True", going) } }
+local rest = run("get", "pods")
+equal(("%d of %d, %d, %d"):format(rest.ready, rest.total, #rest.not_ready, rest.terminating), "1 of 1, 0, 1", "counts")
+equal(rest.summary, "1 of 1 ready; 1 terminating", "said")
+equal(rest.items[2].terminating, true, "and listed")
+answers["get pods"] = { 0, pod_of("b", "False", going) .. "\n" }
+rest = run("get", "pods")
+equal(rest.state .. " " .. rest.total .. " " .. rest.summary, "present 0 there are no pods; 1 terminating", "the last ones")
+rest = run("get", "pod", "b")
+equal(("%d of %d: %s"):format(rest.ready, rest.total, rest.summary), "0 of 1: b: Terminating", "by its name")
+
 -- A deployment's revisions are its ReplicaSets; an undo took the first again, under the number 3.
 local function set(name, owner, annotations)
   return ('{"kind":"ReplicaSet","metadata":{"name":"%s","creationTimestamp":"2026-11-2%s:00:00Z","ownerReferences":[{"uid":"%s"}],'
