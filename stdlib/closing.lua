@@ -67,7 +67,7 @@ local function add_open(lines, it)
   if it.outcome == "resolved" and not is_word then return end
   if is_word then add_unproved(lines) end
   local wrong, label = {}, is_word and "against it: " or "open: "
-  for i, check in ipairs(story.wrong()) do wrong[i] = is_word and finding.sentence(check) or check.says end
+  for i, check in ipairs(story.wrong()) do wrong[i] = finding.sentence(check) end
   for i, text in ipairs(first(wrong, OPEN_MAX)) do lines[#lines + 1] = (i == 1 and label or (" "):rep(#label)) .. text end
   for _, unknown in ipairs(story.unknown) do lines[#lines + 1] = ("not known: %s: %s"):format(unknown.title, unknown.why) end
 end

@@ -137,7 +137,7 @@ def test_the_clock_ticks_and_nothing_typed_is_lost(screen, sandbox):
     terminal.answer("s")
     assert terminal.ended() == 1 and os.path.exists(os.path.join(sandbox.folder, "restarted"))
     shown = terminal.history()
-    assert re.search(r"UNRESOLVED  x, \d+ s after the start\n +open: the container runs: exited \(0\)", shown), shown
+    assert re.search(r"UNRESOLVED  x, \d+ s after the start\n +open: not so: the container runs: exited \(0\)", shown), shown
     assert "changed 1 · report: " + sandbox.runs()[0] + "/report.md" in shown.replace("\n          /", " /"), shown
     assert "? Apply it?  yes or no? (d: details) yes\n" in shown and "Restart the API service: applied" in shown
 
