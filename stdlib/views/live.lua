@@ -47,15 +47,13 @@ local function clock()
   return prompt.clock(asking.question, asking.limit, (block.size()) - fit.width(asking.left) - TYPED_COLUMNS)
 end
 
+-- "lost": the shell had the terminal meanwhile, and what stands there is its own.
 local function show_prompt(again)
   if not asking then return end
   local right = clock()
   if right == asking.right and not again then return end
   asking.right = right
-  if tty.prompt { prompt = asking.left, right = right } == "lost" then
-    block.leave()
-    live.draw()
-  end
+  return tty.prompt { prompt = asking.left, right = right }
 end
 
 -- Between two seconds nothing changes by itself.
@@ -65,7 +63,9 @@ function live.draw()
   local now = math.floor(tasks.now())
   local lines = (changed or now ~= drawn_at or block.was_resized()) and lines_now()
   changed, drawn_at = false, now
-  if lines then show_prompt(block.draw(lines)) end
+  if not lines then return end
+  if show_prompt() == "lost" then block.leave() end
+  show_prompt(block.draw(lines))
 end
 
 -- Lines that are wider than the terminal go on below their own words, never in the middle of one.
@@ -82,6 +82,7 @@ local function hung(lines, columns)
 end
 
 local function print_lines(lines)
+  if show_prompt(true) == "lost" then block.leave() end
   block.print(hung(lines, (block.size())))
   show_prompt(true)
 end

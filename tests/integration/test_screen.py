@@ -4,8 +4,6 @@ Each world is a probe's body: no server is needed to look at a screen."""
 
 import os
 import re
-import signal
-import time
 
 import pytest
 
@@ -281,17 +279,14 @@ def test_what_is_under_way(screen, sandbox):
 
 def test_stopped_at_the_question_and_gone_on_with(screen, sandbox):
     """The shell had the terminal meanwhile. Broken by: tty_reclaim that always says false."""
-    runbook_of(sandbox, WORLDS["the container is stopped"][0], 'restart()\nreturn unresolved "x"')
-    from lab.program import executable
-    terminal = screen("run", "x.lua", "--here")
-    terminal.at_question()
+    terminal = asked(screen, sandbox, shell=True)
     terminal.type("ye")
-    children = [pid for pid in sandbox.processes() if b"run\0x.lua" in open(f"/proc/{pid}/cmdline", "rb").read()
-                and os.readlink(f"/proc/{pid}/exe") == executable("runbook")]
-    for pid in children:
-        os.kill(pid, signal.SIGSTOP)
-    time.sleep(1.2)
-    for pid in children:
-        os.kill(pid, signal.SIGCONT)
+    terminal.key("C-z")
+    terminal.wait_for(r"Stopped")
+    terminal.answer("stty -a")
+    terminal.wait_for(r" icanon (.|\n)* echo ")
+    terminal.answer("fg")
+    terminal.wait_for(r"fg\n(.|\n)*API Down ·(.|\n)*\n\? Apply it\?  yes or no\? \(d: details\) ye +(silence|4:)")
     terminal.answer("s")
-    assert terminal.ended() == 1 and os.path.exists(os.path.join(sandbox.folder, "restarted"))
+    terminal.wait_for(r"unresolved: x\n")
+    assert os.path.exists(os.path.join(sandbox.folder, "restarted"))

@@ -11,18 +11,22 @@ from lab.program import executable
 
 
 class Screen:
-    """A program of the build on a terminal of `columns` by `rows`. `lines()` is what is to be seen now."""
+    """A program of the build on a terminal of `columns` by `rows`. `lines()` is what is to be seen now. With `shell` an
+    interactive shell starts it, which takes the terminal back when it is stopped."""
 
-    def __init__(self, sandbox, program, *arguments, columns=80, rows=24, env=None):
+    def __init__(self, sandbox, program, *arguments, columns=80, rows=24, env=None, shell=False):
         self.sandbox, self.columns, self.rows = sandbox, columns, rows
         self.socket = os.path.join(tempfile.mkdtemp(prefix="runbook-tmux-"), "s")   # a socket's path is short
         command = shlex.join([executable(program), *map(str, arguments)])
+        whole = "bash --norc -i" if shell else f"{command}; echo \"ended with $?\"; stty -a; exec sleep 1000"
         environment = {**sandbox.env, "TERM": "xterm-256color", **(env or {})}
         subprocess.run(["tmux", "-S", self.socket, "-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows),
-                        "-c", sandbox.folder, f"{command}; echo \"ended with $?\"; stty -a; exec sleep 1000"],
+                        "-c", sandbox.folder, whole],
                        env=environment, check=True, cwd=sandbox.folder)
         self.tmux("set-option", "-g", "status", "off")
         self.resize(columns, rows)
+        if shell:
+            self.answer(command)
 
     def tmux(self, *words):
         return subprocess.run(["tmux", "-S", self.socket, *words], check=True, capture_output=True, text=True,
