@@ -5,6 +5,7 @@
  * context(task) → what set_context(task, value) stored
  * scope_begin(seconds) → id    scope_end(id)    mark: what an awaiting coroutine yields
  * now() → seconds, monotonic   wall() → seconds since 1970           virtual(wall)
+ * shield(on): while it is on no signal interrupts the root task; hurried() → whether one came meanwhile
  * signal() → number or nil     is_interrupt(value) → "cancel"|"timeout"|"budget"|"end", scope | nil
  * the_end() → the interrupt that ends a run     raised() → what was raised in this task and is not dealt with yet | nil
  * handled(): it is dealt with     adopt(interrupt): another task's is this task's to deal with
@@ -223,6 +224,16 @@ static int l_signal(lua_State *L) {
   return 1;
 }
 
+static int l_shield(lua_State *L) {
+  runtime_shield(lua_toboolean(L, 1));
+  return 0;
+}
+
+static int l_hurried(lua_State *L) {
+  lua_pushboolean(L, runtime_hurried());
+  return 1;
+}
+
 static int l_is_interrupt(lua_State *L) {
   static const char *const names[] = {NULL, "cancel", "timeout", "budget", "end"};
   uint64_t scope = 0;
@@ -274,6 +285,8 @@ int luaopen_raw_task(lua_State *L) {
                                        {"wall", l_wall},
                                        {"virtual", l_virtual},
                                        {"signal", l_signal},
+                                       {"shield", l_shield},
+                                       {"hurried", l_hurried},
                                        {"is_interrupt", l_is_interrupt},
                                        {"the_end", l_the_end},
                                        {"raised", l_raised},

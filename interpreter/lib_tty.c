@@ -1,11 +1,12 @@
 /* raw.tty: the operator's terminal. What is written is redacted here, at the last writer.
  *
  * interactive() → boolean      is_tty(fd) → boolean      size() → {columns=, rows=}      write(fd, text) → boolean
- * ask{prompt=, right=, timeout=seconds, keys=, secret=} → line | nil, {kind="timeout"|"eof"|"no_tty"|"usage", message=}
+ * ask{prompt=, right=, timeout=seconds, keys=, secret=} → line | nil, {kind="timeout"|"eof"|"hangup"|"no_tty"|"usage", message=}
  *     with `keys` the line is edited here, so that prompt{} can draw it anew: prompt at the left, `right` at the margin
  * prompt{prompt=, right=} → "drawn" | "lost" (somebody else had the terminal: draw what stands above, too) | nil (no question)
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,18 +81,25 @@ static bool take(struct ask *ask, const char *bytes, size_t len) {
   return true;
 }
 
+/* The other end of the terminal is gone; a line that merely ends (Ctrl-D) is somebody's. */
+static bool is_hung_up(int fd) {
+  struct pollfd terminal = {fd, POLLIN, 0};
+  return poll(&terminal, 1, 0) < 0 || (terminal.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
 static void ask_readable(uv_poll_t *poll, int status, int events) {
   struct ask *ask = poll->data;
   char bytes[TYPED_MAX];
   (void)events;
-  if (!tty_in_foreground(ask->fd)) {
+  bool hung_up = status < 0 || is_hung_up(ask->fd);
+  if (!hung_up && !tty_in_foreground(ask->fd)) {
     error_set(&ask->op.error, "no_tty", "the program was put into the background of its terminal");
     ask_cancel(&ask->op);
     return;
   }
-  ssize_t count = status < 0 ? -1 : read(ask->fd, bytes, sizeof bytes);
-  if (count < 0 && (errno == EINTR || errno == EAGAIN) && status >= 0) return;
-  if (count <= 0) error_set(&ask->op.error, "eof", "the terminal was closed");
+  ssize_t count = hung_up ? -1 : read(ask->fd, bytes, sizeof bytes);
+  if (count < 0 && !hung_up && (errno == EINTR || errno == EAGAIN)) return;
+  if (count <= 0) error_set(&ask->op.error, hung_up ? "hangup" : "eof", "the terminal was closed");
   bool over = count <= 0 || take(ask, bytes, (size_t)count);
   explicit_bzero(bytes, sizeof bytes);
   ask->answered = over && count > 0;

@@ -21,7 +21,9 @@ static struct {
   double now, wall;                         /* virtual time */
 } rt;
 
+#define SHIELD_INSISTS 3 /* so many Ctrl-C end the process even while the end of a run is carried out */
 static volatile sig_atomic_t signal_number;
+static volatile sig_atomic_t shielded, hurried; /* hurried: how many signals came while shielded */
 static void (*restore_terminal)(void);
 static char mark; /* its address is what an awaiting coroutine yields */
 
@@ -230,7 +232,21 @@ static void runtime_drain(void) {
 
 /* ---- Signals ---- */
 
+/* Nothing breaks the end of a run off but somebody who insists. */
+static void signal_shielded(int number) {
+  hurried = hurried + 1;
+  if (number == SIGINT && hurried >= SHIELD_INSISTS) {
+    if (restore_terminal) restore_terminal();
+    _exit(128 + number);
+  }
+  uv_async_send(&rt.waker);
+}
+
 static void signal_handler(int number) {
+  if (shielded) {
+    signal_shielded(number);
+    return;
+  }
   if (signal_number) {
     if (restore_terminal) restore_terminal();
     _exit(128 + number);
@@ -241,11 +257,20 @@ static void signal_handler(int number) {
 
 static void signal_wake(uv_async_t *waker) {
   (void)waker;
-  if (!signal_number || rt.signal_seen) return;
+  if (shielded || !signal_number || rt.signal_seen) return;
   rt.signal_seen = true;
   task_interrupt(rt.root, INTERRUPT_CANCEL, 0);
 }
 
+void runtime_shield(bool on) {
+  shielded = on;
+  if (!on) return;
+  signal_number = 0; /* what came before is dealt with: the run ends */
+  rt.signal_seen = false;
+  if (rt.root && rt.root->interrupt == INTERRUPT_CANCEL) rt.root->interrupt = INTERRUPT_NONE;
+}
+
+bool runtime_hurried(void) { return hurried > 0; }
 int runtime_signal(void) { return signal_number; }
 void runtime_on_exit_signal(void (*restore)(void)) { restore_terminal = restore; }
 

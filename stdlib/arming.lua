@@ -207,11 +207,11 @@ end
 
 ------------------------------------------------------------- The run's end --
 
--- Looks until `condition()` gives something, for DELIVERY_SECONDS at most.
+-- Looks until `condition()` gives something, for DELIVERY_SECONDS at most; a signal says that somebody won't wait.
 local function wait_for(condition)
   local limit = tasks.now() + DELIVERY_SECONDS
   local found = condition()
-  while not found and tasks.now() < limit and take_in().alive do
+  while not found and not tasks.hurried() and tasks.now() < limit and take_in().alive do
     tasks.sleep(0.05)
     found = condition()
   end

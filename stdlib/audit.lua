@@ -54,7 +54,7 @@ end
 -- After a resolved run that could change something, in one line; how it ended is settled, whatever becomes of this.
 function audit.afterwards(it)
   if it.outcome ~= "resolved" or #run.preventions == 0 or gate.mode().name ~= "live" then return end
-  local ok, in_time, reports = pcall(tasks.deadline, AFTER_SECONDS, prevention.look_at_all)
+  local ok, in_time, reports = pcall(tasks.interruptible, tasks.deadline, AFTER_SECONDS, prevention.look_at_all)
   if ok and in_time then return line_of(count_states(reports)) end
   return ("preventions were not looked at to the end: runbook audit %s"):format(run.file)
 end

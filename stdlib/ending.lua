@@ -15,7 +15,7 @@ local exits = { resolved = 0, unresolved = 1, usage = 2, failed = 3, aborted = 4
 -- EX_SOFTWARE: this program's own fault.
 ending.DEFECT = 70
 
-local SIGINT, SIGNAL_EXIT = 2, 128
+local SIGHUP, SIGINT, SIGNAL_EXIT = 1, 2, 128
 
 local function no(text, ...) return { outcome = "unresolved", text = text:format(...) } end
 
@@ -43,6 +43,9 @@ end
 local function cancelled()
   local signal = tasks.signal()
   if not signal then return { outcome = "failed", text = "every task waits for another: nothing can ever happen" } end
+  if signal == SIGHUP then -- a dropped connection is no decision
+    return { outcome = "suspended", text = "the terminal went away", exit = SIGNAL_EXIT + signal }
+  end
   return { outcome = "aborted", text = "interrupted by the operator",
            exit = signal ~= SIGINT and SIGNAL_EXIT + signal or nil }
 end

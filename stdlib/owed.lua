@@ -57,22 +57,15 @@ local function ask(debt, it)
     ("%s, silence keeps “%s”%s: take it back?"):format(asked_when[it.outcome], debt.title, helped))
 end
 
--- An interrupt ends one question, and the looking; never the end of the run.
-local function without_interrupts(f, ...)
-  local ok, value = pcall(f, ...)
-  if ok then return value end
-  if not tasks.is_interrupt(value) then error(value, 0) end
-  tasks.handled()
-end
-
 -- Whether the goal, which held, holds after what was taken back: the proof must not be older than the last change.
 local function look_again(it, last)
-  if it.outcome ~= "resolved" or not run.goal or without_interrupts(goal.holds) then return it end
+  if it.outcome ~= "resolved" or not run.goal or tasks.interruptible(goal.holds) then return it end
   return { outcome = "unresolved", text = ("“%s” was taken back, and this doesn't hold any more: %s"):format(last, run.goal.label) }
 end
 
 -- Whether anything can be asked about at this end, and somebody is there.
 function owed.is_open(it)
+  if tasks.hurried() then return false end
   if not asked_when[it.outcome] or not gate.mode().write then return false end
   for _, debt in ipairs(run.owed) do
     if debt.temporary and screen.can_ask(owed.title(debt)) then return true end
@@ -93,7 +86,7 @@ function owed.take_down(it)
   for i = #run.owed, 1, -1 do
     local debt = run.owed[i]
     local asked = debt.temporary and screen.can_ask(owed.title(debt))
-    if asked and without_interrupts(ask, debt, it) then last = debt.title end
+    if asked and tasks.interruptible(ask, debt, it) then last = debt.title end
   end
   return last and look_again(it, last) or it
 end

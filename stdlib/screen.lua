@@ -8,6 +8,8 @@ local text = require "raw.text"
 local tty = require "raw.tty"
 
 local screen = { notes = {} }
+-- 128 + SIGHUP: the run is suspended, its escalation armed.
+screen.HANGUP_EXIT = 129
 local view -- hears the events
 local answers, titles = {}, {} -- of --answers: { pattern =, value = }; and as written, for exact titles
 local one_at_a_time = tasks.slots(1)
@@ -67,12 +69,19 @@ local function from_answers(question)
   return value == "yes" and "yes" or "no"
 end
 
--- Asks until there is an answer, or the time is over. A closed terminal is silence, not a no that somebody said.
+-- Law 9: without a terminal the run suspends; it never goes on.
+local function suspend(question, why, exit)
+  tasks.raise_end { outcome = "suspended", text = ("%s: %s"):format(why, question.text), question = question, exit = exit }
+end
+
+-- Asks until there is an answer, or the time is over. A line that ends without one is silence, not a no that somebody said; a
+-- terminal that goes away decides nothing.
 local function ask_terminal(question, asker)
   local limit, tries = tasks.now() + question.within, 0
   local prompt = require "views.prompt"
   while tasks.now() < limit do
     local line, err = asker.ask(question, limit)
+    if not line and err.kind == "hangup" then suspend(question, "the terminal went away while it asked", screen.HANGUP_EXIT) end
     if not line then return nil, err.kind == "timeout" and "silence" or err.message end
     local answer, say = prompt.read(question, line, tries)
     if answer ~= nil then return answer end
@@ -94,11 +103,6 @@ function screen.can_ask(title)
   return run.options.scenario ~= nil or titles[title] ~= nil or screen.is_attended()
 end
 
--- Law 9: without a terminal the run suspends; it never goes on.
-local function suspend(question)
-  tasks.raise_end { outcome = "suspended", text = ("it waits for an answer: %s"):format(question.text), question = question }
-end
-
 -- Asks; the answer, or nil and why there is none. One question at a time.
 function screen.ask(question)
   local answer = from_answers(question)
@@ -106,7 +110,7 @@ function screen.ask(question)
     journal.news("answered", { text = question.text, answer = answer })
     return answer, "--answers"
   end
-  if not screen.is_attended() then suspend(question) end
+  if not screen.is_attended() then suspend(question, "it waits for an answer") end
   return one_at_a_time(function()
     local asker = view.ask and view or require "views.ask"
     local ok, typed, why = pcall(ask_terminal, question, asker)

@@ -1,7 +1,8 @@
 -- Tasks for the host's own code: contexts, deadlines, side-by-side work, and interrupts told from errors.
 local raw = require "raw.task"
 
-local tasks = { now = raw.now, wall = raw.wall, sleep = raw.sleep, event = raw.event, signal = raw.signal }
+local tasks = { now = raw.now, wall = raw.wall, sleep = raw.sleep, event = raw.event, signal = raw.signal,
+                hurried = raw.hurried }
 
 -- What ended a pcall, by its error: "cancel", "timeout", "budget" or "end" for what ends more than a pcall, and which
 -- deadline; nil for an ordinary error. An error that a script raised on the way out (in a __close) covers nothing: the
@@ -40,6 +41,20 @@ function tasks.handled()
   tasks.ended = nil
   raw.handled()
   return ended
+end
+
+-- The end of a run: no signal breaks it off from here on; one only says that somebody waits (tasks.hurried).
+function tasks.shield() raw.shield(true) end
+
+-- A piece of the end that a signal may break off, as a question is: what f(...) returns, nothing when it was.
+function tasks.interruptible(f, ...)
+  raw.shield(false)
+  local results = table.pack(pcall(f, ...))
+  local interrupt = not results[1] and tasks.is_interrupt(results[2])
+  raw.shield(true)
+  if results[1] then return table.unpack(results, 2, results.n) end
+  if not interrupt then error(results[2], 0) end
+  tasks.handled()
 end
 
 -- What the running task is inside of: {probe=, remedy=, pass=, …}; fields of outer contexts show through.

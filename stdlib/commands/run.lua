@@ -283,7 +283,10 @@ return function(arguments, options, host, command)
     screen.complain(it.text)
     return ending.exit(it)
   end
-  local it, settled = close(carry_out(options, host))
+  local it = carry_out(options, host)
+  tasks.shield()
+  local settled
+  it, settled = close(it)
   it.owed = #run.owed > 0 and require("owed").list() or nil
   run.left = gate.mode().write and require("left").list() or {}
   local code = compare(it, ending.write(it, last_words(it, settled)))
