@@ -2,7 +2,8 @@
  *
  * run{argv=, env=, cwd=, stdin=, timeout=10, max_output=1 MiB, keep="head"|"tail",
  *     hold_input=false: keeps stdin open until the child has ended}
- *   → {code=, signal=name|nil, stdout=, stderr=, cut=, ms=}; code is 128 + its number when a signal ended it
+ *   → {code=, signal=name|nil, stdout=, stderr=, cut=, left=, ms=}; code is 128 + its number when a signal ended it;
+ *     left: it ended with 0 and left a process running that holds its output, which is therefore cut
  *   | nil, {kind=, message=}: missing (no such program or folder), permission, limit, io;
  *     timeout also carries stdout, stderr and cut: what came until then
  * env is the child's whole environment; without it that is empty, and PATH is the system's default.
@@ -93,6 +94,7 @@ static int run_push(lua_State *L, struct op *op) {
   set_integer(L, "code", run->result.code);
   if (run->result.signal) set_signal(L, run->result.signal);
   set_output(L, run);
+  set_bool(L, "left", run->result.left);
   set_number(L, "ms", run->result.ms);
   return 1;
 }

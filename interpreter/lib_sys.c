@@ -388,13 +388,15 @@ static double rounded_up(double part, double whole) { return whole > 0 ? ceil(10
 
 /* As df(1) counts: what only root may use is no part of the whole. */
 static void set_space(lua_State *L, const struct statvfs *space) {
-  double size = (double)space->f_frsize, used = (double)(space->f_blocks - space->f_bfree);
+  double size = (double)space->f_frsize,
+         used = (double)(space->f_blocks - sys_part(space->f_bfree, space->f_blocks));
   set_integer(L, "total", (long long)(space->f_blocks * space->f_frsize));
   set_integer(L, "free", (long long)((double)space->f_bavail * size));
   set_number(L, "used_percent", rounded_up(used, used + (double)space->f_bavail));
   if (space->f_files > 0)
     set_number(L, "inodes_used_percent",
-               rounded_up((double)(space->f_files - space->f_ffree), (double)space->f_files));
+               rounded_up((double)(space->f_files - sys_part(space->f_ffree, space->f_files)),
+                          (double)space->f_files));
   set_bool(L, "read_only", (space->f_flag & ST_RDONLY) != 0);
 }
 

@@ -120,12 +120,43 @@ static void stopping_step(struct process *process) {
   }
 }
 
+/* ---- Descendants that are left ---- */
+
+static void drain_closed(uv_handle_t *handle) { free(handle); }
+
+/* Reads a pipe to its end in our place, for as long as anybody writes into it; nobody waits for it. */
+static void drain_start(uv_loop_t *loop, const struct process_output *output) {
+  static char program[] = "/bin/cat", *argv[] = {program, NULL}, *env[] = {NULL};
+  uv_os_fd_t fd;
+  if (!output->open || uv_fileno((const uv_handle_t *)&output->pipe, &fd) != 0) return;
+  uv_stdio_container_t stdio[3] = {{.flags = UV_INHERIT_FD, .data.fd = fd}};
+  uv_process_options_t options = {.file = program,
+                                  .args = argv,
+                                  .env = env,
+                                  .flags = UV_PROCESS_DETACHED,
+                                  .cwd = "/",
+                                  .stdio_count = 3,
+                                  .stdio = stdio};
+  uv_process_t *cat = xcalloc(1, sizeof *cat);
+  uv_spawn(loop, cat, &options);
+  uv_close((uv_handle_t *)cat, drain_closed);
+}
+
+static void descendants_leave(struct process *process) {
+  process->result.left = true;
+  drain_start(process->timer.loop, &process->out);
+  drain_start(process->timer.loop, &process->err);
+}
+
 static void process_tick(uv_timer_t *timer) {
   struct process *process = timer->data;
   if (process->stopping) {
     stopping_step(process);
   } else if (uv_now(timer->loop) >= process->due) { /* a descendant keeps the output open */
-    group_terminate(process);
+    if (process->result.code == 0)
+      descendants_leave(process);
+    else
+      group_terminate(process);
     process->result.cut = true;
     process_finish(process);
   }

@@ -6,9 +6,10 @@
  * had: PR_SET_PDEATHSIG must be set between fork and exec, which libuv does by itself. SIGCHLD belongs to
  * libuv; nothing here may call waitpid.
  *
- * Output is read to its end, whatever the cap, so that the child never blocks on us. Descendants that hold
- * the pipes open after the child's own end get PROCESS_LINGER_MS; then the group gets SIGTERM and the output
- * is marked as cut.
+ * Output is read to its end, whatever the cap, so that the child never blocks on us. Descendants that hold the pipes open
+ * after the child's own end get PROCESS_LINGER_MS; then the output is marked as cut. When the child ended with 0 they
+ * stay, as by hand (a script that starts a daemon), the result says so, and a cat that outlives us takes what they
+ * write, or their next line would end them by SIGPIPE; after any other end the group gets SIGTERM.
  */
 #ifndef PROCESS_H
 #define PROCESS_H
@@ -38,6 +39,7 @@ struct process_result {
   int code, signal; /* signal 0: exited with `code`; else code is 128 + signal */
   bool ended;       /* false: not even SIGKILL ended it in time, code and signal are unknown */
   bool cut;         /* some output is missing: over the cap, or held back by a descendant */
+  bool left;        /* ended with 0, and a descendant that holds its output was left running */
   double ms;
   struct buffer out, err;
 };

@@ -28,6 +28,10 @@ bool sys_read(const char *path, size_t max, struct buffer *text);
 /* Sleeps in short steps until `stop`. */
 void sys_sleep(double seconds, atomic_bool *stop);
 
+/* A part is told as at most its whole, or their difference would wrap: a container's meminfo as lxcfs makes it holds
+ * more available than there is, and so do file systems in user space of their free blocks. */
+static inline uint64_t sys_part(uint64_t part, uint64_t whole) { return part < whole ? part : whole; }
+
 struct sys_memory {
   uint64_t total, available, swap_total, swap_free;
 };

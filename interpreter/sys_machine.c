@@ -64,6 +64,8 @@ bool sys_memory(struct sys_memory *memory, struct error *error) {
   meminfo(text.data, "SwapTotal", &memory->swap_total);
   meminfo(text.data, "SwapFree", &memory->swap_free);
   buffer_free(&text);
+  memory->available = sys_part(memory->available, memory->total);
+  memory->swap_free = sys_part(memory->swap_free, memory->swap_total);
   return well || error_set(error, "io", "%s says nothing of the memory", path);
 }
 

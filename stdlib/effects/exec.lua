@@ -11,6 +11,8 @@ local values = require "values"
 -- The longest that looking for a program on another machine may take, in seconds.
 local LOOK_TIMEOUT = 10
 
+local LEFT = "it left a process running that holds its output"
+
 local function check(call)
   program.check("exec", 1, call)
   if call.cwd then call.cwd = machine.path("exec", "option 'cwd'", call.cwd) end
@@ -27,7 +29,10 @@ end
 
 local function execute(call)
   local ended, err = carry_out(call, call.argv, call.timeout)
-  if ended then return program.judge(call, ended) end
+  if ended then
+    ended.notice = ended.left and LEFT or nil
+    return program.judge(call, ended)
+  end
   if not program.looks(call) then return nil, err end
   return outcome.from_error(err, { stdout = err.stdout, stderr = err.stderr, cut = err.cut })
 end
@@ -88,6 +93,8 @@ local function target(call)
 end
 
 local result = values.copy_shallow(program.result)
+result.left = "boolean: it ended with 0 and left a process running that holds its output; what that writes is not read"
+result.notice = "string: that it left a process running, or nil"
 result.signal, result.ms = "string: as SIGKILL, or nil", "number: how long it took, milliseconds"
 
 machine.effect("exec", {
@@ -103,7 +110,7 @@ machine.effect("exec", {
     sudo = { "boolean", false, "On another machine with sudo -n, also to look, and where the config has no sudo" },
   },
   result = result,
-  optional = { json = "stdout", signal = "code" },
+  optional = { json = "stdout", signal = "code", notice = "code" },
   check = check,
   run = execute,
   command = command,
@@ -114,7 +121,7 @@ machine.effect("exec", {
   would = program.would,
   specimen = function(call)
     local fields = program.specimen(call)
-    fields.ms = 5
+    fields.ms, fields.left = 5, false
     return fields
   end,
   lazy = program.lazy,

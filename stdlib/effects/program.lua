@@ -141,10 +141,14 @@ function program.would(call) return { code = first_expected(call), cut = false }
 
 function program.specimen(call) return { code = first_expected(call), stdout = "", stderr = "", cut = false } end
 
-function program.sum_up(it)
+local function told(it)
   local said = program.first_line(it.stdout)
   if said ~= "" or not it.ms then return said ~= "" and said or ("exit code %s"):format(it.code) end
   return ("exit code %d after %s"):format(it.code, duration.text(it.ms / 1000))
+end
+
+function program.sum_up(it)
+  return it.notice and told(it) .. "; " .. it.notice or told(it)
 end
 
 ---------------------------------------------------------------- The plan --

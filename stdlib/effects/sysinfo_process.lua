@@ -2,6 +2,7 @@
 local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
+local hidepid = require "effects.hidepid"
 local machine = require "effects.machine"
 local re = require "raw.re"
 local remote = require "effects.sysinfo_remote"
@@ -96,6 +97,11 @@ local function process(call)
   local matches
   matches, err = measured(matching(list, call.pattern))
   if not matches then return nil, err end
+  if #matches == 0 then
+    local seen
+    seen, err = hidepid.look(call.timeout)
+    if not seen then return nil, err end
+  end
   local it = { state = #matches > 0 and "running" or "absent", count = #matches, cpu_percent = 0,
                memory_bytes = 0,
                processes = {}, cut = #matches > MATCHES_LISTED }
@@ -115,7 +121,8 @@ local function sum_up(it)
 end
 
 machine.effect("sysinfo.process", {
-  summary = "Looks for processes by command line; this run and the shell it was started from are left out",
+  summary = "Looks for processes by command line; this run and the shell it was started from are left out. Where /proc hides "
+    .. "those of others (hidepid), one that is not found is failed, not absent",
   class = "read",
   params = { { "pattern", "string",
                "A regular expression (PCRE) somewhere in program and arguments, joined by blanks" } },
@@ -149,6 +156,14 @@ machine.effect("sysinfo.process", {
   sum_up = sum_up,
 })
 
+-- A list that leaves out those of others would be a wrong one.
+local function all_processes(call)
+  local seen, err = hidepid.look(call.timeout)
+  if not seen then return nil, err end
+  if machine.is_away() then return remote.processes(call) end
+  return sys.processes { top = call.top, timeout = call.timeout }
+end
+
 machine.effect("sysinfo.processes", {
   summary = "Lists the processes that use the most",
   class = "read",
@@ -164,8 +179,7 @@ machine.effect("sysinfo.processes", {
       blame.raise("sysinfo.processes: option 'top': 1 to %d expected", TOP_MAX)
     end
   end,
-  away = remote.processes,
-  run = function(call) return sys.processes { top = call.top, timeout = call.timeout } end,
+  run = all_processes,
   command = function() return { "ps", "-eo", "pid,ppid,user,stat,rss,pcpu,args", "--sort=-pcpu" } end,
   specimen = { count = 100, by_cpu = {}, by_memory = {} },
   sum_up = function(it)

@@ -38,14 +38,14 @@ function remote.memory(call)
   if not text then return nil, err end
   local kb = {}
   for name, amount in text:gmatch "([%w_()]+):%s+(%d+) kB\n" do kb[name] = integer(amount) end
-  local available = kb.MemAvailable
-  if not (kb.MemTotal and available and kb.SwapTotal and kb.SwapFree) or kb.MemTotal == 0 then
+  local total, swap = kb.MemTotal, kb.SwapTotal
+  if not (total and kb.MemAvailable and swap and kb.SwapFree) or total == 0 then
     return not_understood "/proc/meminfo"
   end
-  local used = math.max(0, kb.MemTotal - available)
-  return { total = kb.MemTotal << 10, available = available << 10, used = used << 10,
-           used_percent = 100 * used / kb.MemTotal, swap_total = kb.SwapTotal << 10,
-           swap_used = (kb.SwapTotal - kb.SwapFree) << 10 }
+  local available = math.min(kb.MemAvailable, total) -- as sys_part in interpreter/sys.h, which says why
+  return { total = total << 10, available = available << 10, used = (total - available) << 10,
+           used_percent = 100 * (total - available) / total, swap_total = swap << 10,
+           swap_used = math.max(0, swap - kb.SwapFree) << 10 }
 end
 
 ---------------------------------------------------------- load, cpu, uptime --
@@ -160,7 +160,7 @@ done
 wait
 ]]
 
-local function rounded_up(part, whole) return whole > 0 and math.ceil(100 * part / whole) * 1.0 or 0.0 end
+local function rounded_up(part, whole) return whole > 0 and math.max(0, math.ceil(100 * part / whole)) * 1.0 or 0.0 end
 
 local function fill_in(disk, answer)
   disk.why = answer:match "^! (.*)$"
@@ -170,7 +170,8 @@ local function fill_in(disk, answer)
   size, blocks, free, available = integer(size), integer(blocks), integer(free), integer(available)
   inodes, inodes_free = integer(inodes), integer(inodes_free)
   disk.total, disk.free = blocks * size, available * size
-  disk.used_percent = rounded_up(blocks - free, blocks - free + available)
+  local used = math.max(0, blocks - free)
+  disk.used_percent = rounded_up(used, used + available)
   if inodes > 0 then disk.inodes_used_percent = rounded_up(inodes - inodes_free, inodes) end
   return true
 end

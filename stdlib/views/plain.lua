@@ -61,9 +61,10 @@ local function milliseconds(ms) return ms and ("%d ms"):format(ms) or "" end
 local states = { ok = "ok", not_well = "not well", failed = "failed", refused = "refused", cancelled = "cancelled",
                  unknown = "unknown: may have run" }
 
+-- A result's `notice`: what must be known of it although it went well.
 local function why_of(fields)
   local result = fields.result or {}
-  return result.why or result.error and result.error.message or result.preview
+  return result.why or result.error and result.error.message or result.preview or result.notice
 end
 
 -- The effect's line, how it ended, and the command a person could type instead.

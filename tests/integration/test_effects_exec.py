@@ -1,6 +1,7 @@
 """exec: programs with argument vectors, as reads, declared reads and writes."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -53,6 +54,23 @@ def test_what_is_not_expected_is_not_well(run):
     assert run(["true"], {"reads": True, "expect": 1})["fields"]["why"] == "exit code 0"
     killed = run(["sh", "-c", "kill -9 $$"], {"reads": True})["fields"]
     assert (killed["why"], killed["code"], killed["signal"]) == ("ended by SIGKILL", 137, "SIGKILL")
+
+
+DAEMON = """
+runbook { title = "Daemon" }
+local start = remedy("Start it", function() exec { "sh", "-c", "sleep 1000 & echo $! > %s" } end)
+note("applied " .. tostring(start()))
+return unresolved "looked"
+"""
+
+
+def test_a_process_that_is_left_running_is_told(runbook, sandbox, tmp_path):
+    """Broken by: the end of the daemon with its starter; a result's notice that the screen leaves out."""
+    done = runbook("run", sandbox.write("daemon.lua", DAEMON % (tmp_path / "pid")), "--here", "--yes", "high")
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, signal.SIGTERM)      # raises when it is gone
+    assert ": ok, it left a process running that holds its output" in done.stdout, done
+    assert "applied true" in done.stdout
 
 
 def test_a_program_that_is_not_there(run):

@@ -1,6 +1,7 @@
 """raw.process: children that behave and children that don't."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -29,16 +30,21 @@ def sh(script):
     return ["sh", "-c", script]
 
 
-def alive(marker):
-    """Whether a process has `marker` in its arguments."""
+def with_argument(marker):
+    """The processes with `marker` among their arguments."""
+    pids = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 if marker.encode() in file.read().split(b"\0"):
-                    return True
+                    pids.append(int(pid))
         except OSError:
             pass
-    return False
+    return pids
+
+
+def alive(marker):
+    return bool(with_argument(marker))
 
 
 def test_code_and_both_streams(run):
@@ -132,7 +138,7 @@ def test_keep_tail(run):
 
 def test_exactly_at_the_cap_is_not_cut(run):
     assert run(sh("printf 12345678"), max_output=8)[0] | {"ms": 0} == {
-        "code": 0, "stdout": "12345678", "stderr": "", "cut": False, "ms": 0}
+        "code": 0, "stdout": "12345678", "stderr": "", "cut": False, "left": False, "ms": 0}
     assert run(sh("printf 123456789"), max_output=8)[0]["cut"]
 
 
@@ -164,15 +170,39 @@ def test_many_grandchildren_that_fork_on_die(run):
     wait_for(lambda: not alive(f"{NAP}.5"), "all grandchildren are gone", 5)
 
 
-def test_a_grandchild_that_keeps_the_output_open(run):
-    result, _ = run(sh(f"sleep {NAP}.6 & echo hi"))
-    assert result["code"] == 0 and result["stdout"] == "hi\n" and result["cut"] and result["ms"] < 1500
-    wait_for(lambda: not alive(f"{NAP}.6"), "the grandchild got SIGTERM", 5)
+def end(marker):
+    for pid in with_argument(marker):
+        os.kill(pid, signal.SIGTERM)
+
+
+def test_a_grandchild_that_keeps_the_output_open_stays_and_can_write(run, tmp_path):
+    """Broken by: SIGTERM to the group of a child that ended with 0; closed pipes, whose SIGPIPE ends it at its next line."""
+    daemon = f"echo one; cat go; echo two; echo three >&2; echo well > written; exec sleep {NAP}.6"
+    os.mkfifo(tmp_path / "go")
+    result, _ = run(sh(f"({daemon}) & echo hi"), cwd=str(tmp_path))
+    try:
+        assert result["code"] == 0 and result["left"] and result["cut"] and "hi\n" in result["stdout"] and result["ms"] < 1500
+        with open(tmp_path / "go", "w") as file:
+            file.write("later\n")
+        wait_for(lambda: alive(f"{NAP}.6"), "it went on after its next lines", 5)
+        assert (tmp_path / "written").read_text() == "well\n"
+    finally:
+        end(f"{NAP}.6")
+
+
+@pytest.mark.parametrize("how", ["exit 3", "kill -9 $$"])
+def test_a_grandchild_of_a_child_that_failed_is_ended(run, how):
+    result, _ = run(sh(f"sleep {NAP}.61 & echo hi; {how}"))
+    assert result["code"] != 0 and result["stdout"] == "hi\n" and result["cut"] and not result["left"]
+    wait_for(lambda: not alive(f"{NAP}.61"), "the grandchild got SIGTERM", 5)
 
 
 def test_a_grandchild_with_output_of_its_own_is_left_alone(run):
-    result, _ = run(sh("sleep 3.14159 >/dev/null 2>&1 & echo hi"))
-    assert not result["cut"] and alive("3.14159")
+    result, _ = run(sh(f"sleep {NAP}.62 >/dev/null 2>&1 & echo hi"))
+    try:
+        assert not result["cut"] and not result["left"] and alive(f"{NAP}.62")
+    finally:
+        end(f"{NAP}.62")
 
 
 def test_cancelling_ends_the_child(luahost):
