@@ -5,7 +5,7 @@
  * all(text, pattern) → list of such tables      count(text, pattern) → integer
  * gsub(text, pattern, replacement) → text, count   ($1, ${12}, ${name}, $$; a group that took no part is empty)
  * lines(text, pattern) → list of the whole lines that match; ^ and $ are the line's
- * A wrong pattern, a match that needs too much work, and too many matches raise. Patterns see Unicode where the text is valid
+ * A wrong pattern, a match or a call that needs too much work, and too many matches raise. Patterns see Unicode where the text is valid
  * UTF-8, else bytes.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -15,9 +15,11 @@
 #include <lauxlib.h>
 #include "buffer.h"
 #include "libs.h"
+#include "runtime.h"
 
 #define RE_CACHE 64            /* compiled patterns kept */
 #define RE_MATCH_LIMIT 5000000 /* steps of one match; some hundred milliseconds */
+#define RE_CALL_SECONDS 2.0    /* of the CPU, of one call with all its matches */
 #define RE_PATTERN_MAX 65536   /* bytes of a pattern */
 #define RE_STACK_MIN 32768     /* bytes of the JIT's stack: as it begins, and at most */
 #define RE_STACK_MAX (8 << 20)
@@ -40,6 +42,7 @@ struct subject {
   const char *text;
   size_t len;
   struct compiled *re;
+  double began; /* CPU seconds */
 };
 
 static void compiled_free(struct compiled *it) {
@@ -94,12 +97,20 @@ static struct subject check_subject(lua_State *L) {
     pcre2_jit_stack_assign(limits, NULL, pcre2_jit_stack_create(RE_STACK_MIN, RE_STACK_MAX, NULL));
   }
   s.re = compile(L, pattern, len, PCRE2_UTF | PCRE2_MATCH_INVALID_UTF);
+  s.began = budget_computed();
   return s;
+}
+
+/* Many matches, each within its limit, may be too much together; a signal and a deadline are heard between them. */
+static void check_work(lua_State *L, const struct subject *s) {
+  if (budget_look(L) && budget_computed() - s->began > RE_CALL_SECONDS)
+    luaL_error(L, "the pattern needs too much work on this text");
 }
 
 /* Whether there is a match at or after `from`; raises when it needs too much work. */
 static bool step(lua_State *L, const struct subject *s, size_t from, uint32_t options) {
   int rc = pcre2_match(s->re->code, (PCRE2_SPTR)s->text, s->len, from, options, s->re->data, limits);
+  check_work(L, s);
   if (rc > 0) return true;
   if (rc == PCRE2_ERROR_MATCHLIMIT || rc == PCRE2_ERROR_DEPTHLIMIT || rc == PCRE2_ERROR_HEAPLIMIT ||
       rc == PCRE2_ERROR_JIT_STACKLIMIT)
@@ -194,7 +205,7 @@ static int l_lines(lua_State *L) {
     const char *newline = memchr(line, '\n', (size_t)(end - line)), *next = newline ? newline : end;
     size_t len = (size_t)(next - line);
     if (len > 0 && line[len - 1] == '\r') len--;
-    struct subject one = {line, len, s.re};
+    struct subject one = {line, len, s.re, s.began};
     if (step(L, &one, 0, 0)) {
       count = counted(L, count);
       lua_pushlstring(L, line, len);

@@ -93,10 +93,16 @@ void runtime_on_exit_signal(
 
 /* budget.c: what a script may use up. Named here, documented in spec/language.md. */
 #define BUDGET_HOOK_INSTRUCTIONS 10000 /* between two looks at the clock */
+#define BUDGET_LOOK_SECONDS 0.02       /* between two looks of C that computes */
 #define BUDGET_BURST_SECONDS 10.0      /* of Lua running without waiting */
 #define BUDGET_MEMORY_BYTES (256L << 20)
 void budget_install(lua_State *co);
 void budget_burst_begin(void);
+/* The look at signals, deadlines and the burst that Lua's own instructions bring about, for loops of C that compute for long.
+ * May raise. Most calls only read a clock and return false: it is not time yet. */
+bool budget_look(lua_State *L);
+/* CPU seconds of this thread. */
+double budget_computed(void);
 /* alloc.c: the allocator with the memory limit. */
 void *alloc_limited(void *ud, void *block, size_t osize, size_t nsize);
 

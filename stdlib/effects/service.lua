@@ -31,6 +31,8 @@ local fields = {
   enabled = "string: enabled disabled static masked …; nil when it has no file",
   status_text = "string: what the service says of itself",
   can = "map: start stop reload: whether it may",
+  parts = "list: of a unit that runs nothing itself, as Debian's postgresql, those that are started and stopped with it: "
+    .. "each name state sub result",
 }
 
 local function check_unit(effect)
@@ -46,7 +48,7 @@ local lazy = { active = function(it) return it.state == "active" end, summary = 
 
 local function specimen(changes)
   return function(call)
-    local it = { state = "active", result = "success", load = "loaded", restarts = 0, pid = 4711, since = 1.7e9,
+    local it = { state = "active", result = "success", load = "loaded", restarts = 0, pid = 4711, since = 1.7e9, parts = {},
                  enabled = "enabled", name = call and systemctl.full_name(tostring(call.unit)) or "name.service",
                  can = { start = true, stop = true, reload = true } }
     for name, value in pairs(changes or {}) do it[name] = value end
@@ -177,6 +179,11 @@ local function change(verb, call)
   if verb.starts and status.state == "failed" then
     return outcome.failed("reply", "%s is %s after it was %s", status.name, status.summary, verb.participle)
   end
+  local failed = verb.starts and systemctl.failed_part(status)
+  if failed then
+    return outcome.failed("reply", "%s is %s after %s, which starts it, was %s", failed.name, failed.state, status.name,
+      verb.participle)
+  end
   return status
 end
 
@@ -188,18 +195,20 @@ end
 
 local function enabled(status) return status.enabled == "enabled" or status.enabled == "enabled-runtime" end
 
+local function is_up(status) return status.active and not systemctl.failed_part(status) end
+
 local verbs = {
   { name = "restart", tells = "restarts", participle = "restarted", starts = true, interrupts = true,
     can = "start",
-    would = { state = "active", active = true }, happened = function(status) return status.active end },
+    would = { state = "active", active = true }, happened = is_up },
   { name = "start", tells = "starts", participle = "started", starts = true, can = "start",
-    would = { state = "active", active = true }, happened = function(status) return status.active end },
+    would = { state = "active", active = true }, happened = is_up },
   { name = "stop", text = "is stopped", back = "start",
     tells = "stops", participle = "stopped", interrupts = true, can = "stop",
     would = { state = "inactive", active = false },
     happened = function(status) return not status.active end },
   { name = "reload", tells = "reloads", participle = "reloaded", can = "reload", needs_active = true,
-    would = { state = "active", active = true }, happened = function(status) return status.active end },
+    would = { state = "active", active = true }, happened = is_up },
   { name = "enable", tells = "enables at boot", participle = "enabled", would = { enabled = "enabled" },
     happened = enabled },
   { name = "disable", text = "is disabled", back = "enable",

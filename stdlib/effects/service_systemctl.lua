@@ -2,6 +2,7 @@
 -- failure to look, never a state. Facts from systemctl(1), journalctl(1) and org.freedesktop.systemd1(5).
 local machine = require "effects.machine"
 local outcome = require "outcome"
+local tasks = require "tasks"
 local text_tools = require "raw.text"
 
 local systemctl = {}
@@ -11,7 +12,11 @@ local ENV = { LC_ALL = "C", TZ = "UTC", SYSTEMD_COLORS = "0", SYSTEMD_PAGER = ""
 
 local PROPERTIES = { "Id", "LoadState", "ActiveState", "SubState", "Result", "MainPID", "ExecMainCode",
                      "ExecMainStatus", "NRestarts", "UnitFileState", "ActiveEnterTimestamp",
-                     "InactiveEnterTimestamp", "CanStart", "CanStop", "CanReload", "StatusText" }
+                     "InactiveEnterTimestamp", "CanStart", "CanStop", "CanReload", "StatusText", "ConsistsOf" }
+
+-- Of the units that one starts which runs nothing itself: what is asked, and how many a summary names.
+local PARTS_NAMED = 5
+local PART_PROPERTIES = { "Id", "LoadState", "ActiveState", "SubState", "Result" }
 
 -- ActiveState → our state. A unit that reloads is as active as any.
 local states = { active = "active", reloading = "active", refreshing = "active", inactive = "inactive",
@@ -95,8 +100,21 @@ local function read_properties(text)
 end
 
 local function show_words(properties, units)
-  return { "systemctl", "--no-ask-password", "--no-pager", "--property=" .. table.concat(properties, ","), "show",
-           "--", units }
+  local words = { "systemctl", "--no-ask-password", "--no-pager", "--property=" .. table.concat(properties, ","), "show", "--" }
+  return table.move(units, 1, #units, #words + 1, words)
+end
+
+-- These properties of these units, as a list of maps, or nil and an error.
+function systemctl.units(properties, units, timeout)
+  local ended, err = systemctl.run(show_words(properties, units), timeout)
+  if not ended then return nil, err end
+  if ended.cut then return outcome.failed("limit", "systemctl told more than is read") end
+  local list = {}
+  for block in (ended.stdout .. "\n"):gmatch "(.-\n)\n+" do
+    list[#list + 1], err = read_properties(block)
+    if err then return nil, err end
+  end
+  return list
 end
 
 -- "Tue 2026-11-24 10:00:00 UTC" → seconds since 1970; nil for a time that never was.
@@ -107,6 +125,14 @@ end
 
 local function number(text) return math.tointeger(tonumber(text or "")) end
 
+local function parts_text(parts)
+  if #parts == 0 then return "" end
+  local told = {}
+  for i = 1, math.min(#parts, PARTS_NAMED) do told[i] = ("%s, %s"):format(parts[i].name, parts[i].state) end
+  if #parts > PARTS_NAMED then told[#told + 1] = ("%d more"):format(#parts - PARTS_NAMED) end
+  return "; it runs nothing itself, it starts others: " .. table.concat(told, "; ")
+end
+
 -- A unit's state in words, of fields of service.status.
 function systemctl.summary(it)
   if it.state == "absent" then return "there is no such unit" end
@@ -116,7 +142,13 @@ function systemctl.summary(it)
   if it.result and it.result ~= "success" then parts[#parts + 1] = it.result end
   if it.exit_code and it.exit_code ~= 0 then parts[#parts + 1] = ("exit status %d"):format(it.exit_code) end
   if (it.restarts or 0) > 0 then parts[#parts + 1] = ("restarted %d times by systemd"):format(it.restarts) end
-  return table.concat(parts, ", ")
+  return table.concat(parts, ", ") .. parts_text(it.parts or {})
+end
+
+-- The first of the units it starts that has failed, or nil.
+function systemctl.failed_part(it)
+  local first = it.parts and it.parts[1]
+  return first and first.state == "failed" and first or nil
 end
 
 -- A unit file that is gone while its unit still runs is not absent yet.
@@ -144,32 +176,51 @@ local function fields_of(properties)
   if number(properties.ExecMainCode) == 1 then it.exit_code = number(properties.ExecMainStatus) end
   it.can = { start = properties.CanStart ~= "no", stop = properties.CanStop ~= "no",
              reload = properties.CanReload ~= "no" }
-  it.summary = systemctl.summary(it)
   return it
+end
+
+-- What has failed first, for a summary names only some.
+local function failed_first(a, b)
+  if (a.state == "failed") ~= (b.state == "failed") then return a.state == "failed" end
+  return a.name < b.name
+end
+
+-- The units that are started and stopped with one that runs nothing itself, as Debian's postgresql.service, or {}: that one
+-- is active whatever became of them.
+local function parts_of(it, properties, ends)
+  local names = {}
+  if it.active and not it.pid and it.sub ~= "running" then
+    for name in (properties.ConsistsOf or ""):gmatch "%S+" do names[#names + 1] = name end
+  end
+  if #names == 0 then return {} end
+  local list, err = systemctl.units(PART_PROPERTIES, names, math.max(0.1, ends - tasks.now()))
+  if not list then return nil, err end
+  for i, part in ipairs(list) do
+    list[i] = { name = part.Id or names[i], state = state_of(part) or part.ActiveState, sub = part.SubState or "",
+                result = part.Result or "" }
+  end
+  table.sort(list, failed_first)
+  return list
 end
 
 -- A unit's state as fields of service.status, or nil and an error.
 function systemctl.status(unit, timeout)
-  local ended, err = systemctl.run(show_words(PROPERTIES, systemctl.full_name(unit)), timeout)
+  local ends = tasks.now() + timeout
+  local ended, err = systemctl.run(show_words(PROPERTIES, { systemctl.full_name(unit) }), timeout)
   if not ended then return nil, err end
-  local properties
+  local properties, it
   properties, err = read_properties(ended.stdout)
   if not properties then return nil, err end
-  return fields_of(properties)
+  it, err = fields_of(properties)
+  if not it then return nil, err end
+  it.parts, err = parts_of(it, properties, ends)
+  if not it.parts then return nil, err end
+  it.summary = systemctl.summary(it)
+  return it
 end
 
 -- These properties of every service that systemd has loaded, as a list of maps, or nil and an error.
-function systemctl.services(properties, timeout)
-  local ended, err = systemctl.run(show_words(properties, "*.service"), timeout)
-  if not ended then return nil, err end
-  if ended.cut then return outcome.failed("limit", "systemctl told more than is read") end
-  local list = {}
-  for block in (ended.stdout .. "\n"):gmatch "(.-\n)\n+" do
-    list[#list + 1], err = read_properties(block)
-    if err then return nil, err end
-  end
-  return list
-end
+function systemctl.services(properties, timeout) return systemctl.units(properties, { "*.service" }, timeout) end
 
 -- The units that want or need this one, at any distance, targets left out: those only group.
 function systemctl.dependents(unit, timeout)

@@ -5,7 +5,11 @@
 -- standard input carries first a line of variables (so that no secret stands in an argv), then the program's
 -- input. Our end of it stays open until the program has ended: when it closes before, because of a deadline,
 -- Ctrl-C, or the death of this process or of the connection, the wrapper ends what it started. Marker lines on
--- stderr tell the program's own exit code 255 from ssh's, and what happened from what may have happened.
+-- stderr tell the program's own exit code 255 from ssh's, and what happened from what may have happened; one on
+-- stdout tells the program's output from what the login's own files print before it.
+--
+-- Nothing of that is sent before the login shell has shown that it is a POSIX one: csh takes a line end in a quoted word
+-- for the end of the command, and would run the rest as the next.
 local outcome = require "outcome"
 local process = require "raw.process"
 local raw_run = require "raw.run"
@@ -60,6 +64,7 @@ if [ -n "$rb_sudo" ]; then
 elif ! command -v -- "$1" >/dev/null; then
   rb_say missing; exit 0
 fi
+printf '%s\n' "$rb_mark"
 exec 7<&0 8>&1
 rb_watcher=$(
   exec 9>&1 1>&8 8>&-
@@ -79,6 +84,11 @@ exit "$rb_code"
 -- host keys are checked stays the user's.
 local CAREFUL = { "-o", "BatchMode=yes", "-o", "ConnectTimeout=" .. CONNECT_TIMEOUT, "-o", "RemoteCommand=none",
                   "-o", "ClearAllForwardings=yes", "-x", "-a", "-T" }
+
+-- The braces are for PowerShell, which does sums in double quotes too, and reads them otherwise.
+local SHELL_QUESTION, SHELL_ANSWER = 'echo "runbook: ${PATH:+$((6*7))} is right"', "runbook: 42 is right"
+-- Shells that passed elsewhere, so that the name explains nothing.
+local POSIX = { sh = true, bash = true, dash = true, ash = true, ksh = true, mksh = true, zsh = true, yash = true }
 
 local machines = {} -- name → what we know of it
 local folder        -- of the sockets
@@ -156,26 +166,64 @@ local function make_folder()
   return outcome.failed("io", "no folder for ssh's sockets: %s", why)
 end
 
+-- ssh with `options` and `more`, or nil and the error of a machine that did not answer.
+local function ask(name, options, more)
+  local words, destination = ssh.words(name)
+  append(words, options, { "--", destination }, more or {})
+  local done, err = local_run { argv = words, timeout = CONNECT_TIMEOUT + 1, keep = "tail" }
+  if done or err.kind ~= "timeout" then return done, err end
+  return outcome.failed("unreachable", "machine %s: it did not answer within %g s", name, CONNECT_TIMEOUT)
+end
+
+local function careful(socket, master, ...)
+  local options = {}
+  append(options, CAREFUL, { "-o", "ControlMaster=" .. master, "-o", "ControlPath=" .. socket }, ...)
+  return options
+end
+
+local function leave(name, socket)
+  local words, destination = ssh.words(name)
+  append(words, { "-o", "ControlPath=" .. socket, "-O", "exit", "--", destination })
+  local_run { argv = words, timeout = CLOSE_TIMEOUT }
+end
+
+-- What a shell answers that is no POSIX one, or none at all. Its name is the login's $SHELL, which every shell can print.
+local function wrong_shell(name, socket, ended)
+  local said = ended.stdout .. ended.stderr
+  local err = complaint(name, said)
+  if err.kind ~= "unreachable" then return nil, err end
+  local asked = ask(name, careful(socket, "no"), { "echo $SHELL" })
+  local shell = ("\n" .. (asked and asked.stdout or "")):match "\n/[%g/]-([^/%s]+)%s*$"
+  if not shell or POSIX[shell] then shell = "an unknown one" end
+  local line = last_line(said)
+  return outcome.failed("login", "machine %s: the login shell is %s; a POSIX shell is needed%s", name, shell,
+    line ~= "" and (" (it said: %s)"):format(line) or "")
+end
+
+-- True when the login shell works out what only a POSIX shell does. To any other the question is harmless.
+local function check_shell(name, socket)
+  local ended, err = ask(name, careful(socket, "no"), { SHELL_QUESTION })
+  if not ended then return nil, err end
+  if ended.stdout:find(SHELL_ANSWER, 1, true) then return true end
+  if ended.code == 255 and ended.stdout == "" then return nil, complaint(name, ended.stderr) end
+  return wrong_shell(name, socket, ended)
+end
+
 local function open(it, name)
   local place, err = make_folder()
   if not place then return nil, err end
   it.opened = it.opened + 1
   local socket = ("%s/%s"):format(place, raw_run.sha256(name .. it.opened):sub(1, 8))
-  local words, destination = ssh.words(name)
-  append(words, CAREFUL, { "-o", "ControlMaster=yes", "-o", "ControlPath=" .. socket,
-                           "-o", "ControlPersist=" .. PERSIST, "-o", "ServerAliveInterval=5",
-                           "-o", "ServerAliveCountMax=3", "-N", "-f", "--", destination })
-  local done
-  done, err = local_run { argv = words, timeout = CONNECT_TIMEOUT + 1 }
-  if done and done.code == 0 then
-    it.socket = socket
-    return true
-  elseif done then
-    return nil, complaint(name, done.stderr)
-  elseif err.kind == "timeout" then
-    return outcome.failed("unreachable", "machine %s: it did not answer within %g s", name, CONNECT_TIMEOUT)
-  end
-  return nil, err
+  local done, ok
+  done, err = ask(name, careful(socket, "yes", { "-o", "ControlPersist=" .. PERSIST, "-o", "ServerAliveInterval=5",
+                                                 "-o", "ServerAliveCountMax=3", "-N", "-f" }))
+  if not done then return nil, err end
+  if done.code ~= 0 then return nil, complaint(name, done.stderr) end
+  it.pending = socket
+  ok, err = check_shell(name, socket)
+  it.pending = nil
+  if ok then it.socket = socket else leave(name, socket) end
+  return ok, err
 end
 
 local function is_open(it)
@@ -199,11 +247,8 @@ end
 -- Ends all connections; at the end of the run.
 function ssh.close()
   for name, it in pairs(machines) do
-    if it.socket then
-      local words, destination = ssh.words(name)
-      append(words, { "-o", "ControlPath=" .. it.socket, "-O", "exit", "--", destination })
-      local_run { argv = words, timeout = CLOSE_TIMEOUT }
-    end
+    local socket = it.pending or it.socket
+    if socket then leave(name, socket) end
   end
   machines = {}
   if folder then local_run { argv = { "rm", "-rf", "--", folder }, timeout = CLOSE_TIMEOUT } end
@@ -224,6 +269,23 @@ local function compose(spec, mark)
                   spec.sudo and "sudo" or "" }
   table.move(argv, 1, #argv, #words + 1, words)
   return "exec " .. text.shell_quote(words), stdin_env.line(outer) .. input
+end
+
+-- stdout without the marker and what the login printed before it, or nil. A tail whose beginning is missing may have lost both.
+local function output_of(spec, mark, ended)
+  local _, last = ended.stdout:find(mark .. "\n", 1, true)
+  if not last and ended.cut and spec.keep == "tail" then
+    last = math.max(0, #ended.stdout - (spec.max_output or #ended.stdout))
+  end
+  return last and ended.stdout:sub(last + 1)
+end
+
+local function read_output(name, spec, mark, ended)
+  local said = ended.stdout
+  ended.stdout = output_of(spec, mark, ended)
+  if ended.stdout then return ended end
+  return outcome.failed("login", "machine %s: the login prints text in place of the answer: %s", name,
+    text.truncate(said:match "[^\r\n]*%S[^\r\n]*" or "", 200))
 end
 
 -- Cuts the markers out of stderr: the program's own part, what the last marker says, whether it began at all.
@@ -280,11 +342,11 @@ local function explain(name, spec, mark, ended)
     ended.code = code
     local err = sudo_complaint(name, spec, ended)
     if err then return nil, err end
-    return ended
+    return read_output(name, spec, mark, ended)
   elseif word then
     return not_begun(name, spec, word)
   elseif ended.cut and not ended.signal and ended.code ~= 255 then
-    return ended -- so much on stderr that the last marker is lost
+    return read_output(name, spec, mark, ended) -- so much on stderr that the last marker is lost
   elseif began then
     return outcome.failed(lost(spec), "machine %s: the connection was lost while %s ran%s", name, spec.argv[1],
       said ~= "" and ": " .. last_line(said) or "")
@@ -297,9 +359,13 @@ end
 -- A deadline that passes before the program is known to have begun says nothing about it.
 local function late(name, spec, mark, err)
   if err.kind ~= "timeout" then return nil, err end
-  local said, _, began = read_marks(err.stderr or "", mark)
+  local said, word, began, code = read_marks(err.stderr or "", mark)
   if not began then
     return outcome.failed(spec.changes and "timeout" or "unreachable", "machine %s: it did not answer in time", name)
+  end
+  err.stdout = output_of(spec, mark, err) or ""
+  if word == "ended" then -- sshd waits for all who hold the output, not for the program
+    return { code = code, stdout = err.stdout, stderr = said, cut = true, left = true, ms = 1000 * spec.timeout }
   end
   return nil, { kind = "timeout", stdout = err.stdout, stderr = said, cut = err.cut,
                 message = ("%s on machine %s took longer than %g s; it was ended there"):format(spec.argv[1], name,
@@ -317,11 +383,11 @@ local function carry_out(it, name, spec, due, progress)
     return outcome.failed("limit", "machine %s: the command is longer than %d bytes", name, LINE_MAX)
   end
   local words, destination = ssh.words(name)
-  append(words, CAREFUL, { "-o", "ControlMaster=no", "-o", "ControlPath=" .. it.socket, "--", destination, line })
+  append(words, careful(it.socket, "no"), { "--", destination, line })
   local ended
   progress.sent = true
   ended, err = local_run { argv = words, stdin = input, hold_input = true, timeout = left, keep = spec.keep,
-                           max_output = spec.max_output }
+                           max_output = spec.max_output and spec.max_output + #mark + 1 }
   if not ended then return late(name, spec, mark, err) end
   return explain(name, spec, mark, ended)
 end

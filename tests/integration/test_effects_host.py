@@ -149,6 +149,19 @@ def test_a_services_life(service, systemd_session):
     assert service("reload", "db")["preview"]["impossible"] == "it is not active"
 
 
+def test_a_unit_that_starts_others_speaks_for_them(service, systemd_session):
+    """As Debian's postgresql.service, active (exited) whatever its clusters do. Broken by: its own state taken for theirs."""
+    systemd_session.systemctl("start", "frame@well")
+    systemd_session.systemctl("start", "frame")
+    well = service("status", "frame")
+    assert [part["name"] + " " + part["state"] for part in well["fields"]["parts"]] == ["frame@well.service active"], well
+    systemd_session.systemctl("start", "frame@ill")
+    status, restarted = service("status", "frame"), service("restart", "frame")
+    assert status["fields"]["summary"].endswith("it starts others: frame@ill.service, failed; frame@well.service, active"), status
+    assert "frame@ill.service, failed" in restarted["preview"]["text"]
+    assert restarted["error"]["message"].startswith("frame@ill.service is failed after frame.service"), restarted
+
+
 def test_a_restart_saves_status_and_log_first(runbook, sandbox, systemd_session):
     systemd_session.systemctl("start", "db")
     sandbox.env["PATH"] = f"{systemd_session.bin}:{PATH}"

@@ -1,5 +1,6 @@
 """Machines whose /proc says odd things: looked at in namespaces of their own, here and over ssh."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 import pytest
 
 from lab import sshd as ssh
+from lab.effects import PATH
 from lab.machines import machines, on, perform  # noqa: F401 (fixtures)
 from lab.program import BUILD
 
@@ -117,3 +119,81 @@ def test_hidden_there(perform, server_of):
                                ("sysinfo.processes", on()), machines=machines)
     assert own["fields"]["state"] == "running", own
     assert none["error"] == every["error"] == {"kind": "permission", "message": HIDDEN}
+
+
+# Odd logins
+
+@pytest.fixture
+def login(server_of):
+    """login(shell, bashrc="") -> the setting `machines` of one with such a login."""
+    if os.geteuid() != 0:
+        pytest.skip("a login of its own needs root")
+
+    def make(shell, bashrc=""):
+        server = server_of(type("LoginSshd", (ssh.LoginSshd,), {"shell": shell, "bashrc": bashrc}))
+        return {"db": {"ssh": server.name, "config": server.config}}
+    return make
+
+
+@pytest.mark.parametrize("shell, words", [
+    ("/usr/bin/csh", "the login shell is csh; a POSIX shell is needed"), ("/usr/bin/fish", "the login shell is fish; a POSIX"),
+    ("/usr/sbin/nologin", "the login there may run no commands"), ("/bin/false", "a POSIX shell is needed"),
+    ("/bin/cat", "a POSIX shell is needed")])
+def test_a_login_shell_that_is_not_posix(perform, login, tmp_path, shell, words):
+    """Broken by: a command sent before the shell is known: csh runs what stands behind a line end in a quoted word."""
+    if not os.path.exists(shell):
+        pytest.skip(f"{shell} is not installed")
+    told = f"x\ntouch {tmp_path}/ran\ny"
+    read, write = perform(("exec", ["printf", "%s", told], on(reads=True)), ("exec", ["touch", f"{tmp_path}/ran", told], on()),
+                          machines=login(shell))
+    for done in (read, write):
+        assert done["error"]["kind"] == "login" and words in done["error"]["message"], done
+    assert not (tmp_path / "ran").exists()
+
+
+CHATTY = "echo 'Welcome to db1'; printf '{\"b\":2}'; echo 'beware' >&2\n"
+
+
+def test_what_the_login_prints_is_no_answer(perform, login):
+    """Broken by: stdout taken from its beginning."""
+    told, process, failed, much = perform(
+        ("exec", ["echo", '{"a":1}'], on(reads=True)), ("sysinfo.process", "sshd", on()),
+        ("exec", ["sh", "-c", "echo out; echo err >&2; exit 3"], on(reads=True)),
+        ("exec", ["sh", "-c", "head -c 2000000 /dev/zero"], on(reads=True)), machines=login("/bin/bash", CHATTY))
+    assert told["fields"]["stdout"] == '{"a":1}\n' and told["fields"]["stderr"] == "", told
+    assert process["fields"]["state"] == "running"
+    assert (failed["fields"]["stdout"], failed["fields"]["stderr"]) == ("out\n", "err\n")
+    assert much["fields"]["cut"] and set(much["fields"]["stdout"]) == {"\0"}
+
+
+def test_a_login_that_prints_more_than_is_read(perform, login):
+    machines = login("/bin/bash", "echo Welcome; head -c 1200000 /dev/zero | tr '\\0' x; echo\n")
+    done, = perform(("exec", ["echo", "answer"], on(reads=True)), machines=machines)
+    assert done["error"] == {"kind": "login", "message": "machine db: the login prints text in place of the answer: Welcome"}
+
+
+def test_a_tail_is_told_from_what_the_login_prints(luahost, login):
+    given = {"machines": login("/bin/bash", CHATTY), "environment": {"PATH": PATH}}
+    shown = luahost(TAILS, json.dumps(given)).stdout
+    assert shown == f"[one] false\n[{'0' * 100}] true\n", shown
+
+
+TAILS = """
+local json, settings, ssh = require "raw.json", require "settings", require "effects.ssh"
+local given = json.decode((...))
+settings.machines, settings.environment = given.machines, given.environment
+for _, script in ipairs { "printf one", "head -c 2000 /dev/zero | tr '\\\\0' 0" } do
+  local ended = assert(ssh.run("db", { argv = { "sh", "-c", script }, timeout = 10, keep = "tail", max_output = 100 }))
+  print(("[%s] %s"):format(ended.stdout, ended.cut))
+end
+ssh.close()
+"""
+
+
+def test_what_a_program_left_running_there_stays(perform, machines, tmp_path):  # noqa: F811
+    """As here. Broken by: the deadline, told as the program's, of an sshd that waits for all who hold the output."""
+    script = f"sleep 1000 & echo $! > {tmp_path}/pid; echo begun"
+    done, = perform(("exec", ["sh", "-c", script], on(timeout="2s")))
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)     # raises when it is gone
+    assert done["fields"]["code"] == 0 and done["fields"]["stdout"] == "begun\n" and done["fields"]["left"], done
+    assert done["fields"]["notice"] == "it left a process running that holds its output"

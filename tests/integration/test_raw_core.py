@@ -202,6 +202,26 @@ def test_re_raises_on_wrong_patterns_and_endless_work(host):
     """)
 
 
+@pytest.mark.parametrize("function", ["lines", "all", "count", "gsub"])
+def test_re_has_one_budget_for_a_call(host, function):
+    """Broken by: a limit on each match alone, of which 3,000 take a minute."""
+    host(f"""
+      local clock = require "raw.task".now
+      local text, began = (("a"):rep(20) .. "!\\n"):rep(3000), clock()
+      raises("too much work", re.{function}, text, "(?m)^(a+)+$|!", "")
+      assert(clock() - began < 20, clock() - began)
+    """)
+
+
+def test_a_deadline_is_heard_between_matches(host):
+    host(r"""
+      local tasks = require "tasks"
+      local text, finished = (("a"):rep(20) .. "!\n"):rep(3000), false
+      local in_time = tasks.deadline(0.1, function() re.lines(text, "^(a+)+$") finished = true end)
+      assert(not in_time and not finished)
+    """)
+
+
 def test_re_is_quick_on_long_texts(host):
     host(r"""
       local clock = require "raw.task".now

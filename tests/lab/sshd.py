@@ -66,6 +66,25 @@ class Sshd(Server):
             return False
 
 
+class LoginSshd(Sshd):
+    """Its login has the shell `shell`, and a home of its own whose .bashrc is `bashrc`: in a mount namespace with another
+    /etc/passwd, so only for root."""
+
+    shell, bashrc = "/bin/bash", ""
+
+    def command(self):
+        home = os.path.join(self.folder, "home")
+        os.makedirs(home, exist_ok=True)
+        for path, text in ((os.path.join(home, ".bashrc"), self.bashrc),
+                           (os.path.join(self.folder, "passwd"), f"root:x:0:0:root:{home}:{self.shell}\n")):
+            with open(path, "w") as file:
+                file.write(text)
+        with open("/etc/passwd") as here, open(os.path.join(self.folder, "passwd"), "a") as there:
+            there.writelines(line for line in here if not line.startswith("root:"))
+        shell = 'mount --make-rprivate / && mount --bind "$0" /etc/passwd && exec "$@"'
+        return ["unshare", "-m", "sh", "-c", shell, os.path.join(self.folder, "passwd"), *super().command()]
+
+
 SUDO = """#!/bin/sh
 shift
 [ "$1" = -- ] && shift

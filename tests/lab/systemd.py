@@ -19,6 +19,9 @@ UNITS = {
                   "[Install]\nWantedBy=lab.target\n",
     "app.service": "[Unit]\nRequires=db.service\n[Service]\nExecStart=/bin/sleep 1000\n",
     "bad.service": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo broken >&2; exit 3'\n",
+    "frame.service": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+    "frame@.service": "[Unit]\nPartOf=frame.service\nBefore=frame.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+                      "ExecStart=/bin/sh -c '[ %i = well ]'\n",
     "stubborn.service": "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n"
                         "TimeoutStopSec=600\n",
 }

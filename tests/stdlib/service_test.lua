@@ -87,6 +87,34 @@ answers.show = show { LoadState = "masked", ActiveState = "inactive", SubState =
                       UnitFileState = "masked" }
 equal(run("status", "db").summary, "inactive (dead), masked", "masked")
 
+-- A unit that runs nothing itself is told with those that it starts, what failed first; one that runs something is not.
+local function frame(changes)
+  local properties = { SubState = "exited", MainPID = "0", ExecMainCode = "1", ConsistsOf = "pg@a.service pg@b.service" }
+  for name, value in pairs(changes or {}) do properties[name] = value end
+  return show(properties)
+end
+local function instance(name, state) return show({ Id = name, ActiveState = state, SubState = state })[2] end
+local function with_parts(a, b, change)
+  answers = { ["db.service"] = change or frame(), ["pg@a.service"] = { 0, instance("pg@a.service", a) .. "\n" .. instance("pg@b.service", b) },
+              restart = { 0 }, ["list-dependencies"] = { 0, "db.service\n" } }
+end
+with_parts("active", "failed")
+it = run("status", "db")
+equal(it.state .. #it.parts .. it.parts[1].name .. it.parts[1].state, "active2pg@b.servicefailed", "what it starts")
+assert(it.summary:find "; it runs nothing itself, it starts others: pg@b.service, failed; pg@a.service, active$", it.summary)
+assert(preview("restart", "db").text:find("pg@b.service, failed", 1, true), "the preview names it")
+it = { run("restart", "db") }
+equal(it[2].kind .. it[2].message, "replypg@b.service is failed after db.service, which starts it, was restarted", "a restart")
+equal(entry "restart".verify(catalogue.call(entry "restart", "db")), false, "it did not happen")
+with_parts("active", "active")
+equal(run("restart", "db").state, "active", "a restart of all")
+equal(#run("status", "db").parts, 2, "both are told")
+answers["pg@a.service"] = { kind = "timeout", message = "took longer" }
+equal(select(2, run("status", "db")).kind, "timeout", "parts that can't be seen are not well")
+with_parts("failed", "failed", frame { SubState = "running", MainPID = "7" })
+equal(#run("status", "db").parts, 0, "one that runs something speaks for itself")
+answers = {}
+
 -- What isn't understood is no state.
 for what, answer in pairs { ["no line"] = { 0, "" }, ["no property"] = { 0,
   "Unit db.service could not be found.\n" },
