@@ -95,7 +95,8 @@ local function frame(changes)
 end
 local function instance(name, state) return show({ Id = name, ActiveState = state, SubState = state })[2] end
 local function with_parts(a, b, change)
-  answers = { ["db.service"] = change or frame(), ["pg@a.service"] = { 0, instance("pg@a.service", a) .. "\n" .. instance("pg@b.service", b) },
+  answers = { ["db.service"] = change or frame(),
+              ["pg@a.service"] = { 0, instance("pg@a.service", a) .. "\n" .. instance("pg@b.service", b) },
               restart = { 0 }, ["list-dependencies"] = { 0, "db.service\n" } }
 end
 with_parts("active", "failed")
