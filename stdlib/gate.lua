@@ -99,7 +99,8 @@ local function act_on(act, do_it, plan)
   end
   err = err or { kind = "failed", message = fields.why or "it did not succeed" }
   local late = outcome.is_doubtful(err)
-  journal.outcome(act, late and "unknown" or "failed", { error = outcome.error(err), why = late and "may have run" or nil }, ms)
+  journal.outcome(act, late and "unknown" or "failed", { error = outcome.error(err), why = late and "may have run" or nil,
+                                                            partly = err.partly }, ms)
   return nil, err
 end
 

@@ -16,12 +16,12 @@ local happened = { ok = true, unknown = true }
 
 -- Hears how each effect ended. One that found nothing to change leaves what others did.
 local function note(fields)
-  if not changes[fields.class] or not happened[fields.status] then return end
   local entry, result = catalogue.effects[fields.line:match "^%S+"], fields.result or {}
+  if not changes[fields.class] or not (happened[fields.status] or result.partly) then return end
   if not entry or not entry.leaves or result.changed == false then return end
   for _, it in ipairs(entry.leaves(fields.args, result, things)) do
     if not things[it.thing] then order[#order + 1] = it.thing end
-    it.line, it.unsure = fields.line, fields.status == "unknown"
+    it.line, it.unsure = fields.line, fields.status == "unknown" and not result.partly
     things[it.thing] = it
   end
 end

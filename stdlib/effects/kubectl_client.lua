@@ -18,6 +18,8 @@ client.TEXT_MAX = 1 << 20
 client.SAID_MAX = 300
 -- The longest name of an object: DNS subdomains have 253 characters.
 local NAME_MAX = 253
+-- To end a kubectl and take what it said, seconds.
+local END_SECONDS = 1
 -- Reading the kubeconfig asks no server; seconds.
 local CONFIG_SECONDS = 5
 
@@ -122,14 +124,14 @@ end
 
 ------------------------------------------------------------------- Its words --
 
--- What it says on stderr, without klog's lines, the dumped Status objects and remarks; one line, cut.
+-- What it says on stderr, without klog's lines, the dumped Status objects, remarks and what it said before; one line, cut.
 function client.said(stderr)
-  local kept = {}
+  local kept, seen = {}, {}
   for line in stderr:gmatch "[^\r\n]+" do
     if line:find "^%S" and not line:find "^[EWIF]%d%d%d%d " and not line:find "^Found %d+ pods"
       and not line:find "^Defaulted container" and not line:find "^[%[{}%]]" and not line:find "^F%d+ %d"
-      and not line:find "^Warning: " and not line:find "^See 'kubectl" then
-      kept[#kept + 1] = line
+      and not line:find "^Warning: " and not line:find "^See 'kubectl" and not seen[line] then
+      kept[#kept + 1], seen[line] = line, true
     end
   end
   local said = table.concat(kept, " "):gsub("^[Ee]rror: ", "")
@@ -192,9 +194,11 @@ end
 local run = {}
 run.__index = run
 
--- One effect's talk with kubectl: all its calls share the effect's deadline, or `seconds` when that is less.
+-- One effect's talk with kubectl: all its calls share the effect's deadline, or `seconds` when that is less. They end a
+-- little before it: at the deadline itself nobody would wait for what kubectl said until then.
 function client.open(call, writes, seconds)
-  local ends = tasks.now() + math.min(call.timeout, seconds or math.huge)
+  seconds = math.min(call.timeout, seconds or math.huge)
+  local ends = tasks.now() + seconds - math.min(END_SECONDS, seconds / 10)
   return setmetatable({ call = call, ends = ends, writes = writes }, run)
 end
 
@@ -214,21 +218,23 @@ function run:start(words, options)
                             stdin = options.stdin }
   if done then return done end
   if err.kind ~= "timeout" then return nil, { kind = err.kind, message = err.message } end
-  return nil, { kind = "unreachable", lost = true,
-                message = ("kubectl had not ended after %.3g s (server %s)"):format(seconds,
-                  place.server or "?") }
+  local said = (err.stderr or "") ~= "" and ": " .. client.said(err.stderr) or ""
+  return nil, { kind = "unreachable", lost = true, stdout = err.stdout,
+                message = ("kubectl had not ended after %.3g s (server %s)%s"):format(seconds,
+                  place.server or "?", said) }
 end
 
--- The same when only 0 is good. Options: also writes = true: what may have reached the server has an outcome
--- that nobody knows.
+-- The same when only 0 is good; the error has the `stdout` of what ended badly. Options: also writes = true: what may have
+-- reached the server has an outcome that nobody knows.
 function run:carry_out(words, options)
   local done, err = self:start(words, options)
   if done and done.code == 0 then return done end
   err = err or understand(done)
   if err.lost and self.writes and not (options and options.reads) then
-    return nil, { kind = "timeout", message = err.message }
+    return nil, { kind = "timeout", message = err.message, stdout = err.stdout }
   end
-  return nil, err, done
+  err.stdout = done and done.stdout or err.stdout
+  return nil, err
 end
 
 -- JSON output as a table; json.null, which Lua's tables have not, never stands in what Kubernetes prints for

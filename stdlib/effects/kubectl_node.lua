@@ -1,11 +1,12 @@
 -- kubectl.cordon, uncordon and drain: what a node takes on, and sending its pods elsewhere.
 local client = require "effects.kubectl_client"
-local duration = require "duration"
 local state = require "effects.kubectl_state"
 local write = require "effects.kubectl_write"
 
 -- A node's pods, in bytes of JSON.
 local PODS_MAX = 32 << 20
+-- Between two tries to evict a pod kubectl waits 5 s; with what a request takes.
+local RETRY_SECONDS = 7
 -- Pods named in a preview; the others are counted.
 local NAMED = 5
 
@@ -102,13 +103,27 @@ local function radius(it, call)
   return plan
 end
 
-local function words(call)
+-- kubectl ends by itself before it is ended, and says why: it looks at its own limit between two tries, which are 5 s apart.
+local function own_limit(seconds) return math.max(1, math.floor(seconds - math.min(RETRY_SECONDS, seconds / 3))) end
+
+local function words(call, _, left)
   local list = { "drain", call.node, "--ignore-daemonsets" }
   if call.delete_local_data then list[#list + 1] = "--delete-emptydir-data" end
   if call.force then list[#list + 1] = "--force" end
   if call.grace then list[#list + 1] = ("--grace-period=%d"):format(math.ceil(call.grace)) end
-  list[#list + 1] = "--timeout=" .. duration.text(call.timeout)
+  list[#list + 1] = ("--timeout=%ds"):format(own_limit(math.min(call.timeout, left or math.huge)))
   return list
+end
+
+-- What a drain did before it failed stays so.
+local function half_done(call, plan, err)
+  local said = "\n" .. (err.stdout or "")
+  err.partly = said:find "\nnode/%S+ cordoned" ~= nil
+  if not err.partly then return nil, err end
+  local _, gone = said:gsub("\npod/%S+ evicted", "")
+  err.message = ("node %s stays cordoned, %d of its %s went: %s"):format(call.node, gone,
+    write.pods_text(plan.pods or 0), err.message)
+  return nil, err
 end
 
 write.effect("drain", {
@@ -128,7 +143,10 @@ write.effect("drain", {
   intends = function(call) return ("evicts the pods of node %s"):format(call.node) end,
   radius = radius,
   evidence = function(save, call) save("kubectl.describe", "node", call.node) end,
-  after = function(_, _, plan, ended)
+  run = function(call, plan)
+    plan = plan or {}
+    local ended, err = client.open(call, true):carry_out(words(call))
+    if not ended then return half_done(call, plan, err) end
     return { evicted = plan.pods, summary = ended.stdout:match "([^\n]+)%s*$" or "drained" }
   end,
   leaves = cordoned,

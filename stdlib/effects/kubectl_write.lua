@@ -42,7 +42,7 @@ local function try(it, entry, call, plan)
     end
     return plan
   end
-  local words = entry.words(call, plan)
+  local words = entry.words(call, plan, it:left())
   local at = #words + 1
   for i, word in ipairs(words) do if word == "--" then at = i end end
   words = table.move(words, 1, #words, 1, {})
@@ -141,7 +141,7 @@ end
 
 -------------------------------------------------------------------- Effects --
 
--- catalogue.effect of a write: `words(call, plan)` is the vector, `radius(it, call)` the preview before it is
+-- catalogue.effect of a write: `words(call, plan, left)` is the vector (`left`: seconds for a trial), `radius(it, call)` the preview before it is
 -- tried, `may(call)` what to ask `auth can-i` for verbs without --dry-run, `after(it, call, plan, done)` the
 -- fields when it is done.
 function write.effect(verb, entry)

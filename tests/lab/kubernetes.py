@@ -5,6 +5,7 @@ cluster would, at once or after `rollout_seconds`.
     cluster.load("crashloop")                            the state; "healthy" at first
     cluster.forbidden = {("patch", "deployments")}       what is answered with 403
     cluster.hangs = True; cluster.rollouts = False       no answers; rollouts get stuck
+    cluster.budget = True                                a disruption budget lets no pod be evicted
 """
 
 import copy
@@ -108,6 +109,7 @@ class Cluster(Site):
         self.world["namespaces"] = [{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE},
                                      "status": {"phase": "Active"}}]
         self.forbidden, self.hangs, self.rollouts, self.rollout_seconds = set(), False, True, 0
+        self.budget = False
         self.pending = []
 
     def kubeconfig(self):
@@ -243,6 +245,8 @@ class Cluster(Site):
         if it["sub"] == "log":
             return self.log(found, query)
         if it["sub"] == "eviction":
+            if self.budget:
+                return self.failure(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
             if b"dryRun" not in request.body:
                 self.objects(kind).remove(found)
             return 201, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
