@@ -2,6 +2,7 @@
 -- and kubectl_exec.lua.
 local blame = require "blame"
 local client = require "effects.kubectl_client"
+local history = require "effects.kubectl_history"
 local json = require "raw.json"
 local rollout = require "effects.kubectl_rollout"
 local sends = require "sends"
@@ -91,9 +92,25 @@ roll("rollout_restart", {
   end,
 })
 
-local function goes_back(call, pods)
-  local back = call.to and "to revision " .. tostring(call.to) or "to the revision before"
+local function goes_back(call, pods, _, back)
+  back = back or call.to and "to revision " .. tostring(call.to) or "to the revision before"
   return ("takes %s %s back %s, renewing %s"):format(call.kind, call.name, back, pods or "its pods")
+end
+
+-- From which revision to which, with their images; a revision that is not kept is nothing to go back to.
+local function undo_radius(it, call)
+  local known, err = history.read(it, call)
+  if not known then return nil, err end
+  local from, to = history.way_back(known.revisions, call.to)
+  if not to then return write.impossible(history.none_to_go_to(known.revisions, call)) end
+  local back = ("from %s to %s"):format(history.text(from), history.text(to))
+  local function words(_, pods, item) return goes_back(call, pods, item, back) end
+  local plan
+  plan, err = write.workload_radius(words, not_paused)(it, call)
+  if plan and from == to then
+    plan.text, plan.same = ("changes nothing: it is at this revision already (%s)"):format(plan.text), true
+  end
+  return plan, err
 end
 
 roll("rollout_undo", {
@@ -110,7 +127,7 @@ roll("rollout_undo", {
     end
   end,
   intends = goes_back,
-  radius = write.workload_radius(goes_back, not_paused),
+  radius = undo_radius,
   after = rolled_out(function() return "rolled back" end),
 })
 

@@ -85,4 +85,29 @@ function history.read(it, call)
   return of_deployment(it, object)
 end
 
+---------------------------------------------------------------- The way back --
+
+-- The newest revision, and the one that an undo goes to: the given one, else the one before; nil when it is not kept.
+function history.way_back(revisions, to)
+  local newest = revisions[#revisions]
+  if not to then return newest, revisions[#revisions - 1] end
+  for _, it in ipairs(revisions) do
+    if it.revision == to then return newest, it end
+  end
+  return newest
+end
+
+-- "revision 7 (api:1.5.0)"
+function history.text(it)
+  local images = it.images and table.concat(it.images, ", ")
+  return ("revision %d%s"):format(it.revision, images and " (" .. images .. ")" or "")
+end
+
+function history.none_to_go_to(revisions, call)
+  local parts = {}
+  for i, it in ipairs(revisions) do parts[i] = tostring(it.revision) end
+  local kept = #parts > 0 and "kept: " .. table.concat(parts, ", ") or "none is kept"
+  return ("%s %s has no revision %s to go back to (%s)"):format(call.kind, call.name, call.to or "before this one", kept)
+end
+
 return history

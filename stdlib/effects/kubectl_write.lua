@@ -17,28 +17,29 @@ local function object_name(call) return tostring(call.name or call.pod or call.n
 
 --------------------------------------------------------------------- Previews --
 
-local function impossible(why) return { text = why, size = 0, impossible = why } end
+function write.impossible(why) return { text = why, size = 0, impossible = why } end
+
+-- Errors that the change itself would meet too: kubectl looks before each change, with the same rights.
+local certain = { permission = true, login = true, absent = true, invalid = true, usage = true, missing = true,
+                  conflict = true, certificate = true }
 
 -- What can't be seen beforehand is unknown; what the server refuses, or hasn't got, can't be done.
 local function not_seen(call, err)
   if err.kind == "absent" then
-    return impossible(("there is no %s %s in %s"):format(call.kind or call.pod and "pod" or "node",
+    return write.impossible(("there is no %s %s in %s"):format(call.kind or call.pod and "pod" or "node",
                                                          object_name(call),
       client.in_words(call)))
   end
-  if err.kind == "usage" or err.kind == "missing" then return impossible(err.message) end
+  if certain[err.kind] then return write.impossible(err.message) end
   return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true }
 end
-
--- Errors of a trial that the change itself would meet too.
-local certain = { permission = true, absent = true, invalid = true, usage = true, conflict = true }
 
 local function try(it, entry, call, plan)
   if entry.may then
     local words = entry.may(call)
     local done = it:start(table.move(words, 1, #words, 3, { "auth", "can-i" }))
     if done and done.stdout:find "^no" then
-      return impossible(("not allowed: %s"):format(table.concat(words, " ")))
+      return write.impossible(("not allowed: %s"):format(table.concat(words, " ")))
     end
     return plan
   end
@@ -52,7 +53,7 @@ local function try(it, entry, call, plan)
     plan.same = plan.same or entry.silent_when_same and done.stdout == "" or nil
     if plan.same then plan.text, plan.size = "changes nothing: it is so already (" .. plan.text .. ")", 0 end
   elseif certain[err.kind] then
-    return impossible(err.message)
+    return write.impossible(err.message)
   else
     plan.text = ("%s; it could not be tried beforehand: %s"):format(plan.text, err.message)
   end
@@ -83,7 +84,7 @@ function write.workload_radius(what, why_not)
     local item, err, object = rollout.read(it, call)
     if not item then return nil, err end
     local why = why_not and why_not(item)
-    if why then return impossible(why) end
+    if why then return write.impossible(why) end
     local pods = item.replicas or item.desired
     local text = ("%s in %s, %d ready"):format(what(call, write.pods_text(pods), item), client.in_words(call),
                                                item.ready_replicas)
@@ -141,9 +142,9 @@ end
 
 -------------------------------------------------------------------- Effects --
 
--- catalogue.effect of a write: `words(call, plan, left)` is the vector (`left`: seconds for a trial), `radius(it, call)` the preview before it is
--- tried, `may(call)` what to ask `auth can-i` for verbs without --dry-run, `after(it, call, plan, done)` the
--- fields when it is done.
+-- catalogue.effect of a write: `words(call, plan, left)` is the vector (`left`: seconds for a trial), `radius(it, call)`
+-- the preview before it is tried, `may(call)` what to ask `auth can-i` for verbs without --dry-run,
+-- `after(it, call, plan, done)` the fields when it is done.
 function write.effect(verb, entry)
   local name, check = "kubectl." .. verb, entry.check
   entry.class, entry.options = entry.class or "write", entry.options or {}

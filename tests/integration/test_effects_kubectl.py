@@ -355,6 +355,21 @@ def test_set_env(kubectl, cluster):
     assert "Logging__LogLevel__Default" not in cluster.env()
 
 
+def test_undo_says_from_what_to_what(kubectl, cluster):
+    cluster.load("imagepull")
+    before, same, none, first = kubectl(("rollout_undo", *DEPLOYMENT), ("rollout_undo", *DEPLOYMENT, {"to": 2}),
+                                        ("rollout_undo", *DEPLOYMENT, {"to": 9}), ("rollout_undo", *DEPLOYMENT, {"to": 1}),
+                                        only_preview=True)
+    way = ("takes deployment conduit-api back from revision 2 (localhost:5999/conduit/conduit-api:1.5.0) "
+           "to revision 1 (registry.local/conduit/conduit-api:1.4.2), renewing ")
+    assert before["preview"]["text"].startswith(way) and first["preview"]["text"].startswith(way)
+    assert same["preview"]["text"].startswith("changes nothing")
+    assert none["preview"]["impossible"] == "deployment conduit-api has no revision 9 to go back to (kept: 1, 2)"
+    cluster.load("healthy")
+    only, = kubectl(("rollout_undo", *DEPLOYMENT), only_preview=True)
+    assert only["preview"]["impossible"] == "deployment conduit-api has no revision before this one to go back to (kept: 1)"
+
+
 def test_a_scale_of_somebody_else_in_between(kubectl, cluster):
     cluster.deployment()["spec"]["replicas"] = 2
     it, = kubectl(("scale", *DEPLOYMENT, 4), only_preview=True)

@@ -69,7 +69,7 @@ local said = {
   { "E1123 17:59:01.1 1 memcache.go:265] x\nUnable to connect to the server: dial tcp: lookup kube.invalid: no such host", "dns" },
   { "Unable to connect to the server: context deadline exceeded", "unreachable" },
   { "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",
-    "unreachable" },
+    "certificate" },
   { "Error: unknown flag: --nosuchflag\nSee 'kubectl get --help' for usage.", "usage" },
   { 'error: the server doesn\'t have a resource type "nosuchtype"', "usage" },
   { "panic: something nobody has seen", "kubectl" },
@@ -228,6 +228,8 @@ answers["get deployment x"] = { 0, deployment:format(revision(5)) }
 equal(run("rollout_history", "deployment", "x").revisions[2].at, nil, "that of a later one says nothing of it")
 answers = { ["get statefulset y"] = { 0, '{"kind":"StatefulSet","metadata":{"name":"y"}}' },
             ["rollout history"] = { 0, "statefulset.apps/y \nREVISION  CHANGE-CAUSE\n1         <none>\n2         new\n\n" } }
+equal(entry "rollout_undo".preview(catalogue.call(entry "rollout_undo", "statefulset", "y", { to = 3 })).impossible,
+      "statefulset y has no revision 3 to go back to (kept: 1, 2)", "no such revision")
 history = run("rollout_history", "statefulset", "y")
 equal(history.current .. history.revisions[2].cause .. tostring(history.revisions[1].cause), "2newnil", "by kubectl's words")
 
@@ -241,5 +243,24 @@ equal(run("top", "nodes").items[1].memory_percent, 51, "of a node")
 -- Arguments known only in the run make no plan's vector.
 local call = catalogue.call(entry "delete", "pod", values.placeholder "name")
 equal(entry("delete").preview(call).text, "its name, ‹name›, is known only in the run", "a placeholder")
+
+-- What the change would meet too is refused in the plan; what may be over by then is unknown.
+local meets = { { "error: You must be logged in to the server (Unauthorized)", true },
+                { 'Error from server (Forbidden): deployments.apps "x" is forbidden', true },
+                { "Unable to connect to the server: x509: certificate has expired or is not yet valid", true },
+                { "The connection to the server x was refused - did you specify the right host or port?", false },
+                { "Unable to connect to the server: context deadline exceeded", false } }
+local changes = { { "rollout_restart", "deployment", "x" }, { "scale", "deployment", "x", 3 },
+                  { "rollout_undo", "deployment", "x" }, { "patch", "deployment", "x", { a = 1 } },
+                  { "delete", "deployment", "x" }, { "cordon", "n" }, { "drain", "n" },
+                  { "exec", "p", { "app" } }, { "set_env", "deployment", "x", { A = "1" } } }
+for _, it in ipairs(meets) do
+  answers = { ["get "] = { 1, "", it[1] } }
+  for _, change in ipairs(changes) do
+    local preview = entry(change[1]).preview(catalogue.call(entry(change[1]), table.unpack(change, 2)))
+    equal(preview.impossible ~= nil, it[2], change[1] .. ": " .. it[1])
+    equal(preview.unknown, not it[2] or nil, change[1] .. ": " .. it[1])
+  end
+end
 
 print "kubectl: well"
