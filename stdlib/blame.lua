@@ -1,4 +1,6 @@
 -- Errors that name the script's own line, however deep inside the host they were noticed.
+local raw_secret = require "raw.secret"
+
 local blame = {}
 
 -- The position of the innermost frame that belongs to a script: "api-down.lua:12: ", or "" outside any. Scripts' chunks
@@ -83,8 +85,7 @@ local function defect_text(err)
   return ("a defect of this program, not of the runbook (%s)"):format((err:gsub("^stdlib/[^:]*:%d+: ", "")))
 end
 
--- What a script raised as text: it may be anything.
-function blame.text(err)
+local function text_of(err)
   local meta = debug.getmetatable(err)
   if blame.is_defect(err) then return defect_text(err) end
   if type(err) ~= "table" then return err == nil and "an error without a message" or tostring(err) end
@@ -97,6 +98,10 @@ function blame.text(err)
   end
   return "an error that is a table without a message"
 end
+
+-- What a script raised as text: it may be anything. Masked here: the piece of a secret that a script cut is known as one at the
+-- ends of its text alone, and not inside the sentence that quotes it.
+function blame.text(err) return raw_secret.redact(text_of(err)) end
 
 -- The candidate nearest to `name` by edit distance, or nil when none is near: for "did you mean".
 function blame.nearest(name, candidates)

@@ -2,6 +2,7 @@
 -- (law 4). The run goes on; a rehearsal with one ends as a wrong runbook does.
 local blame = require "blame"
 local journal = require "journal"
+local raw_secret = require "raw.secret"
 local story = require "story"
 
 local mistake = {}
@@ -16,7 +17,7 @@ end
 -- What `fn` raised as text; a mistake is told, once. `what`: probe, prevention, remedy or recovered, called `title`.
 function mistake.text(what, title, fn, err)
   if not blame.is_mistake(err) then return blame.text(err) end
-  local text = located(err, fn)
+  local text = raw_secret.redact(located(err, fn))
   for _, known in ipairs(story.mistakes) do if known.text == text then return text end end
   journal.event("mistake", { what = what, title = title, text = text })
   return text

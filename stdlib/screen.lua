@@ -32,7 +32,7 @@ function screen.say(line)
   tty.write(2, line .. "\n")
 end
 
-local COMPLAINT_MAX = 2000 -- characters
+local COMPLAINT_MAX = 1000 -- characters
 
 -- What is wrong, in the program's name.
 function screen.complain(why) screen.say(text.inert("runbook: " .. tostring(why), { max = COMPLAINT_MAX, lines = true })) end

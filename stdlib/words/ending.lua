@@ -3,6 +3,7 @@ local blame = require "blame"
 local exact = require "exact"
 local journal = require "journal"
 local json = require "raw.json"
+local raw_secret = require "raw.secret"
 local raw_text = require "raw.text"
 local result = require "result"
 local tasks = require "tasks"
@@ -43,10 +44,11 @@ end
 local ending_type = { __name = "ending", __metatable = "ending" }
 local hidden = setmetatable({}, { __mode = "k" })
 
+-- Masked before it stands in a sentence, where a cut piece of a secret at its end is none any more.
 local function ending(outcome, text)
   if type(text) ~= "string" then blame.raise("%s: text expected, got %s", outcome, values.describe(text)) end
   local self = setmetatable({}, ending_type)
-  hidden[self] = { outcome = outcome, text = text }
+  hidden[self] = { outcome = outcome, text = raw_secret.redact(text) }
   return self
 end
 

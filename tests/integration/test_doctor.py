@@ -176,13 +176,13 @@ def test_handovers_are_named(doctor, sandbox):
     assert len([row for row in looked.rows if row["area"] == "handover"]) == 2
 
 
-@pytest.mark.parametrize("script, why", [
-    ('probe("P", function() while true do end end)', "computed for too long"),
-    ('remedy("R", {}, function(pods) if #pods > 0 then docker.restart(pods[1].name) end end)', "‹pods› is known only in a"),
+@pytest.mark.parametrize("script, whys", [
+    ('probe("P", function() while true do end end)', ("computed for too long", "took longer than")),  # by CPU or wall
+    ('remedy("R", {}, function(pods) if #pods > 0 then docker.restart(pods[1].name) end end)', ("‹pods› is known only in a",)),
 ])
-def test_a_rehearsal_that_fails_is_told_and_stops_nothing(doctor, script, why):
+def test_a_rehearsal_that_fails_is_told_and_stops_nothing(doctor, script, whys):
     looked = doctor(script)
-    assert looked.code == 0 and why in looked.of("warning")[-1][1] + str(looked.of("warning")), looked
+    assert looked.code == 0 and any(why in str(looked.of("warning")) for why in whys), looked
 
 
 @pytest.mark.parametrize("script, why", [

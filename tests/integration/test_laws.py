@@ -272,6 +272,7 @@ def test_5_a_dry_run_changes_tells_asks_and_arms_nothing(law, sandbox, http_faul
     sandbox.env.update(PAGERDUTY_KEY=pagerduty.routing_key, SLACK_TOKEN=slack.token)
     law("wait_until('w', { within = '0s' }, function() return false end)\nreturn unresolved 'an earlier run'")
     wait_for(lambda: pagerduty.requests, "the earlier run's page")
+    wait_for(lambda: not any(path.endswith("/watchdog.lock") for path in tree(sandbox.state)), "the end of its watchdog")
     told, before = len(pagerduty.requests) + len(slack.requests) + len(webhook.requests), tree(sandbox.state)
     result = law(EVERYTHING, "--dry-run")
     assert result.code == 0 and not writes(http_faults), result

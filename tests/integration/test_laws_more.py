@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -50,9 +51,10 @@ def test_8_a_script_that_only_computes_does_not_hold_the_page_back(sandbox, page
 
 def test_8_a_budget_ends_what_only_computes(sandbox, runbook):
     """No pcall stops it. Broken by: exact.pcall without pass_interrupts."""
-    began = time.monotonic()
+    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     result = start(sandbox, "", "while true do pcall(function() while true do end end) end", "-n", program="run")
-    assert result.code == 3 and "computed for too long" in result.stdout and time.monotonic() - began < 20, result
+    computed = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began
+    assert result.code == 3 and "computed for too long" in result.stdout and computed < 20, (computed, result)
 
 
 # ---- 9. No prompt without a way out ----
@@ -152,7 +154,7 @@ def test_10_the_same_line_everywhere(sandbox, runbook, http_faults):
     assert f"would {line}" in dry.stdout
     sandbox.write("law.test.lua", f'scenario "s" {{ answers = {{ ["*"] = "yes" }}, expect = {{ does = {{ "{line}" }} }} }}')
     rehearsed = start(sandbox, http_faults.url, script, "--scenario", "law.test.lua", program="run")
-    assert "differs" not in rehearsed.stderr, rehearsed
+    assert not [it for it in rehearsed.stderr.splitlines() if "differs" in it and "in probe" not in it], rehearsed
 
 
 def test_10_the_command_by_hand_does_the_same(sandbox, http_faults):
@@ -363,13 +365,14 @@ def test_13_the_last_line_is_inert_and_cut_too(sandbox, http_faults, end):
 
 
 def test_13_foreign_text_is_escaped_for_chat(sandbox, slack, http_faults):
-    """Broken by: backends/slack.lua without its escape."""
+    """What calls or links is disarmed, all else escaped. Broken by: backends/slack.lua without its escape; foreign.fit
+    without `people`."""
     sandbox.write("runbook.config.lua", f'return {{ chat = {{ "slack", token = secret "SLACK", url = "{slack.url}/api" }} }}')
     sandbox.env["SLACK"] = slack.token
-    http_faults.set("/evil", body="<!channel> & <https://evil.example|click>")
+    http_faults.set("/evil", body="<!channel> & <https://evil.example|click> 1 < 2")
     script = 'escalate.notify { to = "#team-lead", text = http.get(base .. "/evil").body }'
     result = start(sandbox, http_faults.url, script, program="run")
-    assert slack.texts("team-lead") == ["&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;"], (result, slack.requests)
+    assert slack.texts("team-lead") == ["‹!channel&gt; &amp; ‹https://evil.example|click&gt; 1 &lt; 2"], (result, slack.requests)
 
 
 def test_13_a_files_name_is_no_part_of_a_path(sandbox):
