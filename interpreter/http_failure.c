@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <openssl/x509_vfy.h>
 #include "http.h"
 
 /* What curl calls it, what we call it. Codes that aren't here are "io". */
@@ -70,6 +71,19 @@ static void connect_words(const struct http_request *request, struct error *erro
   error_set_code(error, code ? code : ECONNREFUSED, request->target);
 }
 
+/* Verify results of OpenSSL (x509_vfy.h) that say nothing of the certificate itself: we know no authority that signed it. */
+static bool is_unknown_issuer(const struct http_request *request) {
+  static const long unknown[] = {
+      X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,       X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+      X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,     X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
+      X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, X509_V_ERR_CERT_UNTRUSTED};
+  long result = 0;
+  curl_easy_getinfo(request->easy, CURLINFO_SSL_VERIFYRESULT, &result);
+  for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+    if (unknown[i] == result) return true;
+  return false;
+}
+
 static void certificate_words(const struct http_request *request, struct error *error) {
   const struct certificate *certificate = request->peer ? &request->peer->certificate : NULL;
   char day[32] = "";
@@ -80,7 +94,12 @@ static void certificate_words(const struct http_request *request, struct error *
   if (certificate && certificate->known && certificate->expires_at < time(NULL) &&
       gmtime_r(&certificate->expires_at, &tm))
     strftime(day, sizeof day, ", on %Y-%m-%d", &tm);
-  error_set(error, "tls", "%s: the certificate does not verify: %s%s", request->target, detail, day);
+  if (is_unknown_issuer(request))
+    error_set(error, "trust",
+              "%s: its certificate can't be checked here: %s; SSL_CERT_FILE names your own authority's",
+              request->target, detail);
+  else
+    error_set(error, "tls", "%s: the certificate does not verify: %s%s", request->target, detail, day);
 }
 
 #define CURL_TOO_LARGE 100 /* CURLE_TOO_LARGE, since curl 8.6 */

@@ -1,3 +1,4 @@
+#include "authorities.h"
 #include "http.h"
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,8 @@ bool http_request_init(struct http_request *request) {
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, HTTP_IDLE_SECONDS);
   /* A resumed session skips the certificate, and what we are asked is whether a new client would get in. */
   curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-  if (has_ca_bundle()) curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+  if (authorities_file()) curl_easy_setopt(easy, CURLOPT_CAINFO, authorities_file());
+  if (authorities_file() || has_ca_bundle()) curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
   return true;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 #include <curl/curl.h>
+#include "authorities.h"
 #include "page.h"
 
 #define SUMMARY_CUT "\xe2\x80\xa6" /* … */
@@ -93,6 +94,7 @@ static void set_up(struct exchange *exchange, json_t *request, double seconds) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L); /* a page goes where it was sent, or failed */
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  if (authorities_file()) curl_easy_setopt(curl, CURLOPT_CAINFO, authorities_file());
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(seconds * 1e3));
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, exchange->headers);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "runbook/" RUNBOOK_VERSION);

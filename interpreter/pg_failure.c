@@ -37,6 +37,11 @@ static const char *kind_of_text(const char *text) {
                {"no password supplied", "login"},
                {"SCRAM", "login"},
                {"authentication", "login"},
+               {"root certificate file", "trust"}, /* ours that is missing, or an issuer that we don't know */
+               {"certificate verify failed", "trust"},
+               {"private key file", "usage"},
+               {"load certificate", "usage"},
+               {"read certificate", "usage"},
                {"SSL", "tls"},
                {"certificate", "tls"},
                {"session is", "unreachable"}, /* target_session_attrs: none of the role that is wanted */

@@ -57,7 +57,7 @@ end
 local function child_environment(host)
   local env = {}
   for name, value in pairs(settings.environment) do env[name] = value end
-  env.XDG_STATE_HOME = host.getenv "XDG_STATE_HOME"
+  for _, name in ipairs { "XDG_STATE_HOME", "CURL_CA_BUNDLE", "SSL_CERT_FILE" } do env[name] = host.getenv(name) end
   return env
 end
 

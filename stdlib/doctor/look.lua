@@ -17,6 +17,7 @@ local mends = {
   login = "put the credentials right",
   usage = "put the config or the runbook's parameters right",
   dns = "put the name right, or the resolver",
+  trust = "give this machine the file of the authority that signed it",
 }
 
 function look.state(kind) return incident[kind] and "warning" or "stops" end

@@ -367,7 +367,8 @@ def test_tls(pg, refusal, server_of, tmp_path):
     class Tls(postgresql.Postgres):
         pass
     server = server_of(Tls)
-    for kind, error_words in (("good", None), ("expired", "certificate"), ("wrong_host", "localhost")):
+    # libpq tells an expired one and one of an authority that we don't know in the same words: nothing is known then.
+    for kind, means, error_words in (("good", None, None), ("expired", "trust", "certificate"), ("wrong_host", "tls", "localhost")):
         for suffix in ("pem", "key"):
             target = f"{server.data}/server.{'crt' if suffix == 'pem' else 'key'}"
             subprocess.run(["install", "-m600", "-o", "postgres", str(tmp_path / f"{kind}.{suffix}"), target], check=True)
@@ -379,7 +380,7 @@ def test_tls(pg, refusal, server_of, tmp_path):
             assert pg(dsn, "show(query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()').rows[1])") == [[{"ssl": True}]]
         else:
             error = refusal(dsn)
-            assert error["kind"] == "tls" and error_words in error["message"]
+            assert error["kind"] == means and error_words in error["message"]
 
 
 # Where it goes, and settings
