@@ -1,9 +1,9 @@
 /* raw.process: child processes, see process.h.
  *
  * run{argv=, env=, cwd=, stdin=, timeout=10, max_output=1 MiB, keep="head"|"tail",
- *     hold_input=false: keeps stdin open until the child has ended}
+ *     hold_input=false: keeps stdin open until the child has ended, last=: its last word on stderr, see process.h}
  *   → {code=, signal=name|nil, stdout=, stderr=, cut=, left=, ms=}; code is 128 + its number when a signal ended it;
- *     left: it ended with 0 and left a process running that holds its output, which is therefore cut
+ *     left: it ended with 0, or with its last word, and left a process running that holds its output, which is cut
  *   | nil, {kind=, message=}: missing (no such program or folder), permission, limit, io;
  *     timeout also carries stdout, stderr and cut: what came until then
  * env is the child's whole environment; without it that is empty, and PATH is the system's default.
@@ -150,12 +150,13 @@ static bool keep_tail(lua_State *L, int index) {
 
 static int l_run(lua_State *L) {
   lua_settop(L, 1);
-  options_check(L, 1, "argv env cwd stdin timeout max_output keep hold_input");
+  options_check(L, 1, "argv env cwd stdin timeout max_output keep hold_input last");
   struct process_spec spec = {.keep_tail = keep_tail(L, 1),
                               .hold_input = field_bool(L, 1, "hold_input", false)};
   spec.max_output =
       (size_t)options_integer(L, 1, "max_output", PROCESS_OUTPUT_BYTES, 0, PROCESS_OUTPUT_MOST_BYTES);
   double timeout = options_seconds(L, 1, "timeout", PROCESS_TIMEOUT, OPTIONS_SECONDS_MAX);
+  spec.last = field_string(L, 1, "last", NULL, NULL);
   spec.input = field_string(L, 1, "stdin", &spec.input_len, NULL);
   if (spec.input_len > PROCESS_INPUT_MOST_BYTES) return luaL_error(L, "option 'stdin': too long");
   spec.cwd = field_string(L, 1, "cwd", NULL, NULL) ? options_path(L, 1, "cwd") : NULL;

@@ -23,7 +23,8 @@ struct process {
   struct process_output out, err;
   struct process_result result;
   size_t max_output;
-  bool keep_tail, hold_input, spawned, reaped, stopping, killed;
+  bool keep_tail, hold_input, spawned, reaped, stopping, killed, silent;
+  char *last;
   uint64_t started; /* ns */
   uint64_t due;     /* of the next step while it is ending; loop time in ms */
   unsigned handles; /* not closed yet; the last one frees the process */
@@ -42,6 +43,7 @@ static void handle_closed(uv_handle_t *handle) {
   if (--process->handles) return;
   if (process->input_copy) explicit_bzero(process->input_copy, process->input_len); /* often a password */
   free(process->input_copy);
+  free(process->last);
   buffer_free(&process->result.out);
   buffer_free(&process->result.err);
   free(process);
@@ -152,7 +154,12 @@ static void process_tick(uv_timer_t *timer) {
   struct process *process = timer->data;
   if (process->stopping) {
     stopping_step(process);
-  } else if (uv_now(timer->loop) >= process->due) { /* a descendant keeps the output open */
+  } else if (uv_now(timer->loop) < process->due) {
+    return;
+  } else if (!process->reaped) { /* it has said its last word */
+    process->result.left = true;
+    process_stop(process);
+  } else { /* a descendant keeps the output open */
     if (process->result.code == 0)
       descendants_leave(process);
     else
@@ -212,10 +219,22 @@ static void output_keep(struct process *process, struct buffer *kept, const char
   if (room) buffer_append(kept, bytes, len < room ? len : room);
 }
 
+/* The silence begins with the last word, and again with all that comes after it. */
+static void last_word_heed(struct process *process, const struct process_output *output) {
+  if (!process->last || process->reaped || process->stopping) return;
+  process->silent = process->silent ||
+                    (output == &process->err && output->kept->len &&
+                     memmem(output->kept->data, output->kept->len, process->last, strlen(process->last)));
+  if (process->silent) ticking_start(process, PROCESS_SILENCE_MS, PROCESS_TICK_MS);
+}
+
 static void output_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
   struct process_output *output = (struct process_output *)stream;
   struct process *process = output->process;
-  if (len > 0) output_keep(process, output->kept, buf->base, (size_t)len);
+  if (len > 0) {
+    output_keep(process, output->kept, buf->base, (size_t)len);
+    last_word_heed(process, output);
+  }
   if (len >= 0) return;
   if (len != UV_EOF) process->result.cut = true;
   output->open = false;
@@ -282,6 +301,7 @@ static struct process *process_new(uv_loop_t *loop, const struct process_spec *s
   process->max_output = spec->max_output;
   process->keep_tail = spec->keep_tail;
   process->hold_input = spec->hold_input;
+  process->last = spec->last ? xstrdup(spec->last) : NULL;
   process->handles = 4; /* and the child's, later */
   return process;
 }

@@ -21,6 +21,7 @@
 
 #define PROCESS_GRACE_MS 2000   /* between SIGTERM and SIGKILL */
 #define PROCESS_LINGER_MS 100   /* for the end of the output after the child's own end */
+#define PROCESS_SILENCE_MS 1000 /* after the last word */
 #define PROCESS_GIVE_UP_MS 1000 /* after SIGKILL: what is still there hangs in the kernel */
 #define PROCESS_TICK_MS 20      /* between two looks at a group that is to end */
 
@@ -33,13 +34,16 @@ struct process_spec {
   size_t max_output; /* bytes kept of each stream */
   bool keep_tail;    /* the last bytes are kept, not the first */
   bool hold_input;   /* the input is closed only when the child has ended */
+  const char
+      *last; /* NULL, or what on stderr is the last word of the child: one that goes on saying nothing for
+                      * PROCESS_SILENCE_MS after it is stopped, as an ssh whose sshd waits for a daemon's output */
 };
 
 struct process_result {
   int code, signal; /* signal 0: exited with `code`; else code is 128 + signal */
   bool ended;       /* false: not even SIGKILL ended it in time, code and signal are unknown */
   bool cut;         /* some output is missing: over the cap, or held back by a descendant */
-  bool left;        /* ended with 0, and a descendant that holds its output was left running */
+  bool left;        /* ended with 0 or with its last word, and what holds its output was left running */
   double ms;
   struct buffer out, err;
 };

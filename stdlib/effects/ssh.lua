@@ -6,7 +6,8 @@
 -- input. Our end of it stays open until the program has ended: when it closes before, because of a deadline,
 -- Ctrl-C, or the death of this process or of the connection, the wrapper ends what it started. Marker lines on
 -- stderr tell the program's own exit code 255 from ssh's, and what happened from what may have happened; one on
--- stdout tells the program's output from what the login's own files print before it.
+-- stdout tells the program's output from what the login's own files print before it. The last one ends our ssh, too:
+-- sshd waits for all who hold the output, as a daemon that the program left behind.
 --
 -- Nothing of that is sent before the login shell has shown that it is a POSIX one: csh takes a line end in a quoted word
 -- for the end of the command, and would run the rest as the next.
@@ -339,7 +340,7 @@ local function explain(name, spec, mark, ended)
   local said, word, began, code = read_marks(ended.stderr, mark)
   ended.stderr = said
   if word == "ended" then
-    ended.code = code
+    ended.code, ended.signal = code, nil
     local err = sudo_complaint(name, spec, ended)
     if err then return nil, err end
     return read_output(name, spec, mark, ended)
@@ -364,7 +365,7 @@ local function late(name, spec, mark, err)
     return outcome.failed(spec.changes and "timeout" or "unreachable", "machine %s: it did not answer in time", name)
   end
   err.stdout = output_of(spec, mark, err) or ""
-  if word == "ended" then -- sshd waits for all who hold the output, not for the program
+  if word == "ended" then -- in time; only our wait for the rest of its output was not
     return { code = code, stdout = err.stdout, stderr = said, cut = true, left = true, ms = 1000 * spec.timeout }
   end
   return nil, { kind = "timeout", stdout = err.stdout, stderr = said, cut = err.cut,
@@ -386,8 +387,8 @@ local function carry_out(it, name, spec, due, progress)
   append(words, careful(it.socket, "no"), { "--", destination, line })
   local ended
   progress.sent = true
-  ended, err = local_run { argv = words, stdin = input, hold_input = true, timeout = left, keep = spec.keep,
-                           max_output = spec.max_output and spec.max_output + #mark + 1 }
+  ended, err = local_run { argv = words, stdin = input, hold_input = true, last = mark .. " ended ", timeout = left,
+                           keep = spec.keep, max_output = spec.max_output and spec.max_output + #mark + 1 }
   if not ended then return late(name, spec, mark, err) end
   return explain(name, spec, mark, ended)
 end

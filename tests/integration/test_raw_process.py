@@ -205,6 +205,15 @@ def test_a_grandchild_with_output_of_its_own_is_left_alone(run):
         end(f"{NAP}.62")
 
 
+def test_one_that_goes_on_after_its_last_word_is_ended(run):
+    """Broken by: a wait for its end, though nothing more will come."""
+    result, _ = run(sh(f"echo out; echo 'bye 0' >&2; exec sleep {NAP}.63"), last="bye ", timeout=60)
+    assert result["left"] and (result["stdout"], result["stderr"]) == ("out\n", "bye 0\n") and result["ms"] < 30_000
+    assert not alive(f"{NAP}.63")
+    result, _ = run(sh("echo 'bye 0' >&2; echo out; exit 3"), last="bye ", timeout=60)
+    assert result["code"] == 3 and result["stdout"] == "out\n" and not result["left"]
+
+
 def test_cancelling_ends_the_child(luahost):
     started = time.monotonic()
     shown = ask(luahost, f"""
