@@ -77,6 +77,10 @@ end
 
 function on.note(fields) tell("NOTED %s", inert(story.note_words(fields))) end
 
+function on.mistake(fields)
+  tell("MISTAKE of the runbook, in %s “%s”: %s", fields.what, inert(fields.title), inert(fields.text))
+end
+
 on["remedy.started"] = function(fields)
   under_way = {}
   remedies[#remedies + 1] = under_way
@@ -179,6 +183,7 @@ end
 -- Who, where, how and when.
 local function put_head(lines)
   add(lines, "# %s: %s\n", inert(about.title or started.file), inert(ended and ended.outcome or "under way"))
+  if ended and ended.headline then add(lines, "%s\n", inert(ended.headline, RECAP_MAX)) end
   if ended then add(lines, "%s\n", inert(ended.recap, RECAP_MAX)) end
   if about.impact then add(lines, "- impact: %s", inert(about.impact)) end
   for _, name in ipairs { "id", "file", "environment", "config", "mode", "host", "user", "careless" } do

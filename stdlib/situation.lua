@@ -47,9 +47,12 @@ local function not_done()
   return list
 end
 
+-- The newest ones: what was noted first is the least of news.
 local function noted()
-  local list = {}
-  for i, it in ipairs(story.noted()) do list[i] = (it.line and it.line .. ": " or "") .. story.note_words(it) end
+  local list, notes = {}, story.noted()
+  for i = math.max(1, #notes - LINES_MAX + 1), #notes do
+    list[#list + 1] = (notes[i].line and notes[i].line .. ": " or "") .. story.note_words(notes[i])
+  end
   return list
 end
 

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
+from lab.people import people  # noqa: F401 (a fixture)
 from lab.process import wait_for
 from lab.program import ROOT
-from test_escalation import CONFIG, people  # noqa: F401 (a fixture)
 
 LEVEL = """
 runbook {{ title = "API Down", severity = "critical", impact = "nobody can pay" }}
@@ -84,6 +84,7 @@ def test_page_and_chat_tell_the_cause_with_its_figure(runbook, sandbox, people, 
     wish = [line for text in (chat, page["summary"], *details["findings"], topic) for line in re.split("; |\n", text)
             if any(wish in line for wish in WISHES)]
     assert len(wish) == 5 and all("not so: " in line for line in wish), wish
+    assert "open: not so: it was not killed for memory\n" in result.stdout, "nor is the end told by a wish"
     assert not any("Redis answers PING" in text for text in (chat, json.dumps(page))), "what is well wakes nobody"
     assert incident["channel"]["id"].startswith("C") and incident["page"]["delivered"] is True
 
@@ -224,7 +225,8 @@ def test_the_report_tells_all_of_it(runbook, sandbox, people, slack, webhook):
     started = result.events("run.started")[0]
     assert started["command_line"][-2:] == ["-p", "depth=…"]
     for text in [
-        "# API Down: unresolved\n", "- impact: nobody can pay\n", f"- host: {started['host']}\n", "- user: ada\n",
+        "# API Down: unresolved\n", "UNRESOLVED  nothing helped, ", "- impact: nobody can pay\n",
+        f"- host: {started['host']}\n", "- user: ada\n",
         "- command line: runbook run down.lua --answers answers.lua --here -p 'depth=…'\n", "- parameters: depth = 2 (-p)\n",
         r"- WRONG Cache: Redis memory 105 %, should be \< 90 %", "- NOT KNOWN Configuration: down.lua:16: conduit-api does not run",
         "- NOTED conduit-api was created 40 min ago\n", "- WELL Redis answers PING\n", "### Free the disk\n",
