@@ -200,7 +200,7 @@ end
 -- Each check as it was when it was last looked at.
 local function put_findings(lines)
   local list, noted = items("WRONG ", story.wrong_lines(true)), {}
-  for i, note in ipairs(story.noted()) do noted[i] = (note.line and note.line .. ": " or "") .. story.note_words(note) end
+  for i, note in ipairs(story.noted()) do noted[i] = story.note_words(note) end
   for _, more in ipairs { items("NOT KNOWN ", story.unknown_lines()), items("NOTED ", noted) } do
     table.move(more, 1, #more, #list + 1, list)
   end

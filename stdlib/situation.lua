@@ -51,7 +51,7 @@ end
 local function noted()
   local list, notes = {}, story.noted()
   for i = math.max(1, #notes - LINES_MAX + 1), #notes do
-    list[#list + 1] = (notes[i].line and notes[i].line .. ": " or "") .. story.note_words(notes[i])
+    list[#list + 1] = story.note_words(notes[i])
   end
   return list
 end

@@ -172,16 +172,11 @@ function story.end_part()
 end
 
 -- What the goal looks at is the alert's own symptom: who was woken knows it already.
-local function rank(check)
-  if check.line and goal_lines[check.line] then return 3 end
-  return check.fault and 1 or 2
-end
+local SYMPTOM = 3
 
-local function ranked_wrong()
-  local ranked, list = { {}, {}, {} }, {}
-  for _, check in ipairs(checks) do if not check.passed then table.insert(ranked[rank(check)], check) end end
-  for _, part in ipairs(ranked) do table.move(part, 1, #part, #list + 1, list) end
-  return list
+local function rank(check)
+  if check.line and goal_lines[check.line] then return SYMPTOM end
+  return check.fault and 1 or 2
 end
 
 -- How many names one line tells; the others are counted.
@@ -195,22 +190,26 @@ end
 local function begin_group(check)
   local group = copy(check)
   if group.details and not group.figure then group.detail = names_text(group.details) end
-  group.labels, group.looks = { check.label }, { check.args }
+  group.labels, group.looks, group.rank = { check.label }, { check.args }, rank(check)
   return group
 end
 
 -- Whether one line can tell both: the same words of several checks of one look, or of several looks at one check.
 local function is_of_a_kind(group, other)
   if other.figure or group.figure or not other.detail or other.detail ~= group.detail then return false end
-  if group.probe ~= other.probe or rank(group) ~= rank(other) then return false end
+  if group.probe ~= other.probe then return false end
   return #group.looks <= 1 and group.args == other.args or #group.labels == 1 and group.label == other.label
 end
+
+-- What says the same as the alert's own symptom is part of it.
+local function rank_of_both(a, b) return (a == SYMPTOM or b == SYMPTOM) and SYMPTOM or math.min(a, b) end
 
 local function add_to(groups, check)
   local it = begin_group(check)
   for _, group in ipairs(groups) do
     if is_of_a_kind(group, it) then
       local list = group.args == it.args and "labels" or "looks"
+      group.rank = rank_of_both(group.rank, it.rank)
       return table.insert(group[list], it[list][1])
     end
   end
@@ -220,13 +219,16 @@ end
 -- The failed checks in the order in which they matter: faults, others, the alert's own symptom; three of a kind are one:
 -- { probe =, args =, label =, says =, labels = {…}, and the fields of the first one's event }.
 function story.wrong()
-  local groups = {}
-  for _, check in ipairs(ranked_wrong()) do add_to(groups, check) end
-  for _, group in ipairs(groups) do
+  local groups, list = {}, {}
+  for _, check in ipairs(checks) do if not check.passed then add_to(groups, check) end end
+  for place = 1, SYMPTOM do
+    for _, group in ipairs(groups) do if group.rank == place then list[#list + 1] = group end end
+  end
+  for _, group in ipairs(list) do
     group.label, group.args = names_text(group.labels), #group.looks > 0 and names_text(group.looks) or nil
     group.says = finding.says(group)
   end
-  return groups
+  return list
 end
 
 -- The checks that passed, in the order in which they first came.
@@ -243,10 +245,11 @@ function story.well_words()
   return words
 end
 
--- A note in one line: of a log what decided, else its newest line.
+-- A note in one line: of what, and of a log what decided, else its newest line.
 function story.note_words(note)
-  if note.decisive then return foreign.line(table.concat(note.decisive, " / ")) end
-  return foreign.line(note.text:match "([^\n]*%S[^\n]*)%s*$" or note.text)
+  local text = note.decisive and table.concat(note.decisive, " / ") or note.text:match "([^\n]*%S[^\n]*)%s*$" or note.text
+  local of = note.line and note.line .. ": " or ""
+  return foreign.line(text:sub(1, #of) == of and text or of .. text)
 end
 
 -- What merely is so: { probe =, args =, text =, line = of a result }.

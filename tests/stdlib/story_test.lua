@@ -58,6 +58,11 @@ story.learn("effect.outcome", { key = "goal:1", line = "http.get /health" })
 equal(found(), "API: memory 105 %, should be < 90 %\nAPI: not so: no errors: 12\nAPI: not so: it answers: refused", "the order")
 equal(story.headline "API Down", "API Down: memory 105 %, should be < 90 %; not so: no errors: 12; 1 more", "the headline")
 
+-- What says the same as the symptom is part of it.
+look("API", nil, nil, { "/health/ready", false, "refused", fault = "down" }, { "/health", false, "refused", line = "http.get /health",
+  fault = "down" }, { "memory", false, nil, figure = { value = 105, comparison = "<", limit = 90, unit = "%" } })
+equal(found(), "API: memory 105 %, should be < 90 %\nAPI: not so: /health/ready, /health: refused", "the symptom's kind")
+
 look("Cache", nil, nil, { "memory", true, nil, figure = { value = 62, comparison = "<", limit = 90, unit = "%" } })
 equal(table.concat(story.well_words(), " · ", #story.well()), "memory 62 %", "what is well, in short")
 
