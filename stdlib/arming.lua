@@ -324,6 +324,7 @@ function arming.settle(it)
   if not handle then return {} end
   look_after()
   local lines = settle(it)
+  take_in()
   handle:deliver()
   handle:detach()
   handle = nil

@@ -176,7 +176,7 @@ end
 
 local function items(before, list)
   local made = {}
-  for i, text in ipairs(list) do made[i] = "- " .. before .. inert(text, RECAP_MAX) end
+  for i, text in ipairs(list) do made[i] = "- " .. before .. inert(text:match "^%s*(.*)", RECAP_MAX) end
   return made
 end
 

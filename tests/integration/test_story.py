@@ -225,7 +225,7 @@ def test_the_report_tells_all_of_it(runbook, sandbox, people, slack, webhook):
     started = result.events("run.started")[0]
     assert started["command_line"][-2:] == ["-p", "depth=…"]
     for text in [
-        "# API Down: unresolved\n", "UNRESOLVED  nothing helped, ", "- impact: nobody can pay\n",
+        "# API Down: unresolved\n", "UNRESOLVED, PAGED  nothing helped, ", "- impact: nobody can pay\n",
         f"- host: {started['host']}\n", "- user: ada\n",
         "- command line: runbook run down.lua --answers answers.lua --here -p 'depth=…'\n", "- parameters: depth = 2 (-p)\n",
         r"- WRONG Cache: Redis memory 105 %, should be \< 90 %", "- NOT KNOWN Configuration: down.lua:16: conduit-api does not run",

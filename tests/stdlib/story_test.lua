@@ -59,8 +59,9 @@ equal(found(), "API: memory 105 %, should be < 90 %\nAPI: not so: no errors: 12\
 equal(story.headline "API Down", "API Down: memory 105 %, should be < 90 %; not so: no errors: 12; 1 more", "the headline")
 
 -- What says the same as the symptom is part of it.
-look("API", nil, nil, { "/health/ready", false, "refused", fault = "down" }, { "/health", false, "refused", line = "http.get /health",
-  fault = "down" }, { "memory", false, nil, figure = { value = 105, comparison = "<", limit = 90, unit = "%" } })
+look("API", nil, nil, { "/health/ready", false, "refused", fault = "down" },
+  { "/health", false, "refused", line = "http.get /health", fault = "down" },
+  { "memory", false, nil, figure = { value = 105, comparison = "<", limit = 90, unit = "%" } })
 equal(found(), "API: memory 105 %, should be < 90 %\nAPI: not so: /health/ready, /health: refused", "the symptom's kind")
 
 look("Cache", nil, nil, { "memory", true, nil, figure = { value = 62, comparison = "<", limit = 90, unit = "%" } })
