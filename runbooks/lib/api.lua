@@ -10,21 +10,31 @@ function api.health(url)
 end
 
 -- The labels by which the deployment itself finds its pods: Helm's differ from what a name suggests.
-function api.selector(place)
-  local deployment, labels = kubectl.get("deployment", place.name).object, {}
+local function selector_of(place, deployment)
+  local labels = {}
   for name, value in pairs(deployment and deployment.spec.selector and deployment.spec.selector.matchLabels or {}) do
     labels[#labels + 1] = name .. "=" .. value
   end
   return #labels > 0 and table.concat(labels, ",") or "app=" .. place.name
 end
 
-local function pods(place) return kubectl.get("pods", { selector = api.selector(place) }).items end
+function api.selector(place) return selector_of(place, kubectl.get("deployment", place.name).object) end
+
+-- Its pods, and its deployment as it was looked at. A role may list pods without seeing deployments: what a failed look at
+-- the deployment hides is known only where pods are found without it.
+function api.pods(place)
+  local deployment = kubectl.get("deployment", place.name)
+  local pods = kubectl.get("pods", { selector = selector_of(place, not deployment.error and deployment.object or nil) })
+  return pods, deployment
+end
 
 -- Names of those that run: pods that are ready, or the containers of the same image.
 function api.instances(place)
   local names = {}
   if not place.on_docker() then
-    for _, pod in ipairs(pods(place)) do if pod.ready then names[#names + 1] = pod.name end end
+    for _, pod in ipairs(kubectl.get("pods", { selector = api.selector(place) }).items) do
+      if pod.ready then names[#names + 1] = pod.name end
+    end
     return names
   end
   local image = docker.inspect(place.name).image

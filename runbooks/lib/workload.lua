@@ -38,39 +38,74 @@ end
 
 ---------------------------------------------------------------- Kubernetes --
 
--- Of a pod the container that is in trouble: { name =, restarts =, killed = for memory }; nil when none is, or it isn't told.
+-- Waits for another container of its pod, and has written nothing.
+local waits = { PodInitializing = true, ContainerCreating = true }
+
+local function killed_for_memory(it)
+  local now, before = (it.state or {}).terminated or {}, (it.lastState or {}).terminated or {}
+  return now.reason == "OOMKilled" or before.reason == "OOMKilled"
+end
+
+-- Of a pod the containers, init containers too, that are not ready; where all are, those that were restarted.
 local function troubled(pod)
-  local status = pod.object and pod.object.status or {}
+  local status, not_ready, restarted = pod.object and pod.object.status or {}, {}, {}
   for _, list in ipairs { status.initContainerStatuses or {}, status.containerStatuses or {} } do
     for _, it in ipairs(list) do
-      local now = (it.state or {}).terminated or {}
-      local before = (it.lastState or {}).terminated or {}
-      if not it.ready and now.reason ~= "Completed" then
-        return { name = it.name, restarts = it.restartCount or 0,
-                 killed = now.reason == "OOMKilled" or before.reason == "OOMKilled" }
-      end
+      local state = it.state or {}
+      local idle = state.waiting and waits[state.waiting.reason] or state.terminated and state.terminated.reason == "Completed"
+      local into = not it.ready and not idle and not_ready or (it.restartCount or 0) > 0 and restarted or {}
+      into[#into + 1] = it
     end
   end
+  return #not_ready > 0 and not_ready or restarted
+end
+
+-- What it wrote before it was restarted; where that is not kept, what it writes now.
+local function look_at_log(pod, whose, container, restarts)
+  local log = kubectl.logs(pod.name, { tail = LINES, container = container, previous = restarts > 0 })
+  if restarts > 0 and log.state == "absent" then log = kubectl.logs(pod.name, { tail = LINES, container = container }) end
+  if log.state ~= "absent" then check_log(whose, log) end
 end
 
 local function look_at_pod(pod)
-  local it = troubled(pod)
-  local restarts = it and it.restarts or pod.restarts
-  check_memory(pod.name .. "'s", it ~= nil and it.killed)
   note(kubectl.describe("pod", pod.name))
-  check_log(pod.name .. "'s", kubectl.logs(pod.name, { tail = LINES, container = it and it.name, previous = restarts > 0 }))
+  local containers = troubled(pod)
+  for _, it in ipairs(containers) do
+    local whose = #containers > 1 and ("%s's %s's"):format(pod.name, it.name) or pod.name .. "'s"
+    check_memory(whose, killed_for_memory(it))
+    look_at_log(pod, whose, it.name, it.restartCount or 0)
+  end
+  if #containers > 0 then return end
+  check_memory(pod.name .. "'s", false)
+  look_at_log(pod, pod.name .. "'s", nil, pod.restarts or 0)
+end
+
+-- Those in trouble; where there are none, one of those that stay, rather one that was restarted.
+local function in_question(pods)
+  if pods.not_ready[1] then return pods.not_ready end
+  local chosen
+  for _, pod in ipairs(pods.items) do
+    if not pod.terminating and (not chosen or (pod.restarts or 0) > (chosen.restarts or 0)) then chosen = pod end
+  end
+  return { chosen }
+end
+
+-- How many pods there should be; nil when the deployment is gone or scaled to 0. That it can't be looked at hides no pods.
+local function pods_wanted(place, deployment, pods)
+  if deployment.error and pods.total > 0 then return pods.total end
+  if not check("deployment", deployment.state, "==", "present", { fault = "gone",
+               detail = ("%s is %s"):format(place.name, deployment.state) }) then return nil end
+  local wanted = deployment.object and deployment.object.spec.replicas or 1
+  return check("pods wanted", wanted, ">", 0, { fault = "scaled_to_zero",
+               detail = wanted == 0 and place.name .. " is scaled to 0" or nil }) and wanted or nil
 end
 
 local function look_at_pods(place)
-  local deployment = kubectl.get("deployment", place.name)
-  if not check("deployment", deployment.state, "==", "present", { fault = "gone",
-               detail = ("%s is %s"):format(place.name, deployment.state) }) then return end
-  local wanted = deployment.object and deployment.object.spec.replicas or 1
-  if not check("pods wanted", wanted, ">", 0, { fault = "scaled_to_zero",
-               detail = wanted == 0 and place.name .. " is scaled to 0" or nil }) then return end
-  local pods = kubectl.get("pods", { selector = api.selector(place) })
+  local pods, deployment = api.pods(place)
+  local wanted = pods_wanted(place, deployment, pods)
+  if not wanted then return end
   check("pods ready", pods.ready, ">=", math.max(wanted, pods.total), { fault = "stopped", detail = pods.summary })
-  for _, pod in ipairs(pods.not_ready[1] and pods.not_ready or { pods.items[1] }) do look_at_pod(pod) end
+  for _, pod in ipairs(in_question(pods)) do look_at_pod(pod) end
 end
 
 function workload.probe(place)

@@ -111,7 +111,10 @@ end
 local SAVED_PODS = 5
 
 local function save_logs(save, pod, place)
-  for _, container in ipairs(pod.object and pod.object.spec.containers or {}) do
+  local spec = pod.object and pod.object.spec or {}
+  local containers = table.move(spec.initContainers or {}, 1, #(spec.initContainers or {}), 1, {})
+  table.move(spec.containers or {}, 1, #(spec.containers or {}), #containers + 1, containers)
+  for _, container in ipairs(containers) do
     save("kubectl.logs", pod.name, { container = container.name, namespace = place, tail = SAVED_LINES })
     if (pod.restarts or 0) > 0 then
       save("kubectl.logs", pod.name, { container = container.name, namespace = place, tail = SAVED_LINES,

@@ -65,3 +65,42 @@ def test_on_kubernetes(runbook, sandbox, cluster, kubectl, postgres, redis_serve
     assert "CONDUIT_MODE=strict" in result.stdout and "CONDUIT_DB=Host=db;Password=***;Maximum" in result.stdout
     assert "hunter2-hunter2" not in result.stdout, result
     assert failing is any(not event["passed"] for event in result.events("check") if event["label"] == "pods ready")
+
+
+def crashing(name, restarts=7):
+    return {"name": name, "ready": False, "restartCount": restarts, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+
+
+def well(name):
+    return {"name": name, "ready": True, "restartCount": 0, "state": {"running": {}}}
+
+
+WAITING = {"name": "main", "ready": False, "restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}
+
+
+@pytest.mark.parametrize("forbidden", [set(), {("get", "deployments")}])  # who may not see deployments may see pods
+@pytest.mark.parametrize("statuses, asked", [
+    ({"containerStatuses": [well("main"), crashing("sidecar")]}, {"sidecar"}),
+    ({"containerStatuses": [crashing("main"), well("between"), crashing("sidecar")]}, {"main", "sidecar"}),
+    ({"initContainerStatuses": [crashing("migrate")], "containerStatuses": [WAITING]}, {"migrate"})])
+def test_the_logs_of_the_containers_in_trouble(runbook, sandbox, cluster, kubectl, closed_port, forbidden,  # noqa: F811
+                                               statuses, asked):
+    pod = cluster.objects("pods")[0]
+    pod["status"].update({"initContainerStatuses": [], **statuses})
+    for kind in ("initContainers", "containers"):  # kubectl wants each in the pod's spec
+        named = statuses.get(kind[:-1] + "Statuses", [])
+        pod["spec"][kind] = [{"name": it["name"], "image": "registry.local/api:1"} for it in named]
+    next(it for it in pod["status"]["conditions"] if it["type"] == "Ready")["status"] = "False"
+    cluster.forbidden, cluster.world["logs"] = forbidden, {}
+    sandbox.env["KUBECONFIG"] = sandbox.folder + "/kubeconfig"
+    nowhere = f"127.0.0.1:{closed_port}"
+    result, lines = dry(runbook, "-p", "platform=kubernetes", "-p", f"base_url=http://{nowhere}",
+                        "-p", f"database=postgresql://a@{nowhere}/x", "-p", f"redis=redis://{nowhere}")
+    name, = {line.split()[1] for line in lines if line.startswith("kubectl.logs ")}
+    assert name == pod["metadata"]["name"]
+    # No log of before a restart is kept here: that of now is read too.
+    expected = {f"kubectl.logs {name} container={it}{more}" for it in asked for more in ("", " previous=true")}
+    assert {line for line in lines if line.startswith("kubectl.logs ")} == expected
+    status, = [it for it in result.events("probe.ended") if it["probe"] == "Container or pod status"]
+    assert status["state"] == "known" and status["findings"]["stopped"] and status["findings"]["out_of_memory"], status
