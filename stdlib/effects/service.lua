@@ -19,7 +19,7 @@ local unit_param = { "unit", "string", "Name of the unit; without a type it is a
 
 local fields = {
   state = "string: active inactive failed activating deactivating maintenance absent",
-  active = "boolean: state is active",
+  active = "boolean: state is active, and none of its parts failed",
   result = "string: how it last ended: success exit-code signal core-dump watchdog timeout oom-kill …",
   summary = "string: \"failed (failed), since 5 minutes ago, exit-code, exit status 1\"",
   sub = "string: systemd's finer state, as running or dead",
@@ -44,7 +44,7 @@ local function check_unit(effect)
 end
 
 -- What follows from `state`, for scenarios that give only that.
-local lazy = { active = function(it) return it.state == "active" end, summary = systemctl.summary }
+local lazy = { active = systemctl.is_active, summary = systemctl.summary }
 
 local function specimen(changes)
   return function(call)
@@ -145,7 +145,7 @@ local function impossible(verb, status)
   if status.state == "absent" then return "there is no such unit" end
   if verb.starts and unusable[status.load] then return unusable[status.load] end
   if verb.can and not status.can[verb.can] then return ("this unit can't be %s"):format(verb.participle) end
-  if verb.needs_active and not status.active then return "it is not active" end
+  if verb.needs_active and status.state ~= "active" then return "it is not active" end
 end
 
 local function preview(verb, call)
@@ -195,20 +195,18 @@ end
 
 local function enabled(status) return status.enabled == "enabled" or status.enabled == "enabled-runtime" end
 
-local function is_up(status) return status.active and not systemctl.failed_part(status) end
-
 local verbs = {
   { name = "restart", tells = "restarts", participle = "restarted", starts = true, interrupts = true,
     can = "start",
-    would = { state = "active", active = true }, happened = is_up },
+    would = { state = "active", active = true }, happened = systemctl.is_active },
   { name = "start", tells = "starts", participle = "started", starts = true, can = "start",
-    would = { state = "active", active = true }, happened = is_up },
+    would = { state = "active", active = true }, happened = systemctl.is_active },
   { name = "stop", text = "is stopped", back = "start",
     tells = "stops", participle = "stopped", interrupts = true, can = "stop",
     would = { state = "inactive", active = false },
-    happened = function(status) return not status.active end },
+    happened = function(status) return status.state ~= "active" end },
   { name = "reload", tells = "reloads", participle = "reloaded", can = "reload", needs_active = true,
-    would = { state = "active", active = true }, happened = is_up },
+    would = { state = "active", active = true }, happened = systemctl.is_active },
   { name = "enable", tells = "enables at boot", participle = "enabled", would = { enabled = "enabled" },
     happened = enabled },
   { name = "disable", text = "is disabled", back = "enable",

@@ -151,6 +151,9 @@ function systemctl.failed_part(it)
   return first and first.state == "failed" and first or nil
 end
 
+-- One that runs nothing itself is as active as what it starts.
+function systemctl.is_active(it) return it.state == "active" and not systemctl.failed_part(it) end
+
 -- A unit file that is gone while its unit still runs is not absent yet.
 local function state_of(properties)
   local state = states[properties.ActiveState]
@@ -163,7 +166,7 @@ local function fields_of(properties)
   if not state then
     return outcome.failed("io", "systemctl told an unknown ActiveState %q", properties.ActiveState)
   end
-  local it = { state = state, active = state == "active", sub = properties.SubState or "",
+  local it = { state = state, sub = properties.SubState or "",
                load = properties.LoadState,
                result = properties.Result or "", restarts = number(properties.NRestarts),
                name = properties.Id,
@@ -189,7 +192,7 @@ end
 -- is active whatever became of them.
 local function parts_of(it, properties, ends)
   local names = {}
-  if it.active and not it.pid and it.sub ~= "running" then
+  if it.state == "active" and not it.pid and it.sub ~= "running" then
     for name in (properties.ConsistsOf or ""):gmatch "%S+" do names[#names + 1] = name end
   end
   if #names == 0 then return {} end
@@ -215,7 +218,7 @@ function systemctl.status(unit, timeout)
   if not it then return nil, err end
   it.parts, err = parts_of(it, properties, ends)
   if not it.parts then return nil, err end
-  it.summary = systemctl.summary(it)
+  it.active, it.summary = systemctl.is_active(it), systemctl.summary(it)
   return it
 end
 

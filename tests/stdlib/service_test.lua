@@ -102,6 +102,7 @@ end
 with_parts("active", "failed")
 it = run("status", "db")
 equal(it.state .. #it.parts .. it.parts[1].name .. it.parts[1].state, "active2pg@b.servicefailed", "what it starts")
+equal(it.active, false, "its own state is not taken for theirs")
 assert(it.summary:find "; it runs nothing itself, it starts others: pg@b.service, failed; pg@a.service, active$", it.summary)
 assert(preview("restart", "db").text:find("pg@b.service, failed", 1, true), "the preview names it")
 it = { run("restart", "db") }
