@@ -123,6 +123,7 @@ local complaints = {
   { "Permission denied", "login", "it refused the login, and no password is asked for in a run" },
   { "Too many authentication failures", "login", "it refused the login" },
   { "account is currently not available", "login", "the login there may run no commands" },
+  { ": restricted", "login", "its login shell is a restricted one; a POSIX shell that may run /bin/sh is needed" },
   { "Could not resolve hostname", "dns", "its name does not resolve" },
   { "Connection refused", "unreachable", "the connection was refused" },
   { "No route to host", "unreachable", "there is no route to it" },

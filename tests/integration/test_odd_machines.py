@@ -138,7 +138,7 @@ def login(server_of):
 @pytest.mark.parametrize("shell, words", [
     ("/usr/bin/csh", "the login shell is csh; a POSIX shell is needed"), ("/usr/bin/fish", "the login shell is fish; a POSIX"),
     ("/usr/sbin/nologin", "the login there may run no commands"), ("/bin/false", "a POSIX shell is needed"),
-    ("/bin/cat", "a POSIX shell is needed")])
+    ("/bin/cat", "a POSIX shell is needed"), ("/bin/rbash", "its login shell is a restricted one")])
 def test_a_login_shell_that_is_not_posix(perform, login, tmp_path, shell, words):
     """Broken by: a command sent before the shell is known: csh runs what stands behind a line end in a quoted word."""
     if not os.path.exists(shell):
