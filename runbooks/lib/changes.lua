@@ -94,7 +94,8 @@ local function config_maps()
   local result, events, dateless = kubectl.get("configmaps", { objects = false }), {}, 0
   local unknown = not_known("config maps", result)
   for _, it in ipairs(is_well(result) and result.items or {}) do
-    if it.changed then
+    if it.name == "kube-root-ca.crt" then -- the cluster's own, in each namespace
+    elseif it.changed then
       events[#events + 1] = { at = it.changed, what = "config map " .. it.name,
                               did = "was changed by " .. (it.manager or "somebody") }
     else

@@ -36,7 +36,10 @@ local needs = {
   events = fixed { "list", "events" },
   rollout_history = function(call) return { { "get", call.kind, call.name }, { "list", "replicasets.apps" } } end,
   rollout_undo = function(call) return { { "patch", call.kind, call.name }, { "list", "replicasets.apps" } } end,
-  scale = function(call) return { { "get", call.kind, call.name }, { "patch", call.kind .. "/scale", call.name } } end,
+  scale = function(call) -- with --current-replicas kubectl reads the number and writes it whole
+    return { { "get", call.kind, call.name }, { "get", call.kind .. "/scale", call.name },
+             { "update", call.kind .. "/scale", call.name } }
+  end,
   cordon = fixed({ "get", "nodes" }, { "patch", "nodes" }), uncordon = fixed({ "get", "nodes" }, { "patch", "nodes" }),
   drain = fixed({ "get", "nodes" }, { "patch", "nodes" }, { "list", "pods", everywhere = true },
                 { "create", "pods/eviction", everywhere = true }),

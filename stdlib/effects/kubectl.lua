@@ -260,6 +260,9 @@ read("kubectl.logs", {
   run = function(call)
     local done, err = client.open(call):carry_out(logs_words(call), { keep = "tail" })
     if not done then return no_log(err) end
+    if done.stdout:find "^unable to retrieve container logs for %S+$" then -- the kubelet's words, with code 0
+      return { state = "absent", summary = "the node no longer keeps this container's log", cut = false }
+    end
     local _, lines = done.stdout:gsub("\n", "")
     return { state = "present", text = done.stdout, cut = done.cut, summary = ("%d lines"):format(lines) }
   end,
@@ -384,9 +387,12 @@ end
 local function event(it)
   local about = it.involvedObject or {}
   local function stamp(value) return type(value) == "string" and text.time(value) or nil end
-  return { at = stamp(it.lastTimestamp) or stamp(it.eventTime) or stamp(it.metadata.creationTimestamp),
+  local series = type(it.series) == "table" and it.series or {} -- newer reporters count here
+  local count = type(series.count) == "number" and series.count or it.count
+  return { at = stamp(series.lastObservedTime) or stamp(it.lastTimestamp) or stamp(it.eventTime)
+             or stamp(it.metadata.creationTimestamp),
            type = it.type, reason = it.reason, message = it.message, name = about.name, kind = about.kind,
-           namespace = it.metadata.namespace, count = type(it.count) == "number" and it.count or 1 }
+           namespace = it.metadata.namespace, count = type(count) == "number" and count or 1 }
 end
 
 local function events(call)

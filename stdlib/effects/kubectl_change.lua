@@ -307,17 +307,39 @@ local function check_pairs(verb)
   end
 end
 
+-- Only `label` says by itself that all is so already.
+local function pairs_radius(map, intends)
+  local look = write.object_radius(intends)
+  return function(it, call)
+    local plan, err, object = look(it, call)
+    if not plan then return nil, err end
+    local now, same = object.metadata[map] or {}, true
+    for name, value in pairs(call.values) do same = same and (now[name] or false) == value end
+    if same then plan.text, plan.size, plan.same = ("changes nothing: it is so already (%s)"):format(plan.text), 0, true end
+    return plan
+  end
+end
+
+local function labelled(it, call, plan, done)
+  local fields = write.told(it, call, plan, done)
+  fields.changed = fields.changed and not plan.same
+  return fields
+end
+
 for verb, what in pairs { label = "labels", annotate = "annotates" } do
+  local function intends(call)
+    return ("%s %s %s with %s"):format(what, call.kind, call.name, table.concat(assignments(call.values), " "))
+  end
   write.effect(verb, {
     summary = ("Sets or removes %s of an object"):format(verb == "label" and "labels" or "annotations"),
     params = { kind_param, name_param, { "values", "map", "Name → value; false removes it", show = in_line } },
     result = write.fields,
     check = check_pairs(verb),
     words = pairs_words(verb),
-    intends = function(call)
-      return ("%s %s %s with %s"):format(what, call.kind, call.name, table.concat(assignments(call.values), " "))
-    end,
-    after = write.told,
+    intends = intends,
+    radius = pairs_radius(verb == "label" and "labels" or "annotations", intends),
+    would = function(_, plan) return { changed = not (plan and plan.same) } end,
+    after = labelled,
     specimen = { changed = true, summary = what },
   })
 end

@@ -101,7 +101,7 @@ function write.object_radius(what)
     if not object then return nil, err end
     local item = state.item(object)
     local text = ("%s in %s (%s)"):format(what(call), client.in_words(call), state.brief(item))
-    return { text = text, size = 1, uid = object.metadata.uid, item = item }
+    return { text = text, size = 1, uid = object.metadata.uid, item = item }, nil, object
   end
 end
 

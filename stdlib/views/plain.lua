@@ -64,6 +64,7 @@ local states = { ok = "ok", not_well = "not well", failed = "failed", refused = 
 -- A result's `notice`: what must be known of it although it went well.
 local function why_of(fields)
   local result = fields.result or {}
+  if fields.status == "unknown" and result.error then return result.error.message end -- `why` says what the state says
   return result.why or result.error and result.error.message or result.preview or result.notice
 end
 

@@ -102,6 +102,15 @@ def test_what_the_cluster_forbids(doctor, kubeconfig, cluster):
     assert "not allowed: patch deployment/conduit-api" in str(looked.of("stops", "remedy")), looked
 
 
+@pytest.mark.parametrize("forbidden, told", [(("update", "deployments/scale"), 1), (("patch", "deployments/scale"), 0)])
+def test_what_scaling_needs(doctor, kubeconfig, cluster, forbidden, told):
+    cluster.forbidden = {forbidden}
+    looked = doctor('remedy("Scale", {}, function() kubectl.scale("deployment", "conduit-api", 4) end)',
+                    env={"KUBECONFIG": kubeconfig})
+    texts = [text for _, text in looked.of("stops", "kubectl")]
+    assert texts == told * ["may not update deployment/scale/conduit-api in conduit @ prod"], looked
+
+
 def test_a_cluster_that_is_down_may_be_the_incident(doctor, kubeconfig, cluster):
     cluster.stop()
     looked = doctor(PODS, env={"KUBECONFIG": kubeconfig})

@@ -370,6 +370,15 @@ def test_undo_says_from_what_to_what(kubectl, cluster):
     assert only["preview"]["impossible"] == "deployment conduit-api has no revision before this one to go back to (kept: 1)"
 
 
+def test_labels_that_are_so_already(kubectl):
+    for verb in ("label", "annotate"):
+        new, same, gone, again = kubectl((verb, *DEPLOYMENT, {"a": "b"}), (verb, *DEPLOYMENT, {"a": "b"}),
+                                         (verb, *DEPLOYMENT, {"a": False}), (verb, *DEPLOYMENT, {"a": False}))
+        assert new["fields"]["changed"] and gone["fields"]["changed"], (new, gone)
+        assert same["fields"]["changed"] is False and again["fields"]["changed"] is False
+        assert same["preview"]["size"] == 0 and "changes nothing" in same["preview"]["text"]
+
+
 def test_a_scale_of_somebody_else_in_between(kubectl, cluster):
     cluster.deployment()["spec"]["replicas"] = 2
     it, = kubectl(("scale", *DEPLOYMENT, 4), only_preview=True)

@@ -73,6 +73,7 @@ def test_rollouts_and_config_maps(look, cluster):
     new["metadata"]["annotations"]["kubernetes.io/change-cause"] = "kubectl set env"
     cluster.config_map("settings", kubectl_create=stamp(900_000), kubectl_edit=stamp(190))
     cluster.config_map("calm", kubectl_create=stamp(900_000))
+    cluster.config_map("kube-root-ca.crt", kube_controller_manager=stamp(60))  # the cluster's own, in each namespace
     said, changed, result = look("docker=no")
     assert said == ("3 minutes ago config map settings was changed by kubectl-edit; 12 minutes ago deployment conduit-api "
                     'went to revision 2 (image registry.local/conduit/conduit-api:1.4.2; "kubectl set env")'), result

@@ -244,6 +244,20 @@ equal(run("top", "nodes").items[1].memory_percent, 51, "of a node")
 local call = catalogue.call(entry "delete", "pod", values.placeholder "name")
 equal(entry("delete").preview(call).text, "its name, ‹name›, is known only in the run", "a placeholder")
 
+-- More on stderr than is kept cuts kubectl's own line off; its code is the program's.
+answers = { ["exec p"] = { 4, "", ("x"):rep(1 << 20), cut = true } }
+equal(run("exec", "p", { "app" }).code, 4, "its code")
+
+-- A log that the node has no longer is told with code 0.
+answers = { ["logs p"] = { 0, "unable to retrieve container logs for containerd://57cf8d" } }
+equal(run("logs", "p").state .. tostring(run("logs", "p").text), "absentnil", "no log")
+
+-- Newer reporters count in a series.
+answers = { ["get events"] = { 0, '{"items":[{"metadata":{},"count":null,"lastTimestamp":null,"eventTime":"2026-11-23T18:00:00Z",'
+  .. '"series":{"count":7,"lastObservedTime":"2026-11-23T19:00:00Z"}}]}' } }
+local often = run("events").events[1]
+equal(("%d %d"):format(often.count, often.at), "7 1795460400", "how often, and when last")
+
 -- What the change would meet too is refused in the plan; what may be over by then is unknown.
 local meets = { { "error: You must be logged in to the server (Unauthorized)", true },
                 { 'Error from server (Forbidden): deployments.apps "x" is forbidden', true },
