@@ -66,7 +66,8 @@ static const struct command commands[] = {
     {"trust", "[DIR]", 0, 1, no_options,
      "run what lies in DIR although others can change it; without DIR: what is trusted"},
     {"effects", "[NAME]", 0, 1, no_options, "the catalogue of effects"},
-    {"_escalate", "RUNDIR LEVEL", 2, 2, no_options, NULL}, /* the watchdog's: a level of a run */
+    {"_escalate", "RUNDIR LEVEL", 2, 3, no_options, NULL}, /* the watchdog's: a level of a run */
+    {"_rehearse", "RUNDIR", 1, 1, no_options, NULL},       /* the watchdog's: all of them, dry */
     {"_deliver", "RUNDIR", 1, 1, no_options, NULL},        /* the watchdog's: the outbox of a run */
     {0},
 };

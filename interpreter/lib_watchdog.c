@@ -9,7 +9,8 @@
  *   handle:arm{{after=, index=}, ...}  the levels that have not fired yet are now these
  *   handle:secret(name, value)         one more, or a fresher one; before the arm of a level that needs it
  *   handle:page(index, json)           the built-in page of a level, to be held in its memory
- *   handle:fire(index)                 now
+ *   handle:rehearse()                  status().rehearsal is its exit code when it has ended
+ *   handle:fire(index)                 now, whether or not the goal holds
  *   handle:stop(why)                   "resolved", "ack", "abort": nothing fires any more
  *   handle:deliver()                   the outbox is the watchdog's from now on
  *   handle:kill()                      one that is stuck, so that another can take over
@@ -46,8 +47,9 @@ struct handle {
   int fd; /* -1: let go */
   int pid;
   pid_t child; /* 0: reaped */
-  bool alive, armed;
-  double heard; /* when it last said something, in monotonic seconds */
+  bool alive, armed, rehearsed;
+  int rehearsal; /* its exit code, once rehearsed */
+  double heard;  /* when it last said something, in monotonic seconds */
   bool fired[WATCHDOG_LEVELS + 1], delivered[WATCHDOG_LEVELS + 1], failed[WATCHDOG_LEVELS + 1];
   char by[WATCHDOG_LEVELS + 1][WATCHDOG_WORD_BYTES]; /* who delivered it: script, built-in, outbox */
   char stopped[WATCHDOG_WORD_BYTES];
@@ -132,6 +134,10 @@ static void note(struct handle *handle, const char *text) {
     handle->delivered[number] = sscanf(text, "delivered %*d %31s", handle->by[number]) >= 0;
   else if ((number = level_of(text, "failed")))
     handle->failed[number] = true;
+  else if ((number = level_of(text, "held")))
+    handle->fired[number] = false;
+  else if (sscanf(text, "rehearsed %d", &handle->rehearsal) == 1)
+    handle->rehearsed = true;
   else if (sscanf(text, "armed %d", &handle->pid) == 1)
     handle->armed = true;
   else if (sscanf(text, "stopped %31[^\n]", handle->stopped) == 1)
@@ -352,6 +358,8 @@ static int handle_page(lua_State *L) {
   return 1;
 }
 
+static int handle_rehearse(lua_State *L) { return tell(L, check_handle(L), "rehearse"); }
+
 static int handle_fire(lua_State *L) {
   char text[32];
   snprintf(text, sizeof text, "fire %d", (int)luaL_checkinteger(L, 2));
@@ -383,6 +391,7 @@ static int handle_status(lua_State *L) {
   set_bool(L, "alive", handle->alive);
   set_bool(L, "stuck", handle->alive && monotonic() - handle->heard > WATCHDOG_LEASE_SECONDS);
   set_integer(L, "pid", handle->pid);
+  if (handle->rehearsed) set_integer(L, "rehearsal", handle->rehearsal);
   push_numbers(L, "fired", handle->fired);
   push_numbers(L, "delivered", handle->delivered);
   push_numbers(L, "failed", handle->failed);
@@ -416,19 +425,13 @@ static int handle_detach(lua_State *L) {
 
 int luaopen_raw_watchdog(lua_State *L) {
   static const luaL_Reg functions[] = {{"start", l_start}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"ready", handle_ready},
-                                     {"arm", handle_arm},
-                                     {"secret", handle_secret},
-                                     {"page", handle_page},
-                                     {"fire", handle_fire},
-                                     {"stop", handle_stop},
-                                     {"deliver", handle_deliver},
-                                     {"status", handle_status},
-                                     {"kill", handle_kill},
-                                     {"detach", handle_detach},
-                                     {"__gc", handle_detach},
-                                     {"__close", handle_detach},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"ready", handle_ready},       {"arm", handle_arm},
+                                     {"secret", handle_secret},     {"page", handle_page},
+                                     {"rehearse", handle_rehearse}, {"fire", handle_fire},
+                                     {"stop", handle_stop},         {"deliver", handle_deliver},
+                                     {"status", handle_status},     {"kill", handle_kill},
+                                     {"detach", handle_detach},     {"__gc", handle_detach},
+                                     {"__close", handle_detach},    {NULL, NULL}};
   luaL_newmetatable(L, HANDLE_TYPE);
   luaL_setfuncs(L, methods, 0);
   lua_pushvalue(L, -1);

@@ -173,10 +173,14 @@ static void put_page(struct buffer *given, const char *page) {
 }
 
 static bool job_spawn(struct watchdog *dog, struct job *job, const struct level *level) {
-  static char *no_env[] = {NULL}, escalate[] = "_escalate", deliver[] = "_deliver";
+  static char *no_env[] = {NULL}, escalate[] = "_escalate", deliver[] = "_deliver", rehearse[] = "_rehearse",
+              now[] = "now";
   char number[16] = "";
+  char *word = level ? escalate : job->kind == JOB_REHEARSE ? rehearse : deliver;
   if (level) snprintf(number, sizeof number, "%d", level->number);
-  char *of_self[] = {dog->self, level ? escalate : deliver, (char *)dog->rundir, level ? number : NULL, NULL};
+  char *of_self[] = {
+      dog->self, word, (char *)dog->rundir, level ? number : NULL, level && level->at_once ? now : NULL,
+      NULL};
   char *of_page[] = {dog->page, (char *)dog->rundir, number, NULL};
   struct buffer given = {0};
   buffer_append(&given, dog->secrets.data, dog->secrets.len);
@@ -192,12 +196,27 @@ static bool job_spawn(struct watchdog *dog, struct job *job, const struct level 
   return true;
 }
 
+/* The incident may be over, or about to be: the level waits, and after some looks in a row nothing is left to tell. */
+static void level_held(struct watchdog *dog, struct level *level) {
+  struct buffer fields = {0};
+  if (++level->held == WATCHDOG_HELD_LOOKS) {
+    level_over(level);
+    watchdog_stop(dog, "recovered");
+    return;
+  }
+  level->state = LEVEL_ARMED;
+  level->due = watchdog_now() + WATCHDOG_HELD_SECONDS;
+  buffer_printf(&fields, "\"level\":%d,\"until\":", level->number);
+  watchdog_json_time(&fields, WATCHDOG_HELD_SECONDS);
+  record(dog, "escalation.held", &fields);
+  watchdog_tell(dog, "held %d", level->number);
+}
+
 static void script_ended(struct watchdog *dog, struct level *level, int code, const char *why) {
   level->job.kind = JOB_NONE;
   dog->look_at_outbox = true;
-  if (code == WATCHDOG_EXIT_RECOVERED) {
-    level_over(level);
-    watchdog_stop(dog, "recovered");
+  if (code == WATCHDOG_EXIT_HELD) {
+    level_held(dog, level);
   } else if (code == WATCHDOG_EXIT_QUEUED) {
     level->queued = true;
   } else if (code == 0) {
@@ -268,6 +287,8 @@ static void job_ended(struct watchdog *dog, struct job *job, struct level *level
     script_ended(dog, level, code, why);
   else if (job->kind == JOB_PAGE)
     page_ended(dog, level, code, why);
+  else if (job->kind == JOB_REHEARSE)
+    job->kind = JOB_NONE, watchdog_tell(dog, "rehearsed %d", code);
   else
     deliver_ended(dog, code, why);
 }
@@ -342,10 +363,16 @@ void watchdog_work(struct watchdog *dog) {
   }
   outbox_work(dog);
   job_work(dog, &dog->deliver, NULL);
+  job_work(dog, &dog->rehearsal, NULL);
+}
+
+void watchdog_rehearse(struct watchdog *dog) {
+  if (dog->rehearsal.kind == JOB_NONE) job_begin(&dog->rehearsal, JOB_REHEARSE, watchdog_now());
 }
 
 double watchdog_next(const struct watchdog *dog) {
   double next = dog->deliver.kind != JOB_NONE ? dog->deliver.at : INFINITY;
+  if (dog->rehearsal.kind != JOB_NONE) next = fmin(next, dog->rehearsal.at);
   for (const struct level *level = dog->levels; level < dog->levels + dog->count; level++) {
     if (level->state == LEVEL_ARMED) next = fmin(next, level->due);
     if (level->job.kind != JOB_NONE) next = fmin(next, level->job.at);
@@ -359,6 +386,7 @@ void watchdog_child_ended(struct watchdog *dog, pid_t pid, int status) {
   for (struct level *level = dog->levels; level < dog->levels + dog->count; level++)
     if (level->job.pid == pid) job_ended(dog, &level->job, level, code, why);
   if (dog->deliver.pid == pid) job_ended(dog, &dog->deliver, NULL, code, why);
+  if (dog->rehearsal.pid == pid) job_ended(dog, &dog->rehearsal, NULL, code, why);
 }
 
 void watchdog_terminated(struct watchdog *dog, int signal, pid_t by) {

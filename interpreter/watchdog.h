@@ -15,7 +15,7 @@
 #include "watchdog_protocol.h"
 
 /* Work that is done by a child, again and again until it succeeds or a day has passed. */
-enum job_kind { JOB_NONE, JOB_SCRIPT, JOB_PAGE, JOB_DELIVER };
+enum job_kind { JOB_NONE, JOB_SCRIPT, JOB_PAGE, JOB_DELIVER, JOB_REHEARSE };
 struct job {
   enum job_kind kind;
   pid_t pid;      /* 0: waits for `at` to be started; else `at` is when the child is killed */
@@ -29,7 +29,9 @@ struct level {
   int number;
   double due;
   enum level_state state;
-  bool queued; /* the script left it in the outbox, which is not empty yet */
+  int held;     /* so many looks in a row found that the goal holds */
+  bool at_once; /* the run ended so: nobody looks at the goal */
+  bool queued;  /* the script left it in the outbox, which is not empty yet */
   struct job job;
 };
 
@@ -44,7 +46,7 @@ struct watchdog {
   char *pages[WATCHDOG_LEVELS]; /* the built-in page of each level; NULL: it stands on disk alone */
   struct level levels[WATCHDOG_LEVELS];
   int count;
-  struct job deliver;
+  struct job deliver, rehearsal;
   bool look_at_outbox;   /* it may hold something and nobody else delivers it */
   bool secrets_too_long; /* a secret was left out: nothing more can be armed */
   bool armed, stopped, ended;
@@ -66,6 +68,8 @@ void watchdog_gone(struct watchdog *dog);
 bool watchdog_arm(struct watchdog *dog, const struct level *levels, int count, struct error *error);
 /* Nothing fires any more. What children are at is not cut short; what is still to be retried is dropped. */
 void watchdog_stop(struct watchdog *dog, const char *why);
+/* Has the levels rehearsed by the child that will carry them out, and tells how that ended. */
+void watchdog_rehearse(struct watchdog *dog);
 struct level *watchdog_level(struct watchdog *dog, int number);
 
 /* Fires, starts, kills and retries whatever is due. */
@@ -79,7 +83,7 @@ void watchdog_terminated(struct watchdog *dog, int signal, pid_t by);
 bool watchdog_is_over(const struct watchdog *dog);
 
 /* watchdog_folder.c: what other processes left in the run's folder. */
-/* Why the run needs no escalation (ack, abort, resolved), by inbox/…-WHY.json or the file `resolved`; NULL if
+/* Why the run needs no escalation (ack, abort, resolved, continued), by inbox/…-WHY.json or the file `resolved`; NULL if
  * it does. */
 const char *watchdog_stop_mark(int folder);
 bool watchdog_outbox_pending(int folder);

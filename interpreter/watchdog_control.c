@@ -123,6 +123,7 @@ static bool take_fire(struct watchdog *dog, char *rest, size_t len, struct error
   struct level *level = watchdog_level(dog, atoi(rest));
   (void)len;
   if (!level) return error_set(error, "missing", "there is no level %.20s", rest);
+  level->at_once = true;
   if (level->state == LEVEL_ARMED) level->due = watchdog_now();
   return true;
 }
@@ -131,6 +132,12 @@ static bool take_stop(struct watchdog *dog, char *rest, size_t len, struct error
   (void)error;
   if (len >= WATCHDOG_WORD_BYTES) rest[WATCHDOG_WORD_BYTES - 1] = '\0';
   watchdog_stop(dog, rest);
+  return true;
+}
+
+static bool take_rehearse(struct watchdog *dog, char *rest, size_t len, struct error *error) {
+  (void)rest, (void)len, (void)error;
+  watchdog_rehearse(dog);
   return true;
 }
 
@@ -144,9 +151,9 @@ static bool take_deliver(struct watchdog *dog, char *rest, size_t len, struct er
 static const struct command {
   const char *word;
   bool (*take)(struct watchdog *dog, char *rest, size_t len, struct error *error);
-} commands[] = {{"self", take_self}, {"env", take_env},         {"secret", take_secret},
-                {"page", take_page}, {"arm", take_arm},         {"fire", take_fire},
-                {"stop", take_stop}, {"deliver", take_deliver}, {NULL, NULL}};
+} commands[] = {{"self", take_self},         {"env", take_env}, {"secret", take_secret}, {"page", take_page},
+                {"rehearse", take_rehearse}, {"arm", take_arm}, {"fire", take_fire},     {"stop", take_stop},
+                {"deliver", take_deliver},   {NULL, NULL}};
 
 void watchdog_message(struct watchdog *dog, char *text, size_t len) {
   struct error error = {0};

@@ -20,6 +20,7 @@ static bool ends_with(const char *name, const char *end) {
 static const char *inbox_mark(const char *name) {
   if (ends_with(name, "-ack.json")) return "ack";
   if (ends_with(name, "-abort.json")) return "abort";
+  if (ends_with(name, "-continued.json")) return "continued";
   if (ends_with(name, "-resolved.json")) return "resolved";
   return NULL;
 }

@@ -8,18 +8,22 @@
  *   secret NAME=VALUE  for the children, never on disk; exact bytes; a later one replaces an earlier
  *   page N JSON        the built-in page of level N (page.h), held in memory
  *   arm N SECONDS ...  the levels that have not fired yet are now these
+ *   rehearse           the children's program tries all levels, telling nobody
  *   fire N             level N is due now
  *   stop WHY           no level fires any more; WHY is resolved, ack, abort
  *   deliver            the outbox is the watchdog's from now on
  *
- * and hears "armed PID" (to each arm), "error KIND WHY", "fired N", "delivered N BY", "failed N BY", "stopped
+ * and hears "armed PID" (to each arm), "error KIND WHY", "fired N", "delivered N BY", "failed N BY", "held N" (the goal holds: N
+ * waits), "rehearsed CODE", "stopped
  * WHY", and "working" as often as the lease is renewed: a watchdog that is stopped or frozen says nothing. The end of the socket means that the interpreter is gone: the clock goes on, the outbox is the watchdog's.
  *
  * Children find the secrets on descriptor 3, one after another as "NAME LENGTH\nBYTES", up to its end; runbook-page its
  * page behind them as ":page". Their
  * standard streams are /dev/null, their working directory is /. The argument vectors are
  *
- *   SELF _escalate RUNDIR LEVEL  the level as the script has it, run from source/
+ *   SELF _escalate RUNDIR LEVEL  the level as the script has it, run from source/; with a further word "now" whether or
+ *                                not the goal holds
+ *   SELF _rehearse RUNDIR        all levels, dry; exit code 0, or 6 and the reason in escalation/rehearsal.failed
  *   SELF _deliver RUNDIR         all of outbox/; NAME.json is done with when NAME.done stands beside it; exit
  *                                code 75 when some of it still waits
  *   runbook-page RUNDIR LEVEL    the built-in page, page.h
@@ -32,7 +36,9 @@
 
 /* Exit codes of `SELF _escalate`; any other but 0 brings the built-in page. */
 #define WATCHDOG_EXIT_QUEUED 75    /* all of it is in the outbox, some of it undelivered */
-#define WATCHDOG_EXIT_RECOVERED 76 /* overdue, and `recovered` held when it looked: nobody was told */
+#define WATCHDOG_EXIT_HELD 76      /* `recovered` held when it looked: nobody was told */
+#define WATCHDOG_HELD_SECONDS 60.0 /* then the level waits so long ... */
+#define WATCHDOG_HELD_LOOKS 3      /* ... and after so many looks in a row nothing fires any more */
 
 /* Exit codes of runbook-page. */
 #define PAGE_DELIVERED 0

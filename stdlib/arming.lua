@@ -14,12 +14,15 @@ local tasks = require "tasks"
 local arming = {}
 local handle -- of the watchdog process
 local program, children -- the runbook binary and the environment of the watchdog's own children
+local inherited = {} -- level → the earlier run that has carried it out
 local started -- when the watchdog was
 local armed  -- whether the script's own levels are
 local ready  -- whether it said that it is armed
 
 -- How often the watchdog is looked after, in seconds: what it does stands on the screen a moment later.
 local GUARD_SECONDS = 0.5
+-- How long the levels' rehearsal may take, in seconds.
+local REHEARSAL_SECONDS = 30
 -- How long the end of a run waits to hear that a page was delivered.
 local DELIVERY_SECONDS = 10
 
@@ -36,7 +39,9 @@ end
 local function levels_from_now()
   if not armed then return guard_level() end
   local list = {}
-  for index, level in ipairs(run.levels) do list[index] = { index = index, after = from_now(level.after) } end
+  for index, level in ipairs(run.levels) do
+    if not inherited[index] then list[#list + 1] = { index = index, after = from_now(level.after) } end
+  end
   return list
 end
 
@@ -188,21 +193,74 @@ local function guard()
   end
 end
 
+----------------------------------------------------------- At the first act --
+
+-- An unfinished run of the same incident: this one goes on with its clock. What it has told people counts as told.
+local function take_over()
+  if run.options.alongside or not handle then return "" end
+  local words = {}
+  for _, it in ipairs(require("predecessor").find(require("lock").about())) do
+    if it.same and require("predecessor").tell(it) then
+      run.count_from(math.min(run.alert_wall, it.manifest.alert_wall or run.alert_wall))
+      for level, id in pairs(it.manifest.carried_out or {}) do inherited[tonumber(level)] = id end
+      for _, level in ipairs(it.fired) do inherited[level] = it.id end
+      journal.event("run.continues", { run = it.id, alert_began = require("raw.text").time_text(run.alert_wall) })
+      words[#words + 1] = ("; takes over the clock of run %s, unfinished"):format(it.id)
+    elseif not it.same then
+      words[#words + 1] = ("; run %s, with other parameters, is armed too (runbook abort %s when it is over)"):format(it.id, it.id)
+    end
+  end
+  return table.concat(words)
+end
+
+-- For the next run that takes over: level → the run that has carried it out.
+local function carried_out()
+  local map = {}
+  for level, id in pairs(inherited) do map[tostring(level)] = id end
+  return next(map) and map
+end
+
+-- Their process tries the levels, as the watchdog will start it; raises why they can't be armed.
+local function rehearse_there()
+  local limit = tasks.now() + REHEARSAL_SECONDS
+  handle:rehearse()
+  local status = handle:status()
+  while not status.rehearsal and status.alive and tasks.now() < limit do
+    tasks.sleep(0.005)
+    status = handle:status()
+  end
+  if status.rehearsal == 0 or not status.alive then return end -- one that was lost is started again
+  local why = require("raw.files").read { path = run.path .. "/escalation/rehearsal.failed", max = 1 << 16 }
+  error({ refused = why and why.text or status.rehearsal and ("its process ended with exit code %d"):format(status.rehearsal)
+    or ("its rehearsal took longer than %d s"):format(REHEARSAL_SECONDS) }, 0)
+end
+
+-- Whatever a level may come to need of them is at hand.
+local function fetch_all_secrets()
+  for _, step in ipairs { "page", "notify", "incident" } do pcall(backends.of, step) end
+end
+
 -- At the first effect: the script's levels are known, rehearsed and handed over.
 -- `keep_sources` writes down what their process runs from: after the rehearsal, which may be the first to load a module.
 function arming.arm(keep_sources)
   escalation.add_default(run.config.escalate_after)
   for index in ipairs(run.levels) do escalation.rehearse(index) end
-  keep_sources()
+  local taken_over = take_over()
+  keep_sources(carried_out())
   armed = true
   if handle then
+    fetch_all_secrets()
     prepare_pages(levels_from_now())
-    local ok, err = hand_over()
+    local ok, err = hand_over_secrets()
+    if ok then
+      rehearse_there()
+      ok, err = hand_over()
+    end
     if not ok then error({ refused = "the escalation can't be armed: " .. err.message }, 0) end
   end
   if handle then tasks.spawn(guard) end
   run.escalation_at = run.levels[1].after
-  journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. backends.warning() }, true)
+  journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. taken_over .. backends.warning() }, true)
 end
 
 ------------------------------------------------------------- The run's end --
@@ -262,8 +320,9 @@ local function end_resolved(it, fired)
   local outbox = require "outbox"
   local keys = {}
   for i, level in ipairs(fired) do keys[i] = backends.page_key(level) end
+  for level, id in pairs(inherited) do keys[#keys + 1] = backends.page_key(level, id) end
   local state = outbox.state()
-  local anything = #fired > 0 or #state.told > 0 or state.tried or state.waiting > 0
+  local anything = #keys > 0 or #state.told > 0 or state.tried or state.waiting > 0
   local written = anything and outbox.end_it { text = over_text(it), keys = keys }
   handle:stop "resolved"
   if not anything then return { "escalation stopped: resolved" } end
@@ -302,6 +361,7 @@ local function settle(it)
   if it.outcome == "unresolved" or it.outcome == "failed" then
     if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end
     if #status.fired == 0 then
+      if next(inherited) then return { "the on-call engineer was paged earlier, by run " .. select(2, next(inherited)) } end
       local first = levels_from_now()[1].index
       handle:fire(first)
       fired(first, it.outcome)

@@ -48,7 +48,7 @@ function backends.of(step)
 end
 
 -- The key of a level's page, the same for the script's page and the built-in one.
-function backends.page_key(level) return ("runbook/%s/%d"):format(run.id or "scenario", level or 0) end
+function backends.page_key(level, id) return ("runbook/%s/%d"):format(id or run.id or "scenario", level or 0) end
 
 -- Phone numbers and the like, for when paging fails.
 function backends.contacts()

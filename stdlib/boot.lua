@@ -2,6 +2,7 @@
 local boot = {}
 
 local commands = { run = "commands.run", _escalate = "commands.escalate", _deliver = "commands.escalate",
+                   _rehearse = "commands.escalate",
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox", audit = "commands.run",
                    doctor = "commands.run", trust = "commands.trust" }
 

@@ -15,6 +15,19 @@ local function name_of(file)
   return raw_run.sha256(json.encode(journal.plain { raw_run.real_path(file) or file, run.environment or "", required }))
 end
 
+local function all_params()
+  local all = {}
+  for name in pairs(run.param_specs or {}) do all[name] = run.params[name] end
+  return all
+end
+
+-- What a run is about: the runbook in its environment, and with all its parameters the incident.
+function lock.about()
+  local runbook = { raw_run.real_path(run.file) or run.file, run.environment or "" }
+  local function digest(value) return raw_run.sha256(json.encode(journal.plain(value))) end
+  return { runbook = digest(runbook), incident = digest { runbook, all_params() } }
+end
+
 -- Takes the lock of the runbook under way; raises { refused = } when another run holds it. A handle for lock.release, or nil
 -- when there is nothing to hold: where no lock can be kept, an incident still must be handled.
 function lock.take()

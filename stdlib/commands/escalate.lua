@@ -13,12 +13,14 @@ local tasks = require "tasks"
 
 -- Something waits in the outbox: the watchdog goes on with _deliver.
 local EXIT_QUEUED = 75
--- Overdue, looked first, and the goal held: nobody was told.
-local EXIT_RECOVERED = 76
+-- The goal held when it was looked at: nobody was told.
+local EXIT_HELD = 76
+-- The rehearsal failed; why stands in a file.
+local EXIT_REFUSED = 6
 -- Nobody who should be woken was: the watchdog sends its built-in page.
 local EXIT_NOBODY = 69
--- A level later than this, in seconds, looks whether it is still needed.
-local OVERDUE = 300
+-- How long the goal is looked at before anybody is told, in seconds; not known by then counts as not held.
+local GOAL_SECONDS = 10
 
 local function read(path)
   local text, err = files.read { path = path, max = 16 << 20 }
@@ -62,12 +64,11 @@ local function learn(folder)
     or "the run's journal can't be read any further: " .. damage.why
 end
 
--- How late the level that is being carried out is: the watchdog says so in its own journal.
-local function lateness(folder)
-  local late = 0
-  local events = raw_journal.events(folder .. "/escalation.jsonl", { ["escalation.fired"] = true })
-  for event in events or function() end do late = event.late or 0 end
-  return late
+local function goal_holds()
+  if not run.goal then return false end
+  local ok, in_time, holds = pcall(tasks.deadline, GOAL_SECONDS, require("words.goal").look)
+  if not ok then tasks.handled() end
+  return ok and in_time and holds
 end
 
 local exits = { delivered = 0, waiting = EXIT_QUEUED, nobody = EXIT_NOBODY }
@@ -86,6 +87,22 @@ local function carry_out(level)
   return exits[verdict]
 end
 
+-- Armed means rehearsed by this very process: once knowing nothing, once with everything wrong that can be.
+local function rehearse()
+  local escalation = require "words.escalation"
+  for _, make_up in ipairs { function() end, require("made_up").findings } do
+    make_up()
+    for index in ipairs(run.levels) do
+      local ok, why = pcall(escalation.rehearse, index)
+      if not ok then
+        raw_run.replace("escalation/rehearsal.failed", type(why) == "table" and why.refused or tostring(why))
+        return EXIT_REFUSED
+      end
+    end
+  end
+  return 0
+end
+
 return function(arguments, options, host, command)
   local folder, level = arguments[1], tonumber(arguments[2])
   run.options = options
@@ -95,7 +112,8 @@ return function(arguments, options, host, command)
   gate.open(require "modes.escalate")
   require("sandbox").seal()
   script.declare_levels()
+  if command == "_rehearse" then return rehearse() end
   learn(folder)
-  if lateness(folder) > OVERDUE and run.goal and require("words.goal").holds() then return EXIT_RECOVERED end
+  if arguments[3] ~= "now" and goal_holds() then return EXIT_HELD end
   return carry_out(level)
 end

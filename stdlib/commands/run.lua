@@ -145,7 +145,7 @@ local function open_journal(options, host)
     command_line = require("origin").command_line(host.command_line) })
 end
 
-local function keep_sources(options)
+local function keep_sources(options, carried_out)
   if not run.path then return end
   if run.config_text then raw_run.keep("source/config.lua", run.config_text) end
   -- before params{…} nobody knows which of them are secret, and what runs from here never reaches it
@@ -153,7 +153,8 @@ local function keep_sources(options)
   raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
     file = run.file, environment = run.environment, params = known and options.param or nil,
     params_given = known and run.given_params or nil, here = options.here,
-    host = run.host, user = run.user, alert_wall = run.alert_wall })))
+    host = run.host, user = run.user, alert_wall = run.alert_wall, carried_out = carried_out,
+    about = known and require("lock").about() or nil })))
 end
 
 local function open_mode(options)
@@ -175,7 +176,7 @@ local function arm_levels(options, mode)
     mode.arm(run.levels, require("words.escalation").carry_out)
   elseif not options.dry_run then
     require("lock").take()
-    require("arming").arm(function() keep_sources(options) end)
+    require("arming").arm(function(carried_out) keep_sources(options, carried_out) end)
     if not require("settings").here then require("here").tell() end
   end
 end

@@ -161,12 +161,25 @@ def test_a_stop_ends_the_retries_of_a_page(run, closed_port, by):
     assert (run.events[-1]["why"], run.events[-1]["levels"]) == ("ack", [1])
 
 
-def test_a_level_that_recovered_tells_nobody(run):
+def test_a_level_whose_goal_holds_is_put_off(run):
     run.plan([76])
     run.arm({1: SOON, 2: FAR})
-    assert [run.hear(), run.hear()] == ["fired 1", "stopped recovered"]
-    run.let_go()
-    run.wait_end()
+    assert [run.hear(), run.hear()] == ["fired 1", "held 1"]
+    assert run.story() == ["armed", "fired 1", "held 1"]
+    run.say("fire 1")
+    wait_for(lambda: len(run.calls) == 2, "the level again")
+    assert [call["argv"] for call in run.calls] == [["_escalate", run.path, "1"], ["_escalate", run.path, "1", "now"]]
+
+
+def test_a_rehearsal_is_carried_out_by_the_levels_program(run):
+    run.arm({1: FAR}, SECRETS)
+    plan = {"_escalate": [0], "_deliver": [0], "_rehearse": [6, 0]}
+    run.write("plan.json", plan)
+    run.say("rehearse")
+    assert run.hear() == "rehearsed 6"
+    run.say("rehearse")
+    assert run.hear() == "rehearsed 0"
+    assert "HOOK 11\nhook-secret" in run.calls[0]["secrets"] and run.calls[0]["argv"] == ["_rehearse", run.path]
 
 
 # The built-in page
