@@ -52,6 +52,7 @@ static const struct option doctor_options[] = {
     {"param", "param", LIST, 'p', NULL, "KEY=VALUE: set a parameter"},
     {"params", "params", VALUE, 0, NULL, "FILE: parameters, Lua or JSON"},
     {"here", "here", FLAG, 0, NULL, "as for run: writes to this machine will be allowed"},
+    {"page", "page", FLAG, 0, NULL, "also send a page and messages marked as a test, for real"},
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };

@@ -1,4 +1,5 @@
--- escalation: would those be told who must be? Nobody is. Slack says who a token is and what it may; PagerDuty and webhooks
+-- escalation: would those be told who must be? Nobody is, but with --page.
+-- Slack says who a token is and what it may; PagerDuty and webhooks
 -- have no way to be tried without telling somebody, so their addresses are asked for, and a key's shape is looked at.
 local backends = require "backends"
 local look = require "doctor.look"
@@ -65,6 +66,43 @@ end
 
 function tries.webhook(what, it) return address(what, it, "webhook") end
 
+------------------------------------------------------------------- For real --
+
+local MARK = "TEST, nobody has to do anything: "
+
+local function sent(what, name, fields, err)
+  if fields then return { what = what, state = "ok", text = ("%s took it (%s)"):format(name, fields.answer or "delivered") } end
+  return { what = what, state = "stops", text = ("%s did not take it: %s"):format(name, err.message),
+           mend = "put " .. what:match "^%l+" .. " right in the config" }
+end
+
+-- A page and its end: who is on call sees both.
+local function send_page(it)
+  local key = ("runbook/doctor/%s/%d"):format(run.id or "x", it.instance)
+  local args = { summary = MARK .. "runbook doctor tries the pager", severity = "info", source = "runbook doctor" }
+  local rows = { sent("pager, a test page", it.name, it.backend.page(it.settings, args, key)) }
+  if rows[1].state == "ok" and it.backend.resolve then
+    rows[2] = sent("pager, its end", it.name, it.backend.resolve(it.settings, key))
+  end
+  return rows
+end
+
+-- Where the levels tell somebody; of a place that only a real run knows nothing is tried.
+local function send_messages(it, asked)
+  local rows, known = {}, {}
+  for _, one in ipairs(look.of(asked, "escalate")) do
+    local to = one.act.entry.verb == "notify" and one.act.call.to
+    if type(to) == "string" and not known[to] then
+      known[to] = true
+      local text = MARK .. "runbook doctor tries the chat"
+      local key = ("runbook/doctor/%s/%s"):format(run.id or "x", to)
+      local fields, err = it.backend.notify(it.settings, { to = to, text = text }, key)
+      rows[#rows + 1] = sent("chat, a test message to " .. to, it.name, fields, err)
+    end
+  end
+  return rows
+end
+
 ------------------------------------------------------------------------ Rows --
 
 local function not_configured(what, steps)
@@ -109,6 +147,16 @@ local function look_at(what, steps)
   return rows
 end
 
+-- What can't be had is told by the rows of the entry itself.
+local function send_for_real(asked, check)
+  for _, it in ipairs { { "page", send_page }, { "notify", send_messages } } do
+    local ok, list = pcall(backends.of, it[1])
+    for _, one in ipairs(ok and list or {}) do
+      if is_known(one.settings) then check(entries[it[1]] .. ", for real", function() return it[2](one, asked) end) end
+    end
+  end
+end
+
 -- A page is always prepared; the other steps count when a level takes them.
 return function(asked, check)
   local used = { page = true }
@@ -118,4 +166,5 @@ return function(asked, check)
   for _, group in ipairs(look.groups(steps, function(step) return entries[step] end)) do
     check(group.key, function() return look_at(group.key, group) end)
   end
+  if run.options.page then send_for_real(asked, check) end
 end

@@ -73,7 +73,8 @@ def test_a_refused_message_neither_fails_the_level_nor_pages_twice(runbook, sand
 
 def test_a_level_that_breaks_after_its_page_pages_once(runbook, sandbox, people, slack):
     """Broken by: commands/escalate.lua that raises what a level raised, whoever was told."""
-    script = UNRESOLVED.replace("  local channel", "  if #run.findings > 0 then error 'broken' end\n  local channel")
+    broken = "  if (run.findings[1] or ''):find '^Health' then error 'broken' end\n  local channel"
+    script = UNRESOLVED.replace("  local channel", broken)
     sandbox.write("down.lua", script)
     result = runbook("run", "down.lua")
     assert result.code == 1 and slack.texts("team-lead"), result
@@ -112,3 +113,24 @@ def test_what_nobody_was_told_yet_is_dropped_at_a_resolved_end(runbook, sandbox,
     actions = [(request.json["event_action"], request.json["dedup_key"]) for request in people.requests]
     assert actions == [("resolve", "runbook/x/b")]
     assert "dropped" in entries(folder)["a.done"]
+
+
+def test_a_doctor_sends_a_page_and_a_message_for_real(runbook, sandbox, people, slack):
+    """Marked as a test, and the page is resolved; without --page nobody is told. Broken by: send_page without its end."""
+    sandbox.write("down.lua", UNRESOLVED)
+    assert runbook("doctor", "down.lua").code == 0 and not people.alerts and not slack.texts("team-lead")
+    result = runbook("doctor", "down.lua", "--page")
+    for words in ("pagerduty took it (202 success)", "slack took it (ok)"):
+        assert result.code == 0 and words in result.stdout, result
+    alert, = people.alerts.values()
+    assert alert["status"] == "resolved" and alert["events"][0]["payload"]["summary"].startswith("TEST")
+    assert [text.startswith("TEST") for text in slack.texts("team-lead")] == [True]
+
+
+def test_a_doctor_says_what_the_services_refused(runbook, sandbox, people, slack):
+    slack.error_next("not_in_channel", method="chat.postMessage")
+    people.fail_next(2, status=400, body="no such key")     # its address is asked for first
+    sandbox.write("down.lua", UNRESOLVED)
+    result = runbook("doctor", "down.lua", "--page")
+    assert result.code == 6, result
+    assert "pagerduty did not take it: HTTP 400: no such key" in result.stdout and "not_in_channel" in result.stdout, result
