@@ -81,9 +81,16 @@ def test_an_unresolved_end_pages_without_looking(runbook, sandbox, people):
 
 def test_a_secret_that_only_findings_ask_for_is_handed_over(runbook, sandbox, people, slack):
     """Broken by: arming.arm without fetch_all_secrets."""
-    script = HEAD.replace('"2s"', '"15m"').replace("  escalate.notify", "  if #run.findings > 0 then escalate.notify")
-    script = script.replace("text = run.report }", "text = run.report } end")
-    sandbox.write("down.lua", script + 'return unresolved "x"')
+    script = """
+runbook { title = "Cond", severity = "critical" }
+escalation("15m", function(run)
+  escalate.page { summary = run.headline }
+  if (run.findings[1] or ""):find "^P" then escalate.notify { to = "#team-lead", text = run.report } end
+end)
+probe("P", function() check("is up", false, { fault = "down" }) end)()
+return unresolved "x"
+"""
+    sandbox.write("down.lua", script)
     result = runbook("run", "down.lua")
     assert result.code == 1 and slack.texts("team-lead"), result
 
