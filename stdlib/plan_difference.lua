@@ -1,5 +1,6 @@
 -- In what a write differs from the plan: "planned app.conf.404, now app.conf.409".
 local placeholder = require "placeholder"
+local secret = require "raw.secret"
 local text = require "raw.text"
 local values = require "values"
 
@@ -8,8 +9,8 @@ local plan_difference = {}
 -- Of the part that both begin with, so many bytes are shown when it is longer; of each, so many columns.
 local COMMON_MAX, COLUMNS_MAX = 40, 60
 
--- As people are shown it; of a placeholder what it stands for by now.
-local function shown(value)
+-- Of a placeholder what it stands for by now.
+local function text_of(value)
   if value == nil then return "nothing" end
   if placeholder.is(value) then
     local known = placeholder.value(value, values.masked)
@@ -19,6 +20,9 @@ local function shown(value)
   local ok, json = pcall(require("secret_json").encode, value)
   return ok and values.masked(json) or "a table"
 end
+
+-- As people are shown it: masked whole, for of what is cut behind this a piece of a secret may be left.
+local function shown(value) return secret.redact(text_of(value)) end
 
 -- What tells two values apart that are shown alike: a secret's name, a number from a text.
 local function kind(value)

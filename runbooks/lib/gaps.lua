@@ -146,11 +146,17 @@ local function quantity(text)
   return (tonumber(number) or 0) * (factors[unit] or 0)
 end
 
+-- As the cluster itself writes it: whole ones of the larger unit where there is no rest.
+local function written(number, unit, whole, size)
+  number = math.ceil(number)
+  return number % size == 0 and ("%d%s"):format(number // size, whole) or ("%d%s"):format(number, unit)
+end
+
 -- A limit at which the pods can live: no less than is usual, and twice what they use and what is requested.
 function gaps.patch_limit(deployment, container, what, usual, used)
   local asked = quantity(((container.resources or {}).requests or {})[what])
   local most = math.max(quantity(usual), 2 * (used or 0), 2 * asked)
-  local text = what == "cpu" and ("%dm"):format(math.ceil(most * 1000)) or ("%dMi"):format(math.ceil(most / 2 ^ 20))
+  local text = what == "cpu" and written(most * 1000, "m", "", 1000) or written(most / 2 ^ 20, "Mi", "Gi", 1024)
   return gaps.patch(deployment, container, ('resources:\n  limits: { %s: "%s" }\n'):format(what, text))
 end
 

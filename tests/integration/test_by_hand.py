@@ -163,7 +163,7 @@ end
 row("kubectl.delete", { "pod", "a" }, kubectl("delete", "pod", "a"))
 row("kubectl.cordon", { "n" }, kubectl("cordon", "n"))
 row("kubectl.uncordon", { "n" }, kubectl("uncordon", "n"))
-row("kubectl.drain", { "n" }, kubectl("drain", "n", "--ignore-daemonsets", "--timeout=5m"))
+row("kubectl.drain", { "n" }, kubectl("drain", "n", "--ignore-daemonsets", "--timeout=293s"))
 row("kubectl.exec", { "a", { "app", NASTY }, { stdin = BODY } }, kubectl("exec", "a", "--stdin", "--", "app", NASTY), BODY)
 row("kubectl.exec", { "a", { "app" }, { env = { MODE = NASTY }, container = "c" } },
   kubectl("exec", "a", "--container=c", "--", "env", "MODE=" .. NASTY, "app"))
