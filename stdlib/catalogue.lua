@@ -32,6 +32,7 @@
 --   sends(call)    → lines: what goes out with it (a body, standard input), for the plan (stdlib/sends.lua)
 --   pins(plan)     → list: what exactly goes, for the journal
 --   reader         true: the config's `readers` can say that a run of it only looks
+--   ending         seconds that its program may take to end after its deadline: it is heard until then
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"
 local duration = require "duration"

@@ -60,7 +60,7 @@ end
 
 -- An effect that doesn't end in time gave no answer: a finding for a read.
 local function in_time(act, f, ...)
-  local seconds = act.call.timeout + (mode.grace or 0)
+  local seconds = act.call.timeout + (mode.grace or 0) + (act.entry.ending or 0)
   act.began = tasks.now() -- what it waited for its turn is not the target's time
   local results = table.pack(tasks.deadline(seconds, f, ...))
   if results[1] then return results[2], results[3] end

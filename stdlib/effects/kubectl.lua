@@ -40,7 +40,7 @@ end
 -- is understood.
 local function read(name, entry)
   local words, check = entry.words, entry.check
-  entry.class = entry.class or "read"
+  entry.class, entry.ending = entry.class or "read", client.ENDING_SECONDS
   entry.options = options(entry.options or {}, entry.all)
   entry.command = function(call) return client.command(call, words(call)) end
   entry.check = function(call)

@@ -18,8 +18,9 @@ client.TEXT_MAX = 1 << 20
 client.SAID_MAX = 300
 -- The longest name of an object: DNS subdomains have 253 characters.
 local NAME_MAX = 253
--- To end a kubectl and take what it said, seconds.
-local END_SECONDS = 1
+-- A kubectl that is ended at the effect's deadline gets 2 s for it, and another where it must be killed; what it said until
+-- then is heard.
+client.ENDING_SECONDS = 3.5
 -- Reading the kubeconfig asks no server; seconds.
 local CONFIG_SECONDS = 5
 
@@ -196,11 +197,9 @@ end
 local run = {}
 run.__index = run
 
--- One effect's talk with kubectl: all its calls share the effect's deadline, or `seconds` when that is less. They end a
--- little before it: at the deadline itself nobody would wait for what kubectl said until then.
+-- One effect's talk with kubectl: all its calls share the effect's deadline, or `seconds` when that is less.
 function client.open(call, writes, seconds)
-  seconds = math.min(call.timeout, seconds or math.huge)
-  local ends = tasks.now() + seconds - math.min(END_SECONDS, seconds / 10)
+  local ends = tasks.now() + math.min(call.timeout, seconds or math.huge)
   return setmetatable({ call = call, ends = ends, writes = writes }, run)
 end
 

@@ -150,7 +150,7 @@ end
 -- `after(it, call, plan, done)` the fields when it is done.
 function write.effect(verb, entry)
   local name, check = "kubectl." .. verb, entry.check
-  entry.class, entry.options = entry.class or "write", entry.options or {}
+  entry.class, entry.options, entry.ending = entry.class or "write", entry.options or {}, client.ENDING_SECONDS
   if not entry.everywhere then
     entry.options.namespace = { "string", nil, "Namespace; else the config's or the context's", what = true }
   end

@@ -398,29 +398,6 @@ def test_drain_says_what_is_in_its_way(kubectl, cluster):
     assert "that nothing makes anew" in it["preview"]["impossible"] and "force" in it["preview"]["impossible"]
 
 
-def test_a_drain_that_a_budget_blocks(kubectl, cluster):
-    cluster.budget = True  # kubectl looks at its limit before a try, each 5 s: it is ended before that
-    it, = kubectl(("drain", "vm", {"timeout": "5s"}))
-    assert "--timeout=3s" in it["command"]
-    assert "disruption budget" in it["preview"]["text"] and it["error"]["partly"], it
-    assert "stays cordoned, 0 of its 2 pods went" in it["error"]["message"] and "disruption budget" in it["error"]["message"]
-    assert cluster.find("nodes", "vm")["spec"]["unschedulable"]
-
-
-def test_what_a_failed_drain_left_is_told(runbook, sandbox, path, kubeconfig, cluster):
-    cluster.budget = True
-    sandbox.write("drain.lua", """
-runbook { title = "Drain" }
-remedy("Drain", {}, function() kubectl.drain("vm", { timeout = "12s" }) end)()
-return unresolved "x"
-""")
-    sandbox.write("runbook.config.lua", f'return {{ kubectl = {{ kubeconfig = "{kubeconfig}" }} }}')
-    done = runbook("run", "drain.lua", "--yes", "high", env={"PATH": path})
-    assert "left: node vm is cordoned; back by kubectl.uncordon vm" in " ".join(done.stdout.split()), done
-    ended = [e for e in done.events("effect.outcome") if e["class"] == "destructive"][-1]
-    assert ended["status"] == "failed" and ended["result"]["partly"] and "disruption budget" in done.stdout
-
-
 def test_delete(kubectl, cluster):
     it, = kubectl(("delete", *DEPLOYMENT))
     assert it["class"] == "destructive" and it["preview"]["text"].endswith("and its 2 pods") and it["verified"]
