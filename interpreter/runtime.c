@@ -247,6 +247,8 @@ static void signal_handler(int number) {
     signal_shielded(number);
     return;
   }
+  /* That the terminal went away is told twice, by the kernel and by the shell: it is no haste. */
+  if (signal_number && number == SIGHUP) return;
   if (signal_number) {
     if (restore_terminal) restore_terminal();
     _exit(128 + number);

@@ -100,12 +100,15 @@ function arming.ready()
   error({ refused = "the watchdog can't be started: " .. err.message }, 0)
 end
 
+-- The levels that are still to come, to the second: nobody reads a clock to the millisecond.
 local function describe()
-  local parts = {}
-  for i, level in ipairs(levels_from_now()) do
-    parts[i] = ("level %d in %s"):format(level.index, duration.text(level.after))
+  local parts, past = {}, {}
+  for _, index in ipairs(handle:status().fired) do past[index] = true end
+  for _, level in ipairs(levels_from_now()) do
+    local left = duration.text(math.ceil(level.after))
+    if not past[level.index] then parts[#parts + 1] = ("level %d in %s"):format(level.index, left) end
   end
-  return table.concat(parts, ", ")
+  return #parts > 0 and table.concat(parts, ", ") or "every level has fired"
 end
 
 local function hand_over_secrets()

@@ -72,6 +72,12 @@ local function add_open(lines, it)
   for _, unknown in ipairs(story.unknown) do lines[#lines + 1] = ("not known: %s: %s"):format(unknown.title, unknown.why) end
 end
 
+-- What a person or the world refused: the script's own last words were written before anybody knew.
+local function add_not_done(lines, it)
+  if it.outcome == "resolved" then return end
+  for _, text in ipairs(first(require("situation").not_done(), OPEN_MAX)) do lines[#lines + 1] = "not done: " .. text end
+end
+
 local counted = { { "may_have_run", "may have run" }, { "write_failed", "failed writes" }, { "would", "would change" },
                   { "could_not_look", "could not look" } }
 
@@ -106,6 +112,7 @@ function closing.lines(it, settled, preventions)
   local lines = {}
   if closing.headline(it) then
     add_open(lines, it)
+    add_not_done(lines, it)
     add_counts(lines)
   end
   lines[#lines + 1] = preventions

@@ -89,17 +89,29 @@ on["remedy.started"] = function(fields)
   tell("“%s” begins", inert(fields.remedy))
 end
 
+-- What it hits and what is sent, as it was approved: afterwards nothing else names what is gone.
+local function add_details(effect)
+  for _, list in ipairs { effect.detail or {}, effect.sends or {} } do
+    for _, text in ipairs(list) do add(under_way, "    - %s", inert(text)) end
+  end
+end
+
 function on.plan(fields)
   if not under_way then return end
   add(under_way, "- %s planned, risk %s:", now(), fields.level)
   for _, effect in ipairs(fields.effects) do
     add(under_way, "  - %s%s%s%s", inert(effect.line), effect.class == "destructive" and " (destructive)" or "",
       why(effect.radius), effect.where and " at " .. inert(effect.where) or "")
+    add_details(effect)
   end
   for _, label in ipairs(fields.assumes or {}) do add(under_way, "  - assumes: %s", inert(label)) end
 end
 
 function on.approval(fields)
+  if fields.machine then
+    local verdict = fields.granted and "allowed" or "not allowed"
+    return tell_step("change of this machine, %s, %s by %s", inert(fields.machine), verdict, inert(fields.by))
+  end
   tell_step("“%s” %s by %s", inert(fields.line or fields.remedy), fields.granted and "approved" or "declined", inert(fields.by))
 end
 

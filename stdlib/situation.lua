@@ -119,4 +119,5 @@ function situation.view()
            waits = story.waits }
 end
 
+situation.not_done = not_done
 return situation

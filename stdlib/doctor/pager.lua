@@ -29,7 +29,7 @@ function tries.slack(what, it, steps)
     return { what = what, state = rejected and "stops" or look.state(err.kind == "busy" and "limit" or err.kind),
              text = "Slack: " .. err.message, mend = "give a token that auth.test takes" }
   end
-  local text = ("Slack: %s in %s"):format(tostring(answer.user), tostring(answer.team))
+  local text = ("Slack: %s in %s"):format(answer.user or "a token of nobody named", answer.team or "no named workspace")
   if not answer.scopes then
     return { what = what, state = "ok", text = text .. "; its scopes are not told" }
   end

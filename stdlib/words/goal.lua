@@ -108,16 +108,23 @@ function goal.end_if_held()
   tasks.raise_end { outcome = "resolved", by = by, text = run.goal.label, held = true, part = run.part }
 end
 
+-- Until the next look, the last of which is at the limit: one that ended earlier would cut short what was promised. False there.
+local function sleep_within(limit, every)
+  local left = limit - tasks.now()
+  if left <= 0 then return false end
+  tasks.sleep(math.min(every, left))
+  return true
+end
+
 -- After a remedy: polls for `within` seconds; ends the run when the goal holds. "0s" looks once.
 function goal.wait(within)
   if not run.goal then return end
   local limit = tasks.now() + (within or run.goal.within)
   journal.news("goal.waiting", { label = run.goal.label, within = within or run.goal.within })
-  repeat
+  while true do
     goal.end_if_held()
-    if tasks.now() + run.goal.every > limit then break end
-    tasks.sleep(run.goal.every)
-  until tasks.now() > limit
+    if not sleep_within(limit, run.goal.every) then break end
+  end
   journal.news("goal.missed", { label = run.goal.label, within = within or run.goal.within })
 end
 
@@ -148,8 +155,7 @@ local function poll(label, times, fn)
     if not is_told then journal.news("poll.started", { label = label, within = times.within }) end
     is_told = true
     journal.news("poll.looked", { label = label })
-    if tasks.now() + times.every > began + times.within then return ended(false) end
-    tasks.sleep(times.every)
+    if not sleep_within(began + times.within, times.every) then return ended(false) end
   end
 end
 

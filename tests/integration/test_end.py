@@ -55,3 +55,16 @@ def test_a_terminal_that_goes_away_decides_nothing(runbook_tty, sandbox, people,
     assert not people.requests and not os.path.exists(sandbox.folder + "/touched")
     escalation = [json.loads(line)["event"] for line in open(folder + "/escalation.jsonl")]
     assert set(escalation) == {"escalation.armed"}
+
+
+def test_a_terminal_says_more_than_once_that_it_goes_away(sandbox, people):
+    """The kernel's SIGHUP and the shell's: the second is no haste. Broken by: signal_handler that takes it for one."""
+    wait = 'wait_until("never", { within = "60s" }, function() return false end)'
+    sandbox.write("down.lua", HEAD.replace('"2s"', '"15m"') + wait)
+    process = sandbox.start("runbook", "run", "down.lua")
+    assert wait_for(lambda: armed(sandbox))
+    folder = sandbox.runs()[-1]
+    while process.poll() is None and journal(folder)[-1]["event"] != "run.ended":
+        process.send_signal(signal.SIGHUP)
+    assert process.wait() == 129
+    assert journal(folder)[-1]["outcome"] == "suspended" and os.path.getsize(folder + "/report.md")

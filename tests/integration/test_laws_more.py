@@ -136,6 +136,19 @@ def test_9_ctrl_c_ends_what_catches_everything(sandbox, http_faults):
     assert result.code == 4 and "stays armed" in result.stdout and "runbook ack" in result.stdout, result
 
 
+def test_9_what_stays_armed_is_what_is_still_to_come(sandbox, http_faults, pagerduty):
+    """A level that paged is not announced again, and a clock is told to the second. Broken by: describe without `past`."""
+    sandbox.write("runbook.config.lua", f"return {{ {PAGER % pagerduty.url} }}")
+    sandbox.env.update(PAGERDUTY_KEY=pagerduty.routing_key)
+    terminal = start(sandbox, http_faults.url, 'escalation("1s")\nescalation("1h")\n' + FIX, program="tty")
+    terminal.expect(r"the on-call engineer was paged")
+    terminal.interrupt()
+    result = terminal.finish(15)
+    shown = terminal.words()
+    assert result.code == 4 and re.search(r"escalation \(level 2 in (59m\d+s|1h)\) stays armed", shown), shown
+    assert re.search(r"escalation: level 1 in 1s, level 2 in 1h", shown), shown
+
+
 # ---- 10. One line names every effect ----
 
 def test_10_the_same_line_everywhere(sandbox, runbook, http_faults):

@@ -239,6 +239,27 @@ def test_the_report_tells_all_of_it(runbook, sandbox, people, slack, webhook):
     assert re.search(r"\| \d\d:\d\d:\d\d \| 00:\d\d \| WRONG it was not killed for memory \|", report)
 
 
+def test_the_report_names_what_was_approved(runbook_tty, sandbox):
+    """Nothing else names afterwards what is gone. Broken by: on.plan without add_details."""
+    sandbox.write("old.log", "x")
+    sandbox.write("clean.lua", f'''runbook {{ title = "Clean" }}
+        remedy("Clean", {{}}, function() files.delete {{ under = "{sandbox.folder}", name = "*.log" }} end)()
+        remedy("Tell", {{}}, function() http.post("http://127.0.0.1:1/", {{ json = {{ depth = 12 }} }}) end)()
+        return unresolved "x"''')
+    terminal = runbook_tty("run", "clean.lua")
+    terminal.expect(r'type "([^"]+)" to approve')
+    machine = terminal.child.match.group(1)
+    terminal.sendline(machine)
+    for answer, seen in (("yes", "Clean: applied"), ("no", "Tell: declined")):
+        terminal.expect(r"yes or no\?")
+        terminal.sendline(answer)
+        terminal.expect_exact(seen)
+    report = report_of(terminal.finish())
+    for text in [f"change of this machine, {machine}, allowed by operator\n", f"    - {sandbox.folder}/old.log, 1 B, changed ",
+                 '    - {"depth":12}\n', "“Tell” declined by operator\n"]:
+        assert text in report.replace("\\", ""), f"{text}\n---\n{report}"
+
+
 @pytest.mark.parametrize("options, ending, outcome", [
     (["--dry-run"], "return unresolved 'x'", "unresolved"), (["--no-input"], "confirm 'go on?'", "suspended"),
     ([], "error 'broken'", "failed"), ([], "return resolved 'well'", "resolved"),
