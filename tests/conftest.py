@@ -30,7 +30,7 @@ LIMIT_SECONDS = 120
 # Files whose tests wait for what takes long by nature, or start many servers; --quick leaves them out too.
 SLOW_FILES = {"test_" + name + ".py" for name in """api_down doctor doctor_missing effects_changes effects_compose effects_docker
     effects_docker_changes effects_docker_engine effects_host effects_kubectl escalation evidence gaps lab machines machines_files
-    page platform raw_pg raw_process raw_sys raw_watchdog related replaced_page_live run watchdog what_changed""".split()}
+    page platform raw_pg raw_process raw_sys raw_watchdog related replaced_page_live run told watchdog what_changed""".split()}
 
 
 def pytest_addoption(parser):
