@@ -33,6 +33,7 @@
 --   pins(plan)     → list: what exactly goes, for the journal
 --   reader         true: the config's `readers` can say that a run of it only looks
 --   ending         seconds that its program may take to end after its deadline: it is heard until then
+--   unwell(fields, call)  why such an answer is not well, or nil: what a scenario's reply is judged by, too
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"
 local duration = require "duration"

@@ -217,6 +217,7 @@ catalogue.effect("docker.exec", {
   target = function(call) return call.container end,
   place = docker_host.place,
   would = program.would,
+  unwell = program.unwell,
   specimen = program.specimen,
   lazy = program.lazy,
   sum_up = program.sum_up,

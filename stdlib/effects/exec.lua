@@ -119,6 +119,7 @@ machine.effect("exec", {
   intends = function(call) return "runs " .. target(call) end,
   preview = preview,
   would = program.would,
+  unwell = program.unwell,
   specimen = function(call)
     local fields = program.specimen(call)
     fields.ms, fields.left = 5, false

@@ -59,7 +59,9 @@ local function send(asked, ends)
   end
 end
 
-local function why_not(reply)
+-- Why an answer is not well, or nil.
+local function unwell(reply)
+  if reply.status >= 200 and reply.status <= 299 then return nil end
   local where = reply.redirect_url and (": to %s"):format(reply.redirect_url) or ""
   return ("HTTP %d%s"):format(reply.status, where)
 end
@@ -70,8 +72,8 @@ local function request(method, call)
   local reply, err = send(asked, tasks.now() + call.timeout)
   if not reply then return outcome.from_error(err, { tls = with_tls_days(err.tls), ms = err.ms }) end
   with_tls_days(reply.tls)
-  reply.ok = reply.status >= 200 and reply.status <= 299
-  if not reply.ok then reply.why = why_not(reply) end
+  reply.why = unwell(reply)
+  reply.ok = reply.why == nil
   reply.redirect_url = nil
   return reply
 end
@@ -145,6 +147,7 @@ for verb, meaning in pairs(verbs) do
     options = options,
     result = fields,
     run = function(call) return request(method, call) end,
+    unwell = unwell,
     command = function(call) return by_hand(method, call) end,
     sends = class ~= "read" and function(call) return sends_of(method, call) end or nil,
     target = function(call) return host_of(tostring(call.url)) end,

@@ -82,6 +82,7 @@ write.effect("exec", {
   radius = radius,
   run = run,
   would = program.would,
+  unwell = program.unwell,
   specimen = program.specimen,
   lazy = program.lazy,
   sum_up = program.sum_up,

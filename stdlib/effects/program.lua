@@ -130,9 +130,12 @@ local function why_unexpected(ended, codes)
   return said ~= "" and how .. ": " .. said or how
 end
 
+-- Why an end is not well, or nil.
+function program.unwell(ended, call) return why_unexpected(ended, expected(call.expect)) end
+
 -- An end that wasn't expected is a finding of a read, with all that was written; a write raises it.
 function program.judge(call, ended)
-  local why = why_unexpected(ended, expected(call.expect))
+  local why = program.unwell(ended, call)
   if why then return outcome.not_well(why, ended) end
   return ended
 end

@@ -85,11 +85,18 @@ local function linger(reply)
   if reply.takes then tasks.sleep(duration.parse(reply.takes)) end
 end
 
-local function laid_over(fields, reply)
+-- A reply that does not say whether it is well is judged as a real one is: a 503 is not, whatever else it says.
+local function judge(act, fields, reply)
+  if reply.ok == true or fields.why or not act.entry.unwell then return end
+  fields.why = act.entry.unwell(fields, act.call)
+end
+
+local function laid_over(act, fields, reply)
   if reply.why then fields = {} end
   for name, value in pairs(reply) do
     if name ~= "takes" and name ~= "never" and name ~= "reply" and name ~= "radius" then fields[name] = values.copy(value) end
   end
+  if not reply.why then judge(act, fields, reply) end
   if fields.ok == false and not fields.why then fields.why = "not well" end
   if fields.why then fields.ok = false end
   return fields
@@ -105,7 +112,7 @@ local function answer(act, plan)
   local reply = reply_for(act.match) or {}
   linger(reply)
   if reply.error then return nil, error_of(reply) end
-  return laid_over(catalogue.specimen(act.entry, act.call, plan), reply)
+  return laid_over(act, catalogue.specimen(act.entry, act.call, plan), reply)
 end
 
 function scenario.read(act)
@@ -138,7 +145,7 @@ function scenario.write(act, plan)
   if reply then
     linger(reply)
     if reply.error then return nil, error_of(reply) end
-    fields = laid_over(fields, reply)
+    fields = laid_over(act, fields, reply)
   end
   return fields
 end
