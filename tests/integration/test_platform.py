@@ -143,7 +143,8 @@ def test_the_level_of_a_script_with_modules_is_carried_out(runbook, sandbox, pag
     with open(path) as file:
         text = file.read()
     with open(path, "w") as file:
-        file.write(text.replace("local answers = alert()", 'exec({ "rm", "lib/platform.lua" }, { reads = true })\nlocal answers = alert()'))
+        removal = 'exec({ "rm", "lib/platform.lua" }, { reads = true })'
+        file.write(text.replace("local answers = alert()", f"{removal}\nlocal answers = alert()"))
     sandbox.write("runbook.config.lua", 'return { pager = { "pagerduty", routing_key = secret "PAGERDUTY_KEY", url = "%s" } }'
                   % pagerduty.url)
     sandbox.env["PAGERDUTY_KEY"] = pagerduty.routing_key
