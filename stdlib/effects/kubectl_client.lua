@@ -41,6 +41,12 @@ local function kubeconfig_flag(argv)
   if kubeconfig and not kubeconfig:find(":", 1, true) then argv[#argv + 1] = "--kubeconfig=" .. kubeconfig end
 end
 
+-- kubectl says of a kubeconfig without a chosen context that one "must exist in order to minify".
+local function why_no_view(stderr)
+  if stderr:find("current-context must exist", 1, true) then return "it has no current context" end
+  return client.said(stderr)
+end
+
 local function view(given)
   local argv = { "kubectl" }
   kubeconfig_flag(argv)
@@ -53,7 +59,7 @@ local function view(given)
   local config = done.code == 0 and json.decode(done.stdout)
   if type(config) == "table" then return config end
   return nil, { kind = "usage",
-                message = "the kubeconfig names no cluster: " .. client.said(done.stderr) .. client.closed(done.stderr) }
+                message = "the kubeconfig names no cluster: " .. why_no_view(done.stderr) .. client.closed(done.stderr) }
 end
 
 local function first(list) return type(list) == "table" and list[1] or {} end

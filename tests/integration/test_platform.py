@@ -55,8 +55,7 @@ def test_a_container_and_no_cluster(runbook, sandbox, engine):
     engine.run("conduit-api", "sleep", "1000")
     result = runbook("run", API_DOWN, "--dry-run", *NOWHERE)
     assert platform(result).startswith("Docker: there is a container conduit-api (running for "), result
-    assert platform(result).endswith("and no cluster (the kubeconfig names no cluster: current-context must exist in "
-                                     "order to minify)")
+    assert platform(result).endswith("and no cluster (the kubeconfig names no cluster: it has no current context)")
     assert "would docker.restart conduit-api" in result.stdout
     assert looked(result, "kubectl") == ["kubectl.get deployment conduit-api"]
 
