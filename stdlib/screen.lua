@@ -57,11 +57,12 @@ local function in_file(question)
   return words[value] or value, not (asking.needs_person(question) or catches_all and asking.is_high(question))
 end
 
--- A file written before the plan was known says nothing about a write beyond it, or about evidence that is lost; where a
--- target's name must be typed, the file must hold that name.
+-- A file written before the plan was known allows no write beyond it, and no loss of evidence; its no counts there, too.
+-- Where a target's name must be typed, the file must hold that name.
 local function from_answers(question)
   local value, counts = in_file(question)
-  if value == nil or question.in_person then return nil end
+  if value == nil then return nil end
+  if question.in_person then return value == "no" and "no" or nil end
   local decides = question.kind == "approve" or question.kind == "confirm"
   if question.type and value ~= "no" then value = value == question.type and "yes" or nil end
   if decides and value == "yes" and not counts then return nil end
