@@ -171,6 +171,8 @@ function config.apply(given, environment, options, getenv)
   for _, name in ipairs { "HOST", "CONTEXT", "CONFIG", "TLS", "TLS_VERIFY", "CERT_PATH" } do
     settings.docker.shell["DOCKER_" .. name] = getenv("DOCKER_" .. name)
   end
+  local project = getenv "COMPOSE_PROJECT_NAME"
+  settings.compose.project = project ~= "" and project or nil
   settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"
   for _, names in ipairs { { "PATH", "HOME", "LANG", "TZ" }, given.environment or {}, environment.environment or {} } do
     for _, name in ipairs(names) do settings.environment[name] = getenv(name) end

@@ -72,7 +72,9 @@ return unresolved "it does not run"
 families.compose = {
   text = [[
 The services of a Compose file, by `docker compose` or `docker-compose`, whichever there is, on the engine
-that the docker family uses.]],
+that the docker family uses. Beside a file that Compose finds by its name (`docker-compose.yml`, `compose.yaml` …) its
+override (`docker-compose.override.yml`) is used, too, as Compose does without `-f`. The project is `project`, else the
+shell's `COMPOSE_PROJECT_NAME`, else what Compose makes of the folder's name; the command by hand names both.]],
   example = [[
 runbook { title = "compose" }
 local file = "/srv/api/docker-compose.yml"

@@ -7,6 +7,7 @@ local docker_change = require "effects.docker_change"
 local docker_host = require "effects.docker_host"
 local engine = require "effects.docker_engine"
 local files = require "raw.files"
+local run = require "run"
 local sends = require "sends"
 local settings = require "settings"
 local state = require "effects.docker_state"
@@ -35,13 +36,13 @@ local which, which_version
 -- neither. Known once found.
 local function program(call)
   if which then return which, which_version end
-  local run = require("raw.process").run
+  local start = require("raw.process").run
   for _, words in ipairs { { "docker", "compose" }, { "docker-compose" } } do
     local _, tls = docker_host.for_children() -- flags that both understand; `docker` takes them before `compose`
     local argv = table.move(tls, 1, #tls, 2, { words[1] })
     argv[#argv + 1] = words[2]
     local version = table.move({ "version", "--short" }, 1, 2, #argv + 1, { table.unpack(argv) })
-    local done = run { argv = version, env = environment(call), timeout = WHICH_SECONDS }
+    local done = start { argv = version, env = environment(call), timeout = WHICH_SECONDS }
     if done and done.code == 0 then
       which, which_version = argv, done.stdout:match "%S+"
       return which, which_version
@@ -50,9 +51,24 @@ local function program(call)
   return nil, { kind = "missing", message = "there is neither `docker compose` nor docker-compose" }
 end
 
+local found_by_itself = { ["docker-compose.yml"] = true, ["docker-compose.yaml"] = true, ["compose.yml"] = true,
+                          ["compose.yaml"] = true }
+
+-- The override that Compose lays over a file of a name that it finds by itself; nil when there is none. `-f` leaves it out,
+-- and containers would be made with less than what runs has. A scenario looks at no disk.
+local function override(file)
+  if run.options.scenario or not found_by_itself[tostring(file):match "[^/]*$"] then return nil end
+  for _, ending in ipairs { ".override.yml", ".override.yaml" } do
+    local path = file:gsub("%.ya?ml$", ending)
+    if files.stat(path).state == "file" then return path end
+  end
+end
+
 local function arguments(call, ...)
   local words = { "-f", call.file }
-  if call.project then words[3], words[4] = "-p", call.project end
+  local add = function(flag, value) if value then words[#words + 1], words[#words + 2] = flag, value end end
+  add("-f", override(call.file))
+  add("-p", call.project or settings.compose.project)
   for _, word in ipairs { ... } do words[#words + 1] = word end
   return words
 end

@@ -204,8 +204,18 @@ local function circumstances(info)
     duration.size_text(info.used_memory or 0))
 end
 
+-- Why the server can't run a command: a name that was renamed, disabled or came with a later version. nil when it can, and
+-- when it doesn't say. COMMAND, which it must know when it answers, shows that no other answer is taken for a no.
+local function unknown_command(ask, name, place)
+  local known = ask { "COMMAND", "INFO", name, "COMMAND" }
+  if type(known) ~= "table" or type(known[1]) == "table" or type(known[2]) ~= "table" then return nil end
+  return ("%s has no command %s: it is renamed or disabled there, or its version lacks it"):format(place.name, name:upper())
+end
+
 local function look(ask, call)
   local place = redis_server.place(call.url)
+  local why = unknown_command(ask, call.words[1], place)
+  if why then return { text = why, size = 0, impossible = why } end
   local text, err = ask { "INFO" }
   if not text then return nil, err end
   local info = redis_server.info(text)

@@ -91,3 +91,35 @@ def test_compose_refuses_what_it_can_not_mean(effects, sandbox):
                                     ("compose.scale", file, {"api": 100000}))
     assert "no such Compose file" in missing["preview"]["impossible"]
     assert "is no service's name" in option["raised"] and "from 0 to 1000" in many["raised"]
+
+
+RECORDER = """#!/bin/sh
+echo "$*" >> {log}
+case "$*" in *version*) echo 1.29.2;; *--services*) echo api;; esac
+"""
+
+
+@pytest.mark.parametrize("file, override", [("docker-compose.yml", "docker-compose.override.yml"),
+                                            ("compose.yaml", "compose.override.yaml"), ("api.yml", None)])
+def test_no_less_than_what_runs(runbook, sandbox, docker_engine, file, override):
+    """Compose's own override and the shell's project count in the plan, in what is run and by hand."""
+    os.chmod(sandbox.write("bin/docker-compose", RECORDER.format(log=sandbox.folder + "/log")), 0o755)
+    os.chmod(sandbox.write("bin/docker", "#!/bin/sh\nexit 1\n"), 0o755)
+    sandbox.env.update(PATH=sandbox.folder + "/bin:/usr/bin:/bin", COMPOSE_PROJECT_NAME="prod",
+                       DOCKER_HOST=docker_engine.host)
+    path = sandbox.write(file, COMPOSE)
+    words = "-f " + path
+    for other in ("docker-compose.override.yml", "compose.override.yaml", "api.override.yml"):
+        sandbox.write(other, COMPOSE)
+    if override:
+        words += f" -f {sandbox.folder}/{override}"
+    sandbox.write("a.lua", f'''runbook {{ title = "Scale" }}
+remedy("Scale", {{}}, function() compose.scale("{path}", {{ api = 3 }}) end)()
+return unresolved "x"
+''')
+    result = runbook("run", "a.lua", "--here", "--answers", sandbox.write("yes.lua", "return { ['*'] = 'yes' }"))
+    with open(sandbox.folder + "/log", encoding="utf-8") as log:
+        calls = [line for line in log.read().splitlines() if "version" not in line]
+    assert all(call.startswith(words + " -p prod ") for call in calls) and any(" up -d " in call for call in calls), calls
+    by_hand = "docker-compose " + words + " -p prod up -d"
+    assert by_hand in " ".join(result.stdout.split()), result

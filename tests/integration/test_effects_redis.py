@@ -9,6 +9,7 @@ import pytest
 
 from lab.process import HOST
 from lab.program import ROOT
+from lab.redis import Redis
 from lab.wire import wire
 
 RUNBOOK = """
@@ -98,6 +99,22 @@ def test_flushing_says_what_goes_and_does_it(play, redis_server):
     assert plan["level"] == "high" and plan["effects"][0]["line"] == f"redis.command {redis_server.url} FLUSHDB"
     assert plan["effects"][0]["command"] == f"redis-cli -h {HOST} -p {redis_server.port} FLUSHDB"
     assert redis_server.cli("DBSIZE") == "0" and redis_server.cli("-n", "1", "DBSIZE") == "1"
+
+
+def test_what_the_server_does_not_have_is_not_promised(play, server_of):
+    """Its administrator renamed it: the plan and a live run say so, and nobody is asked."""
+    class Renamed(Redis):
+        def command(self):
+            return [*super().command(), "--rename-command", "FLUSHDB", ""]
+
+    server = server_of(Renamed)
+    why = f"{HOST}:{server.port} has no command FLUSHDB: it is renamed or disabled there"
+    dry = play("  return { act = true }", '  redis.command(p.redis, "FLUSHDB")', "--dry-run", url=server.url)
+    assert why in " ".join(dry.stdout.split()) and "would redis.command" not in dry.stdout, dry
+    live = play("  return { act = true }", '  redis.command(p.redis, "FLUSHDB")', url=server.url)
+    assert why in " ".join(live.stdout.split()) and not live.events("effect.intent"), live
+    known = play("  return { act = true }", '  redis.command(p.redis, "FLUSHALL")', "--dry-run", url=server.url)
+    assert "would redis.command" in known.stdout, known
 
 
 @pytest.mark.parametrize("seconds, code", [("0", 5), ("30", 0)], ids=["old", "young"])
