@@ -3,12 +3,26 @@ local gaps = {}
 
 ---------------------------------------------------------------- Prometheus --
 
--- Does Prometheus (config: prometheus.url) warn about this? A regular expression over its alerting rules.
-function gaps.alerts_on(expression)
+-- Of rules that may be meant, so many are named, with so many characters of what they ask.
+local CANDIDATES_MAX, QUERY_MAX = 3, 80
+
+-- An expression's end for a metric that is 1 while its server is up.
+gaps.is_down = [[ *(== *0|<=? *0|< *1|!= *1)]]
+
+-- Does Prometheus (config: prometheus.url) warn about this? `expression` is what such an alerting rule is recognised by,
+-- `about` what any rule on the matter holds. False, and the rules that may be meant: there are more ways to write an alert
+-- than we know, and nobody should add what they have.
+function gaps.alerts_on(expression, about)
+  local candidates = {}
   for _, rule in ipairs(prometheus.rules().rules) do
-    if rule.kind == "alerting" and rule.health ~= "err" and re.find(rule.query, expression) then return true end
+    local counts = rule.kind == "alerting" and rule.health ~= "err"
+    if counts and re.find(rule.query, expression) then return true end
+    if counts and about and #candidates < CANDIDATES_MAX and re.find(rule.query, about) then
+      candidates[#candidates + 1] = ("%s (%s)"):format(rule.name, rule.query:gsub("%s+", " "):sub(1, QUERY_MAX))
+    end
   end
-  return false
+  if #candidates == 0 then return false end
+  return false, "not recognised, have a look: " .. table.concat(candidates, ", ")
 end
 
 -- Does Prometheus hold such series now?

@@ -190,6 +190,29 @@ def test_an_alert_on_others_is_none_on_the_api(audit, configured, expr, passes):
     assert seen["an alert fires when it can't be scraped"] is passes
 
 
+WORDINGS = {  # as public collections of rules write them, and one that is told as a candidate
+    'absent(up{job="conduit-api"} == 1)': "an alert fires when it can't be scraped",
+    '100 - (avg by(instance) (rate(node_cpu_seconds_total{mode="idle"}[2m])) * 100) >= 80': "an alert fires at 80 % CPU",
+    'avg by(instance) (rate(node_cpu_seconds_total{mode="idle"}[2m])) * 100 <= 20': "an alert fires at 80 % CPU",
+    "sum(container_memory_working_set_bytes) / sum(container_spec_memory_limit_bytes > 0) >= 0.8":
+        "an alert fires at 80 % memory",
+    "pg_up != 1": "an alert fires when PostgreSQL is down", "redis_up < 1": "an alert fires when Redis is down",
+    'count(redis_instance_info{role="master"}) == 0': "an alert fires when Redis is down"}
+
+
+def test_alerts_in_other_words(audit, configured):
+    rules = [{"alert": f"Rule{number}", "expr": expr} for number, expr in enumerate(WORDINGS)]
+    for number, (expr, label) in enumerate(WORDINGS.items()):
+        configured("rules.yml", yaml.safe_dump({"groups": [{"name": "g", "rules": [rules[number]]}]}))
+        result = audit()
+        seen, said = {event["label"]: event["passed"] for event in result.events("check")}, details(result)
+        if "redis_instance_info" in expr:
+            assert not seen[label] and said[label] == f"not recognised, have a look: Rule{number} ({expr})", said
+        else:
+            assert seen[label], (expr, said)
+        assert not said["an alert fires when the connections run out"], said
+
+
 # ---- Compose ----
 
 BASE = """services:

@@ -54,7 +54,7 @@ WORLDS = {
     "the API is deaf": (DEAF, [r"WRONG +/health", r"/health/live", r"no answer within\s+5 s"]),
     "no permission on the socket": (
         'error("x.lua:9: docker.inspect conduit-api failed: permission denied: /var/run/docker.sock is root:docker 0660", 0)',
-        [r"UNKNOWN +Look: docker.inspect conduit-api failed: permission denied:", r"Configuration: conduit-api does not run"]),
+        [r"UNKNOWN +", r"Look: docker.inspect conduit-api failed: permission denied:", r"Configuration: conduit-api does not run"]),
 }
 SIZES = [(80, 24), (120, 40), (200, 50)]
 
