@@ -281,6 +281,7 @@ def test_stopped_at_the_question_and_gone_on_with(screen, sandbox):
     """The shell had the terminal meanwhile. Broken by: tty_reclaim that always says false."""
     terminal = asked(screen, sandbox, shell=True)
     terminal.type("ye")
+    terminal.wait_for(r"yes or no\? \(d: details\) ye ")
     terminal.key("C-z")
     terminal.wait_for(r"Stopped")
     terminal.answer("stty -a")
