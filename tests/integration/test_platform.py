@@ -37,10 +37,6 @@ def notes(result):
     return [event["text"] for event in result.events("note")]
 
 
-def notes(result):
-    return [event["text"] for event in result.events("note")]
-
-
 def platform(result):
     """The one note that says where it runs."""
     said, = [text for text in notes(result) if text.startswith(("Docker", "Kubernetes"))]
