@@ -53,6 +53,7 @@ def test_a_container_and_no_cluster(runbook, sandbox, engine):
     assert platform(result).startswith("Docker: there is a container conduit-api (running for "), result
     assert platform(result).endswith("and no cluster (the kubeconfig names no cluster: it has no current context)")
     assert "would docker.restart conduit-api" in result.stdout
+    assert "CPU of the API" not in [event["label"] for event in result.events("check")], "no process is no health"
     assert looked(result, "kubectl") == ["kubectl.get deployment conduit-api"]
 
 
