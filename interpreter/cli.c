@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <lauxlib.h>
+#include "luautil.h"
 #include "text.h"
 
 enum kind { FLAG, VALUE, OPTIONAL, LIST };
@@ -58,6 +59,8 @@ static const struct option doctor_options[] = {
 };
 static const struct option no_options[] = {{0}};
 
+#define WORDS_MAX 1000 /* of a command line that a shell completes */
+
 static const struct command commands[] = {
     {"run", "FILE", 1, 1, run_options, "run a runbook"},
     {"ack", "RUN", 1, 1, no_options, "I own it: no later escalation level fires"},
@@ -67,6 +70,10 @@ static const struct command commands[] = {
     {"trust", "[DIR]", 0, 1, no_options,
      "run what lies in DIR although others can change it; without DIR: what is trusted"},
     {"effects", "[NAME]", 0, 1, no_options, "the catalogue of effects"},
+    {"completion", "SHELL", 1, 1, no_options,
+     "completion for bash, zsh or fish: what they read, on standard output"},
+    {"_complete", "WORD…", 1, WORDS_MAX, no_options,
+     NULL}, /* a shell's: what could follow; the last word is begun */
     {"_escalate", "RUNDIR LEVEL", 2, 3, no_options, NULL}, /* the watchdog's: a level of a run */
     {"_rehearse", "RUNDIR", 1, 1, no_options, NULL},       /* the watchdog's: all of them, dry */
     {"_deliver", "RUNDIR", 1, 1, no_options, NULL},        /* the watchdog's: the outbox of a run */
@@ -262,4 +269,42 @@ struct cli cli_read(lua_State *L, int argc, char **argv) {
   const struct command *command = find_command(name);
   if (!command) return wrong((struct complaint){NULL, "unknown command", name, push_hint(L, NULL, name)});
   return read_command(L, command, argv, first + 1);
+}
+
+/* |a|b| → {"a", "b"} in the field `values` of the table on top. */
+static void push_values(lua_State *L, const char *one_of) {
+  lua_newtable(L);
+  for (const char *at = one_of + 1, *end; (end = strchr(at, '|')) != NULL; at = end + 1) {
+    lua_pushlstring(L, at, (size_t)(end - at));
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+  lua_setfield(L, -2, "values");
+}
+
+static void push_option(lua_State *L, const struct option *option) {
+  lua_createtable(L, 0, 5);
+  set_text(L, "name", option->name);
+  set_text(L, "help", option->help);
+  set_bool(L, "takes_value", option->kind == VALUE || option->kind == LIST);
+  if (option->letter) set_string(L, "letter", &option->letter, 1);
+  if (option->one_of) push_values(L, option->one_of);
+}
+
+int cli_commands(lua_State *L) {
+  lua_newtable(L);
+  for (const struct command *c = commands; c->name; c++) {
+    if (!c->help) continue;
+    lua_createtable(L, 0, 4);
+    set_text(L, "name", c->name);
+    set_text(L, "arguments", c->arguments);
+    set_text(L, "help", c->help);
+    lua_newtable(L);
+    for (const struct option *o = c->options; o->name; o++) {
+      push_option(L, o);
+      lua_rawseti(L, -2, o - c->options + 1);
+    }
+    lua_setfield(L, -2, "options");
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+  return 1;
 }

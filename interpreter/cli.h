@@ -16,5 +16,8 @@ struct cli {
 struct cli cli_read(lua_State *L, int argc, char **argv);
 /* The folder of the stdlib given by --stdlib, or NULL; looked at before there is a Lua state. */
 const char *cli_stdlib(int argc, char **argv);
+/* The table of commands for Lua, as a list of {name=, arguments=, help=, options={{name=, letter=, help=, takes_value=,
+ * values=}, …}}; without those that only this program calls. A lua_CFunction. */
+int cli_commands(lua_State *L);
 
 #endif

@@ -62,6 +62,8 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "getenv");
   lua_pushcfunction(L, l_secrets);
   lua_setfield(L, -2, "secrets");
+  lua_pushcfunction(L, cli_commands);
+  lua_setfield(L, -2, "commands");
   ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
   if (len > 0) set_string(L, "program", path, (size_t)len);
   set_text(L, "libdir", loader_libdir());

@@ -4,10 +4,11 @@ local boot = {}
 local commands = { run = "commands.run", _escalate = "commands.escalate", _deliver = "commands.escalate",
                    _rehearse = "commands.escalate",
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox", audit = "commands.run",
-                   doctor = "commands.run", trust = "commands.trust" }
+                   doctor = "commands.run", trust = "commands.trust",
+                   completion = "commands.completion", _complete = "commands.complete" }
 
--- `host`: what only C knows: { getenv =, program =, libdir =, folder =, version =, command_line =, uid =, secrets = }. Returns
--- the exit code.
+-- `host`: what only C knows: { commands =, getenv =, program =, libdir =, folder =, version =, command_line =, uid =,
+-- secrets = }. Returns the exit code.
 function boot.main(command, arguments, options, host)
   collectgarbage "stop" -- what is loaded now stays
   local carry_out = require(commands[command])
