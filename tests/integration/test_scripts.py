@@ -23,7 +23,7 @@ def one_line(text):
     return text
 
 
-@pytest.mark.parametrize("name, usage", [("demo", "usage: script/demo"), ("bootstrap", "usage: script/bootstrap [--build]")])
+@pytest.mark.parametrize("name, usage", [("demo", "usage: script/demo"), ("bootstrap", "usage: script/bootstrap [--build|--package]")])
 def test_usage(name, usage):
     asked, wrong = script(name, "--help"), script(name, "--nonsense")
     assert (asked.returncode, asked.stderr) == (0, "") and one_line(asked.stdout).startswith(usage)
