@@ -268,10 +268,30 @@ function story.wrong_lines(marked)
   return list
 end
 
+-- Why a probe is unknown, without the script's line.
+local function cause_of(it) return (it.why:gsub("^%S+%.lua:%d+: ", "")) end
+
+-- The probes that are unknown for one and the same cause, together: { { places = {…}, why =, cause = }, … }.
+local function unknown_groups()
+  local groups, by_cause = {}, {}
+  for _, it in ipairs(story.unknown) do
+    local cause = cause_of(it)
+    local group = by_cause[cause]
+    if group then
+      group.why = cause
+    else
+      group = { places = {}, why = it.why, cause = cause }
+      by_cause[cause], groups[#groups + 1] = group, group
+    end
+    table.insert(group.places, story.place(it.title, it.args))
+  end
+  return groups
+end
+
 -- What is not known and why, the journal's own damage last.
 function story.unknown_lines(before)
   local list = {}
-  for i, it in ipairs(story.unknown) do list[i] = ("%s: %s%s"):format(story.place(it.title, it.args), before or "", it.why) end
+  for i, it in ipairs(unknown_groups()) do list[i] = ("%s: %s%s"):format(names_text(it.places), before or "", it.why) end
   list[#list + 1] = story.damage
   return list
 end
@@ -286,13 +306,17 @@ end
 -- How many causes a headline names; the others are counted.
 local HEADLINE_CAUSES = 2
 
--- "API Down: container out of memory; Redis memory 105 %, should be < 90 %": the cause, not the alert's own symptom.
+-- Whether none of the failed checks says more than the alert did.
+local function only_the_symptom(wrong) return not wrong[1] or wrong[1].rank == SYMPTOM end
+
+-- "API Down: container out of memory; Redis memory 105 %, should be < 90 %": the cause, not the alert's own symptom. Where no
+-- cause was found, what could not be looked at may hide it.
 function story.headline(title)
-  local wrong, words = story.wrong(), {}
+  local wrong, words, unknown = story.wrong(), {}, unknown_groups()[1]
   for i = 1, math.min(#wrong, HEADLINE_CAUSES) do words[i] = finding.sentence(wrong[i]) end
   if #wrong > HEADLINE_CAUSES then words[#words + 1] = ("%d more"):format(#wrong - HEADLINE_CAUSES) end
-  if #wrong == 0 and #story.unknown > 0 then
-    words[1] = ("not known: %s (%s)"):format(story.unknown[1].title, story.unknown[1].why)
+  if unknown and only_the_symptom(wrong) then
+    words[#words + 1] = ("not known: %s (%s)"):format(names_text(unknown.places), unknown.cause)
   end
   if #words == 0 then words[1] = story.damage end
   return ("%s: %s"):format(title, #words > 0 and table.concat(words, "; ") or "nothing found so far")

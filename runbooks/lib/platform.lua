@@ -64,7 +64,7 @@ function platform.of(given, name)
 
   local function take(what, how)
     taken = what
-    note(names[what] .. how .. both(seen))
+    note(names[what] .. how)
   end
 
   -- Once, though preventions ask side by side.
@@ -76,7 +76,7 @@ function platform.of(given, name)
     local c, d = together(function() return container(name) end, function() return deployment(name) end)
     seen = { docker = c, kubernetes = d }
     local sure = decide(seen)
-    if sure then take(sure, ": ") end
+    if sure then take(sure, ": " .. both(seen)) end
   end
 
   local look = probe("Platform", find)
@@ -87,7 +87,7 @@ function platform.of(given, name)
     if taken then return true end
     note((both(seen):gsub("^%l", string.upper)))
     local answer = choose("Where does the API run?", choices(seen))
-    if answer then take(answer, ", as answered (a dry run takes the first choice):\n") end
+    if answer then take(answer, ", as answered (a dry run takes the first choice)") end
     return answer ~= nil
   end
 
@@ -97,7 +97,7 @@ function platform.of(given, name)
   -- Before it was settled (in an audit, after a false alarm) it looks, and takes the likelier: nobody is asked.
   function place.on_docker()
     if not taken then find() end
-    if not taken then take(choices(seen)[1], ", the first choice (nobody is asked here):\n") end
+    if not taken then take(choices(seen)[1], ", the first choice (nobody is asked here):\n" .. both(seen)) end
     return taken == "docker"
   end
 

@@ -20,7 +20,7 @@ local SECONDS_MIN = 0.05
 ------------------------------------------------------------------ Failures --
 
 local advice = {
-  permission = "%s: permission denied: sudo usermod -aG docker USER lets a user in, from the next login on",
+  permission = "%s: permission denied (`runbook doctor` says what to do)",
   missing = "%s: no Docker engine listens there: there is no such socket",
   refused = "%s: no Docker engine listens there: connection refused",
 }

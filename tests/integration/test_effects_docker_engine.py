@@ -40,7 +40,7 @@ def test_a_socket_one_may_not_use(docker_engine, effect, sandbox):
         listener.bind(path)
         os.chmod(path, 0)
         outcome = effect("docker.inspect", "x", docker={"host": "unix://" + path})
-    assert outcome["error"]["kind"] == "permission" and "usermod -aG docker" in text_of(outcome)
+    assert outcome["error"]["kind"] == "permission" and "`runbook doctor` says what to do" in text_of(outcome)
 
 
 class Imitation(Site):

@@ -141,6 +141,16 @@ def test_page_and_chat_name_the_cause(told_of, cause):
     assert "“Restart the API service” declined (--answers)" in page["custom_details"]["not_done"], page
 
 
+def test_what_could_not_be_looked_at_is_told_once_and_in_the_headline(told_of):
+    """Broken by: a headline of the failed checks alone; unknown probes a line each; platform.lua that notes twice what it saw."""
+    page, chat, result = told_of(no_permission)
+    assert re.search(r"; not known: Container or pod status, Configuration \(docker\.inspect conduit-api failed: "
+                     r"\S*docker\.sock: permission denied", page["summary"]), page
+    assert len(re.findall("it can't be seen whether there is a container", chat, re.I)) == 1, chat
+    assert len([line for line in page["custom_details"]["findings"] if "not known: " in line]) == 1, page
+    assert "usermod" not in chat + str(page) and "runbook doctor" in chat, chat
+
+
 def test_page_and_chat_name_all_that_was_declined(told_of):
     """With several causes at once, each with its remedy; nothing is told as done, and nothing was."""
     page, chat, result = told_of(redis_full, pool_full)
