@@ -57,13 +57,17 @@ static const struct option doctor_options[] = {
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };
+static const struct option ack_options[] = {
+    {"for", "for", VALUE, 0, NULL, "DURATION: the levels wait so long, then the clock goes on"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 #define WORDS_MAX 1000 /* of a command line that a shell completes */
 
 static const struct command commands[] = {
     {"run", "FILE", 1, 1, run_options, "run a runbook"},
-    {"ack", "RUN", 1, 1, no_options, "I own it: no later escalation level fires"},
+    {"ack", "RUN", 1, 1, ack_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},

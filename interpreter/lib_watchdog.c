@@ -14,7 +14,7 @@
  *   handle:stop(why)                   "resolved", "ack", "abort": nothing fires any more
  *   handle:deliver()                   the outbox is the watchdog's from now on
  *   handle:kill()                      one that is stuck, so that another can take over
- *   handle:status()                    {alive=, stuck=it has said nothing for a lease's time, pid=, fired={1, ...}, delivered={...}, failed={...}, by={[level]=who}, stopped=why}
+ *   handle:status()                    {alive=, stuck=it has said nothing for a lease's time, pid=, fired={1, ...}, delivered={...}, failed={...}, by={[level]=who}, stopped=why, put_off=seconds in which no level fires}
  *   handle:detach()                    lets go; the watchdog goes on. Collecting the handle does the same.
  *
  * All but status and detach return true, or nil and an error.
@@ -48,8 +48,9 @@ struct handle {
   int pid;
   pid_t child; /* 0: reaped */
   bool alive, armed, rehearsed;
-  int rehearsal; /* its exit code, once rehearsed */
-  double heard;  /* when it last said something, in monotonic seconds */
+  int rehearsal;  /* its exit code, once rehearsed */
+  double heard;   /* when it last said something, in monotonic seconds */
+  double put_off; /* until when no level fires, in the same */
   bool fired[WATCHDOG_LEVELS + 1], delivered[WATCHDOG_LEVELS + 1], failed[WATCHDOG_LEVELS + 1];
   char by[WATCHDOG_LEVELS + 1][WATCHDOG_WORD_BYTES]; /* who delivered it: script, built-in, outbox */
   char stopped[WATCHDOG_WORD_BYTES];
@@ -136,6 +137,8 @@ static void note(struct handle *handle, const char *text) {
     handle->failed[number] = true;
   else if ((number = level_of(text, "held")))
     handle->fired[number] = false;
+  else if (sscanf(text, "put_off %lf", &handle->put_off) == 1)
+    handle->put_off += monotonic();
   else if (sscanf(text, "rehearsed %d", &handle->rehearsal) == 1)
     handle->rehearsed = true;
   else if (sscanf(text, "armed %d", &handle->pid) == 1)
@@ -402,6 +405,10 @@ static int handle_status(lua_State *L) {
   }
   lua_setfield(L, -2, "by");
   if (handle->stopped[0]) set_text(L, "stopped", handle->stopped);
+  if (handle->put_off > monotonic()) {
+    lua_pushnumber(L, handle->put_off - monotonic());
+    lua_setfield(L, -2, "put_off");
+  }
   return 1;
 }
 

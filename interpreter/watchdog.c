@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <sys/wait.h>
 #include "watchdog_child.h"
@@ -68,6 +69,11 @@ struct level *watchdog_level(struct watchdog *dog, int number) {
   return NULL;
 }
 
+/* When it fires. */
+static double due(const struct watchdog *dog, const struct level *level) {
+  return fmax(level->due, dog->not_before);
+}
+
 static int record_armed(struct watchdog *dog, const struct level *levels, int count) {
   struct buffer fields = {0};
   const char *comma = "";
@@ -75,7 +81,7 @@ static int record_armed(struct watchdog *dog, const struct level *levels, int co
   for (int i = 0; i < count; i++) {
     if (levels[i].state != LEVEL_ARMED) continue;
     buffer_printf(&fields, "%s{\"level\":%d,\"at\":", comma, levels[i].number);
-    watchdog_json_time(&fields, levels[i].due - watchdog_now());
+    watchdog_json_time(&fields, due(dog, &levels[i]) - watchdog_now());
     buffer_putc(&fields, '}');
     comma = ",";
   }
@@ -110,6 +116,13 @@ bool watchdog_arm(struct watchdog *dog, const struct level *levels, int count, s
   return true;
 }
 
+/* Whoever may have been told of the incident hears that somebody has it in hand, by the next look at the outbox. */
+static void tell_of_ack(struct watchdog *dog) {
+  for (int i = 0; i < dog->count; i++) dog->tell_of_ack |= dog->levels[i].state != LEVEL_ARMED;
+  if (dog->tell_of_ack && dog->deliver.kind != JOB_NONE && !dog->deliver.pid)
+    dog->deliver.at = watchdog_now();
+}
+
 static void level_over(struct level *level) {
   level->job.kind = JOB_NONE;
   level->state = LEVEL_OVER;
@@ -123,6 +136,7 @@ void watchdog_stop(struct watchdog *dog, const char *why) {
   const char *comma = "";
   if (dog->stopped) return;
   dog->stopped = true;
+  if (strcmp(why, "ack") == 0) tell_of_ack(dog);
   buffer_puts(&fields, "\"why\":");
   watchdog_json_string(&fields, why);
   buffer_puts(&fields, ",\"levels\":[");
@@ -138,13 +152,40 @@ void watchdog_stop(struct watchdog *dog, const char *why) {
   watchdog_tell(dog, "stopped %s", why);
 }
 
+static void put_off(struct watchdog *dog, double seconds) {
+  struct buffer fields = {0};
+  dog->not_before = watchdog_now() + seconds;
+  tell_of_ack(dog);
+  buffer_puts(&fields, "\"until\":");
+  watchdog_json_time(&fields, seconds);
+  record(dog, "escalation.put_off", &fields);
+  watchdog_tell(dog, "put_off %.3f", seconds);
+}
+
+/* Never for longer than was said, whatever the wall clock does; one that was said before counts on after a replacement. */
+static void take_put_off(struct watchdog *dog) {
+  struct timespec wall;
+  long long until = atomic_load(&dog->disk.put_off_until);
+  if (until == 0 || dog->stopped) return;
+  clock_gettime(CLOCK_REALTIME, &wall);
+  double rest = (double)until / 1e3 - (double)wall.tv_sec - (double)wall.tv_nsec / 1e9;
+  rest = fmin(rest, (double)atomic_load(&dog->disk.put_off_seconds));
+  if (rest > 0 && until > dog->put_off_until) put_off(dog, rest);
+  dog->put_off_until = until;
+}
+
+void watchdog_take_marks(struct watchdog *dog) {
+  const char *why = atomic_load(&dog->disk.mark);
+  take_put_off(dog);
+  if (why && !dog->stopped) watchdog_stop(dog, why);
+}
+
 /* Looks whether somebody has taken over or ended the incident without telling us. A disk that doesn't say so counts as a
  * no: rather one page too many. */
 static bool is_stopped(struct watchdog *dog) {
   if (!dog->stopped && !atomic_load(&dog->disk.mark))
     watchdog_disk_ask(&dog->disk, disk_look, "", WATCHDOG_DISK_SECONDS);
-  const char *why = atomic_load(&dog->disk.mark);
-  if (why && !dog->stopped) watchdog_stop(dog, why);
+  watchdog_take_marks(dog);
   return dog->stopped;
 }
 
@@ -217,6 +258,9 @@ static void script_ended(struct watchdog *dog, struct level *level, int code, co
   dog->look_at_outbox = true;
   if (code == WATCHDOG_EXIT_HELD) {
     level_held(dog, level);
+  } else if (code == WATCHDOG_EXIT_TAKEN) {
+    level_over(level);
+    watchdog_stop(dog, "pager");
   } else if (code == WATCHDOG_EXIT_QUEUED) {
     level->queued = true;
   } else if (code == 0) {
@@ -317,10 +361,10 @@ static void job_work(struct watchdog *dog, struct job *job, struct level *level)
 /* A disk that hangs would hang the script's level too: then the built-in page goes out, from memory. */
 static void level_fire(struct watchdog *dog, struct level *level) {
   struct buffer fields = {0};
-  if (is_stopped(dog)) return;
+  if (is_stopped(dog) || due(dog, level) > watchdog_now()) return;
   level->state = LEVEL_FIRED;
   watchdog_tell(dog, "fired %d", level->number);
-  buffer_printf(&fields, "\"level\":%d,\"late\":%.3f", level->number, watchdog_now() - level->due);
+  buffer_printf(&fields, "\"level\":%d,\"late\":%.3f", level->number, watchdog_now() - due(dog, level));
   bool hangs = record_waiting(dog, "escalation.fired", &fields) == DISK_NO_ANSWER;
   if (hangs) record_failed(dog, level, JOB_SCRIPT, "the run's folder does not answer");
   job_begin(&level->job, hangs ? JOB_PAGE : JOB_SCRIPT, watchdog_now());
@@ -344,13 +388,22 @@ static bool page_runs(const struct watchdog *dog) {
   return false;
 }
 
+/* What the outbox holds is tried; whoever was told in chat is told of an acknowledgement through it. */
+static int outbox_pending(struct watchdog *dog) {
+  if (dog->tell_of_ack) return 1;
+  return watchdog_disk_ask(&dog->disk, disk_pending, "", WATCHDOG_DISK_SECONDS);
+}
+
 /* Not while a script's own child is at its messages: both would send them. Nor while a page is on its way: what
  * takes it back must not overtake it. */
 static void outbox_work(struct watchdog *dog) {
-  if (!dog->look_at_outbox || dog->deliver.kind != JOB_NONE || script_runs(dog) || page_runs(dog)) return;
+  if (!(dog->look_at_outbox || dog->tell_of_ack) || dog->deliver.kind != JOB_NONE || script_runs(dog) ||
+      page_runs(dog))
+    return;
   bool queued = anything_queued(dog);
-  int pending = queued ? 1 : watchdog_disk_ask(&dog->disk, disk_pending, "", WATCHDOG_DISK_SECONDS);
+  int pending = queued ? 1 : outbox_pending(dog);
   dog->look_at_outbox = pending == DISK_NO_ANSWER;
+  dog->tell_of_ack = false;
   if (pending == 1)
     job_begin(&dog->deliver, JOB_DELIVER, watchdog_now() + (queued ? WATCHDOG_PAUSE_SECONDS : 0));
 }
@@ -358,7 +411,7 @@ static void outbox_work(struct watchdog *dog) {
 void watchdog_work(struct watchdog *dog) {
   if (!dog->armed) return;
   for (struct level *level = dog->levels; level < dog->levels + dog->count; level++) {
-    if (level->state == LEVEL_ARMED && level->due <= watchdog_now()) level_fire(dog, level);
+    if (level->state == LEVEL_ARMED && due(dog, level) <= watchdog_now()) level_fire(dog, level);
     job_work(dog, &level->job, level);
   }
   outbox_work(dog);
@@ -374,7 +427,7 @@ double watchdog_next(const struct watchdog *dog) {
   double next = dog->deliver.kind != JOB_NONE ? dog->deliver.at : INFINITY;
   if (dog->rehearsal.kind != JOB_NONE) next = fmin(next, dog->rehearsal.at);
   for (const struct level *level = dog->levels; level < dog->levels + dog->count; level++) {
-    if (level->state == LEVEL_ARMED) next = fmin(next, level->due);
+    if (level->state == LEVEL_ARMED) next = fmin(next, due(dog, level));
     if (level->job.kind != JOB_NONE) next = fmin(next, level->job.at);
   }
   return next;
@@ -404,7 +457,9 @@ void watchdog_terminated(struct watchdog *dog, int signal, pid_t by) {
 
 bool watchdog_is_over(const struct watchdog *dog) {
   if (dog->ended) return true;
-  if (dog->control >= 0 || (dog->armed && dog->look_at_outbox) || dog->deliver.kind != JOB_NONE) return false;
+  if (dog->control >= 0 || dog->tell_of_ack || (dog->armed && dog->look_at_outbox) ||
+      dog->deliver.kind != JOB_NONE)
+    return false;
   for (int i = 0; i < dog->count; i++)
     if (dog->levels[i].state != LEVEL_OVER) return false;
   return true;

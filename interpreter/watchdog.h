@@ -46,8 +46,11 @@ struct watchdog {
   char *pages[WATCHDOG_LEVELS]; /* the built-in page of each level; NULL: it stands on disk alone */
   struct level levels[WATCHDOG_LEVELS];
   int count;
+  double not_before;       /* somebody has the incident in hand for a while: no level is due before it ... */
+  long long put_off_until; /* ... as was said at last, in milliseconds of the wall clock */
   struct job deliver, rehearsal;
   bool look_at_outbox;   /* it may hold something and nobody else delivers it */
+  bool tell_of_ack;      /* whoever was told in chat hears that somebody has it in hand */
   bool secrets_too_long; /* a secret was left out: nothing more can be armed */
   bool armed, stopped, ended;
 };
@@ -68,6 +71,8 @@ void watchdog_gone(struct watchdog *dog);
 bool watchdog_arm(struct watchdog *dog, const struct level *levels, int count, struct error *error);
 /* Nothing fires any more. What children are at is not cut short; what is still to be retried is dropped. */
 void watchdog_stop(struct watchdog *dog, const char *why);
+/* Takes what the thread found in the run's inbox since: who owns the incident now, for good or for a while. */
+void watchdog_take_marks(struct watchdog *dog);
 /* Has the levels rehearsed by the child that will carry them out, and tells how that ended. */
 void watchdog_rehearse(struct watchdog *dog);
 struct level *watchdog_level(struct watchdog *dog, int number);
@@ -86,6 +91,9 @@ bool watchdog_is_over(const struct watchdog *dog);
 /* Why the run needs no escalation (ack, abort, resolved, continued), by inbox/…-WHY.json or the file `resolved`; NULL if
  * it does. */
 const char *watchdog_stop_mark(int folder);
+/* Until when nobody is to be told, in milliseconds of the wall clock, by the latest inbox/MILLIS-SECONDS-later.json, and for
+ * how many seconds that was said; 0 without one. */
+long long watchdog_put_off_mark(int folder, long *seconds);
 bool watchdog_outbox_pending(int folder);
 
 #endif

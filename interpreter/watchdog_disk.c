@@ -32,12 +32,21 @@ int disk_renew(struct watchdog_disk *disk, const char *text) {
   return 1;
 }
 
+static void wake(struct watchdog_disk *disk) { (void)!write(disk->wake, &(uint64_t){1}, sizeof(uint64_t)); }
+
 int disk_look(struct watchdog_disk *disk, const char *text) {
+  long seconds = 0;
   (void)text;
   const char *mark = watchdog_stop_mark(disk->folder);
+  long long until = watchdog_put_off_mark(disk->folder, &seconds);
+  if (until > atomic_load(&disk->put_off_until)) {
+    atomic_store(&disk->put_off_seconds, seconds);
+    atomic_store(&disk->put_off_until, until);
+    wake(disk);
+  }
   if (mark && !atomic_load(&disk->mark)) {
     atomic_store(&disk->mark, mark);
-    (void)!write(disk->wake, &(uint64_t){1}, sizeof(uint64_t));
+    wake(disk);
   }
   return mark != NULL;
 }

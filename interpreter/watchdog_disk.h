@@ -17,8 +17,10 @@ struct disk_task;
 struct watchdog_disk {
   int folder, lock;
   struct watchdog_journal journal;
-  int wake;                   /* an eventfd: `mark` was found */
-  _Atomic(const char *) mark; /* why the run needs no escalation any more; NULL while it does */
+  int wake;                        /* an eventfd: `mark` or another `put_off_until` was found */
+  _Atomic(const char *) mark;      /* why the run needs no escalation any more; NULL while it does */
+  _Atomic long put_off_seconds;    /* for how long somebody put the levels off, ... */
+  _Atomic long long put_off_until; /* ... and till when, in milliseconds of the wall clock; 0: nobody did */
   pthread_mutex_t mutex;
   pthread_cond_t given, done;
   struct disk_task *first, *last; /* still to be done */
@@ -31,7 +33,7 @@ struct watchdog_disk {
 typedef int disk_work(struct watchdog_disk *disk, const char *text);
 disk_work disk_record;  /* appends an event: what stands between "seq" and "prev"; whether it is on disk */
 disk_work disk_renew;   /* the lease */
-disk_work disk_look;    /* sets `mark`; whether there is one */
+disk_work disk_look;    /* sets `mark` and `put_off_until`; whether there is a mark */
 disk_work disk_pending; /* whether something waits in the outbox */
 disk_work disk_release; /* removes the lock's file and lets go */
 

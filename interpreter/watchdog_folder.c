@@ -34,6 +34,29 @@ const char *watchdog_stop_mark(int folder) {
   return why;
 }
 
+/* "1764182018000-1800-later.json": said when, and for how long. */
+static long long read_put_off(const char *name, long *seconds) {
+  long long at;
+  int len = 0;
+  if (sscanf(name, "%lld-%ld-later.json%n", &at, seconds, &len) != 2 || len == 0 || name[len]) return 0;
+  if (at <= 0 || *seconds <= 0 || *seconds > WATCHDOG_PUT_OFF_SECONDS) return 0;
+  return at + *seconds * 1000LL;
+}
+
+long long watchdog_put_off_mark(int folder, long *seconds) {
+  long long latest = 0, until;
+  long said;
+  DIR *inbox = open_folder(folder, "inbox");
+  if (!inbox) return 0;
+  for (struct dirent *entry; (entry = readdir(inbox));) {
+    if ((until = read_put_off(entry->d_name, &said)) <= latest) continue;
+    latest = until;
+    *seconds = said;
+  }
+  closedir(inbox);
+  return latest;
+}
+
 /* Whether NAME.json has no NAME.done beside it. */
 static bool is_pending(DIR *outbox, const char *name) {
   char done[NAME_MAX + 1];

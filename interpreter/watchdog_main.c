@@ -100,8 +100,7 @@ static void read_signals(struct watchdog *dog, int signals) {
 /* Somebody took over or ended the incident: the thread found it in the run's inbox. */
 static void read_mark(struct watchdog *dog) {
   unsigned long long count;
-  if (read(dog->disk.wake, &count, sizeof count) < 0 || dog->stopped) return;
-  watchdog_stop(dog, atomic_load(&dog->disk.mark));
+  if (read(dog->disk.wake, &count, sizeof count) > 0) watchdog_take_marks(dog);
 }
 
 static void run(struct watchdog *dog, int signals, int clock) {

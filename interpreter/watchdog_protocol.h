@@ -14,7 +14,7 @@
  *   deliver            the outbox is the watchdog's from now on
  *
  * and hears "armed PID" (to each arm), "error KIND WHY", "fired N", "delivered N BY", "failed N BY", "held N" (the goal holds: N
- * waits), "rehearsed CODE", "stopped
+ * waits), "put_off SECONDS" (somebody has it in hand: no level fires before), "rehearsed CODE", "stopped
  * WHY", and "working" as often as the lease is renewed: a watchdog that is stopped or frozen says nothing. The end of the socket means that the interpreter is gone: the clock goes on, the outbox is the watchdog's.
  *
  * Children find the secrets on descriptor 3, one after another as "NAME LENGTH\nBYTES", up to its end; runbook-page its
@@ -39,6 +39,9 @@
 #define WATCHDOG_EXIT_HELD 76      /* `recovered` held when it looked: nobody was told */
 #define WATCHDOG_HELD_SECONDS 60.0 /* then the level waits so long ... */
 #define WATCHDOG_HELD_LOOKS 3      /* ... and after so many looks in a row nothing fires any more */
+#define WATCHDOG_EXIT_TAKEN                                                                                  \
+  77 /* somebody acknowledged it in the pager: nobody was told, nothing fires any more */
+#define WATCHDOG_PUT_OFF_SECONDS 86400 /* levels can be put off for so long at once */
 
 /* Exit codes of runbook-page. */
 #define PAGE_DELIVERED 0

@@ -18,6 +18,7 @@ local inherited = {} -- level → the earlier run that has carried it out
 local started -- when the watchdog was
 local armed  -- whether the script's own levels are
 local ready  -- whether it said that it is armed
+local settling -- whether the run has ended: what stops the escalation from here on is our own word
 
 -- How often the watchdog is looked after, in seconds: what it does stands on the screen a moment later.
 local GUARD_SECONDS = 0.5
@@ -26,8 +27,13 @@ local REHEARSAL_SECONDS = 30
 -- How long the end of a run waits to hear that a page was delivered.
 local DELIVERY_SECONDS = 10
 
+-- Seconds in which no level fires: somebody has the incident in hand.
+local function put_off_left()
+  return handle and handle:status().put_off or 0
+end
+
 -- Seconds from now until a level: it counts from the beginning of the alert.
-local function from_now(after) return math.max(0, after - run.elapsed()) end
+local function from_now(after) return math.max(after - run.elapsed(), put_off_left()) end
 
 -- Until the script has said when it wants to be paged for, one level of the config's or the default time stands in, and gives
 -- the script time to say so: the alert may be older than the run.
@@ -141,6 +147,7 @@ local function first_time(word, level)
 end
 
 local function fired(level, why)
+  if run.levels[level] then run.levels[level].fired = true end
   if first_time("fired", level) then journal.event("escalation.fired", { level = level, why = why }) end
 end
 
@@ -157,9 +164,31 @@ local function paged_by(level)
   return state.unanswered == 0 and state.paged_keys[backends.page_key(level)]
 end
 
+-- Somebody else has it in hand, for a while or for good: whoever sits at the screen must know.
+local function put_off(seconds)
+  if run.elapsed() + seconds < (run.put_off_until or 0) + 1 then return end
+  local word = require("taken").put_off(require("taken").words(run.path))
+  if not word or not first_time("put off", word.name) then return end
+  run.put_off_until = run.elapsed() + seconds
+  journal.event("escalation.put_off", { ["until"] = require("raw.text").time_text(word.ends), by = word.by,
+    text = ("%s has it in hand: no level fires before %s"):format(word.by, require("taken").clock(word.ends)) })
+end
+
+local stops = { ack = "acknowledged: no later level fires", abort = "somebody said that the incident is over",
+                pager = "acknowledged in the pager: no later level fires", recovered = "the goal held when a level was due",
+                continued = "a later run of this incident goes on with its clock" }
+
+local function stopped(why)
+  if settling or not stops[why] or not first_time("stopped", why) then return end
+  run.escalation_at = nil
+  journal.event("escalation.stopped", { why = why, text = stops[why] })
+end
+
 -- Its doings become events of the run while it goes on: whoever sits at the screen must not believe that there is time left.
 local function take_in()
   local status = handle:status()
+  if status.put_off then put_off(status.put_off) end
+  if status.stopped then stopped(status.stopped) end
   for _, level in ipairs(status.fired) do fired(level) end
   for _, level in ipairs(status.failed) do
     if first_time("failed", level) then journal.event("escalation.failed", { level = level }) end
@@ -204,6 +233,7 @@ local function take_over()
   local words = {}
   for _, it in ipairs(require("predecessor").find(require("lock").about())) do
     if it.same and require("predecessor").tell(it) then
+      require("predecessor").inherit_put_off(it)
       run.count_from(math.min(run.alert_wall, it.manifest.alert_wall or run.alert_wall))
       for level, id in pairs(it.manifest.carried_out or {}) do inherited[tonumber(level)] = id end
       for _, level in ipairs(it.fired) do inherited[level] = it.id end
@@ -351,9 +381,18 @@ function arming.retry() if handle then handle:deliver() end end
 
 local function paged() return handle and #handle:status().fired > 0 end
 
+-- The levels wait although the run ended badly: who has it in hand is not paged before the time that was asked for.
+local function put_off_in_words()
+  local word = require("taken").put_off(require("taken").words(run.path))
+  local who = word and ("%s has it in hand until %s"):format(word.by, require("taken").clock(word.ends)) or "it was put off"
+  return { ("nobody is paged yet: %s, then level %d goes out"):format(who, levels_from_now()[1].index),
+           ("  runbook ack %s     I own it: no level fires"):format(run.id) }
+end
+
 -- Tells the watchdog how it ended; lines for the operator.
 local function settle(it)
   local status = take_in()
+  settling = true
   if it.outcome == "resolved" then
     return end_resolved(it, status.fired)
   end
@@ -367,6 +406,7 @@ local function settle(it)
       if next(inherited) then return { "the on-call engineer was paged earlier, by run " .. select(2, next(inherited)) } end
       local first = levels_from_now()[1].index
       handle:fire(first)
+      if put_off_left() > 0 then return put_off_in_words() end
       fired(first, it.outcome)
     end
     local line = wait_for_delivery()

@@ -2,6 +2,7 @@
 -- service said so. One attempt is short and nobody waits for another; who tries again, and when, is the watchdog's business.
 local backends = require "backends"
 local files = require "raw.files"
+local foreign = require "foreign"
 local json = require "raw.json"
 local raw_run = require "raw.run"
 local raw_secret = require "raw.secret"
@@ -222,14 +223,27 @@ local function take_back(entries, entry)
                  args = {}, after = entry.name, of_the_end = true }, entry.it)
 end
 
--- Whoever was told in chat, a channel that was made too, hears that it is over.
-local function tell_over(entries, entry, text)
+-- One more message, once, to whom an entry told something in chat; a channel that was made too.
+local function add_message(entries, entry, about, text, of_the_end)
   local record, done = entry.record, entry.done
   local to = done and done.delivered and (record.step == "channel" and done.id or record.step == "notify" and record.args.to)
-  if not to or record.of_the_end then return end
-  local key = ("runbook/%s/resolved/%s"):format(run.id, raw_run.sha256(to):sub(1, 12))
+  if not to or record.follows then return end
+  local key = ("runbook/%s/%s/%s"):format(run.id, about, raw_run.sha256(to):sub(1, 12))
   add(entries, { step = "notify", key = key, backend = record.backend, instance = record.instance, attempts = 0,
-                 args = { to = to, text = text }, of_the_end = true }, entry.it)
+                 args = { to = to, text = text }, follows = true, of_the_end = of_the_end }, entry.it)
+end
+
+-- Whoever was told in chat hears who has it in hand, once a word: the page's answer is not for the on-call engineer alone.
+local function tell_taken(entries)
+  local taken = require "taken"
+  for _, word in ipairs(taken.words(run.path)) do
+    if word.word == "ack" or word.seconds and word.at + word.seconds > tasks.wall() then
+      local text = ("%s: %s has it in hand%s (run %s)"):format(run.manifest.title or run.file, word.by,
+        word.seconds and (" until %s: no level fires before"):format(taken.clock(word.at + word.seconds))
+        or ": no later level fires", run.id)
+      for i = 1, #entries do add_message(entries, entries[i], word.name, foreign.line(text)) end
+    end
+  end
 end
 
 -- The built-in page goes past the outbox: its traces say that it was tried.
@@ -254,7 +268,7 @@ local function settle_end(entries, said)
     end
     if entry.it then
       take_back(entries, entry)
-      tell_over(entries, entry, said.text)
+      add_message(entries, entry, "resolved", said.text, true)
     end
   end
   resolve_built_in(entries, said.keys)
@@ -268,6 +282,8 @@ function outbox.flush()
   if said then
     settle_end(entries, said)
     write(OVER .. ".done", {})
+  else
+    tell_taken(entries)
   end
   local list = due(entries)
   while #list > 0 do
@@ -294,7 +310,7 @@ function outbox.told()
   local list = {}
   for _, entry in ipairs(load_all()) do
     local record, done = entry.record, entry.done or {}
-    if ranks[record.step] and not record.of_the_end then
+    if ranks[record.step] and not record.follows and not record.of_the_end then
       list[#list + 1] = { step = record.step, backend = record.backend, to = record.args.to or record.args.name,
                           delivered = done.delivered or false, answer = done.answer,
                           why = done.rejected or done.not_delivered or record.why }

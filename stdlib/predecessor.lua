@@ -2,9 +2,9 @@
 -- incident: the new run takes its clock over. Of any other both clocks run on, and it is named.
 local files = require "raw.files"
 local json = require "raw.json"
-local raw_journal = require "raw.journal"
 local raw_run = require "raw.run"
 local run = require "run"
+local taken = require "taken"
 local tasks = require "tasks"
 
 local predecessor = {}
@@ -18,13 +18,8 @@ end
 
 -- Which levels have fired, or nil when none will any more.
 local function fired_levels(path)
-  local list = {}
-  local events = raw_journal.events(path .. "/escalation.jsonl", { ["escalation.fired"] = true, ["escalation.stopped"] = true })
-  for event in events or function() end do
-    if event.event == "escalation.stopped" then return nil end
-    list[#list + 1] = event.level
-  end
-  return list
+  local levels = taken.levels(path)
+  return not levels.stopped and levels.fired or nil
 end
 
 -- A watchdog holds this file while it has something to do.
@@ -52,6 +47,14 @@ function predecessor.tell(it)
   local name = ("%d-continued.json"):format(math.floor(tasks.wall() * 1000))
   return files.write { path = it.path .. "/inbox/" .. name, mode = 384,
     text = json.encode { action = "continued", by = run.id, at = tasks.wall() } } ~= nil
+end
+
+-- Who had the older run in hand for a while has this one: its word is laid into this run's inbox.
+function predecessor.inherit_put_off(it)
+  local word = taken.put_off(taken.words(it.path))
+  if not word or word.ends <= tasks.wall() then return end
+  files.write { path = run.path .. "/inbox/" .. word.name, mode = 384,
+    text = json.encode { action = "later", by = word.by, at = word.at } }
 end
 
 return predecessor

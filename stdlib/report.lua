@@ -166,6 +166,8 @@ on["escalation.fired"] = function(fields) tell_people("escalation level %d is du
 on["escalation.failed"] = function(fields)
   tell_people("an attempt to carry out level %d failed%s", fields.level, why(fields.why))
 end
+on["escalation.put_off"] = function(fields) tell_people("escalation: %s", inert(fields.text)) end
+on["escalation.stopped"] = function(fields) tell_people("escalation stopped: %s", inert(fields.text)) end
 on["escalation.delivered"] = function(fields)
   tell_people("escalation level %d: %s", fields.level, inert(fields.says))
 end

@@ -301,7 +301,8 @@ function plain.paged(fields) return inert(fields.says or "the on-call engineer w
 function plain.wall_clock() return text.clock_text(tasks.wall()) end
 
 on["escalation.delivered"] = function(fields) put(("%s  %s"):format(plain.wall_clock(), plain.paged(fields))) end
-on["escalation.stopped"] = function(fields) say("escalation stopped: %s", inert(fields.why)) end
+on["escalation.put_off"] = function(fields) say("escalation: %s", inert(fields.text)) end
+on["escalation.stopped"] = function(fields) say("escalation stopped: %s", inert(fields.text)) end
 on["journal.broken"] = function(fields)
   tty.write(2, "the journal can't be written any more: " .. inert(fields.why) .. "; nothing will be changed\n")
 end

@@ -70,7 +70,7 @@ end
 local function page_text()
   if run.options.dry_run then return nil end
   for _, level in ipairs(run.escalation_at and run.levels or {}) do
-    local left = level.after - run.elapsed()
+    local left = math.max(level.after, not level.fired and run.put_off_until or 0) - run.elapsed()
     if left > 0 then return "page in " .. duration.countdown(math.ceil(left)) end
   end
   if paged then return "paged " .. paged end

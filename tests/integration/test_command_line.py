@@ -181,8 +181,8 @@ def test_a_defect_is_told_as_one_without_its_place(sandbox, runbook, defective):
 
 
 def test_a_defect_in_a_command(sandbox, runbook, defective):
-    stdlib = defective("commands/inbox.lua", "return function(arguments, _, host, command)",
-                       "return function(arguments, _, host, command) local x = nil; x.y = 1")
+    stdlib = defective("commands/inbox.lua", "return function(arguments, options, host, command)",
+                       "return function(arguments, options, host, command) local x = nil; x.y = 1")
     result = runbook("--stdlib", stdlib, "ack", "last")
     assert result.code == 70 and "go on by hand" in result.stderr and "stdlib/" not in result.stderr, result
     traced = runbook("--stdlib", stdlib, "ack", "last", env={"RUNBOOK_TRACE": "1"})
