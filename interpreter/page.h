@@ -3,11 +3,12 @@
  * RUNDIR/escalation/page-LEVEL.json:
  *
  *   {"requests": [{"backend": "pagerduty" | "slack" | "webhook", "url": "...", "headers": {...},
- *                  "body": {...}, "timeout": 10, "connect_to": "HOST:PORT"}]}
+ *                  "body": {...} | "...", "accepted": "...", "timeout": 10, "connect_to": "HOST:PORT"}]}
  *
  * In any string ⟦NAME:plain⟧ stands for a secret, read from descriptor 3 (watchdog_protocol.h), ⟦findings⟧ for what
  * the run's journal says is wrong, and ⟦headline⟧ for the first of it in one line. They are put in once: what they
- * bring is not looked at again.
+ * bring is not looked at again. With ⟦headline:120⟧ so many characters of it at the most. A body that is a string goes out as it
+ * is; what a webhook's answer must hold is `accepted` (optional), in which * is anything.
  * `connect_to` (optional) is the config's `hosts` entry: the real name at another address.
  *
  * Requests are sent in rounds, so that one that hangs doesn't keep the others from going out. What was

@@ -13,6 +13,7 @@ struct exchange {
   CURL *curl;
   struct curl_slist *headers, *connect_to;
   char *body;
+  const char *accepted; /* what an answer must hold; NULL: nothing */
   struct buffer answer;
   struct page_result *result;
 };
@@ -64,10 +65,11 @@ static bool is_header(const char *name, const char *value) {
 static bool add_headers(struct exchange *exchange, json_t *headers) {
   const char *name;
   json_t *value;
-  exchange->headers = curl_slist_append(NULL, "Content-Type: application/json; charset=utf-8");
-  exchange->headers = curl_slist_append(exchange->headers, "Expect:"); /* no pause before the body */
+  bool typed = false;
+  exchange->headers = curl_slist_append(NULL, "Expect:"); /* no pause before the body */
   json_object_foreach(headers, name, value) {
     struct buffer line = {0};
+    typed |= strcasecmp(name, "Content-Type") == 0;
     const char *text = json_string_value(value);
     if (!text || !is_header(name, text)) return false;
     buffer_printf(&line, "%s: %s", name, text);
@@ -75,6 +77,8 @@ static bool add_headers(struct exchange *exchange, json_t *headers) {
     explicit_bzero(line.data, line.len);
     buffer_free(&line);
   }
+  if (!typed)
+    exchange->headers = curl_slist_append(exchange->headers, "Content-Type: application/json; charset=utf-8");
   return true;
 }
 
@@ -138,14 +142,28 @@ static void judge_pagerduty(struct exchange *exchange, long status, json_t *json
   if (status >= 200 && status < 300) fail(exchange->result, true, "the answer is not PagerDuty's");
 }
 
-/* Any 2xx but a web page: what takes messages answers none. */
+/* Whether each piece of a pattern stands in the answer, one behind the other; * is anything. */
+static bool holds(const struct buffer *answer, const char *pattern) {
+  const char *at = answer->data, *end = at + answer->len;
+  for (size_t len; *pattern; pattern += len) {
+    pattern += strspn(pattern, "*");
+    len = strcspn(pattern, "*");
+    if (len && (!at || !(at = memmem(at, (size_t)(end - at), pattern, len)))) return false;
+    if (len) at += len;
+  }
+  return true;
+}
+
+/* Any 2xx but a web page: what takes messages answers none. Or an answer that holds what the config says it must. */
 static void judge_webhook(struct exchange *exchange, long status, json_t *json) {
   const char *type = NULL;
   (void)json;
+  if (status < 200 || status >= 300) return;
   curl_easy_getinfo(exchange->curl, CURLINFO_CONTENT_TYPE, &type);
   bool page = type && strncasecmp(type, "text/html", 9) == 0;
-  exchange->result->delivered = status >= 200 && status < 300 && !page;
-  if (status >= 200 && status < 300) fail(exchange->result, true, "the answer is a web page");
+  exchange->result->delivered = exchange->accepted ? holds(&exchange->answer, exchange->accepted) : !page;
+  fail(exchange->result, true,
+       page ? "the answer is a web page" : "the answer does not hold what the config says");
 }
 
 /* A redirect, a proxy's or a busy server's answer: what stands behind it may take the page later. */
@@ -176,12 +194,14 @@ static void judge(struct exchange *exchange, const char *backend) {
 
 static void perform(struct exchange *exchange, json_t *request, const char *backend, double seconds) {
   json_t *body = json_object_get(request, "body");
-  if (!json_is_object(body) || !json_is_string(json_object_get(request, "url"))) {
+  bool is_text = json_is_string(body);
+  if (!(is_text || json_is_object(body)) || !json_is_string(json_object_get(request, "url"))) {
     fail(exchange->result, false, "the prepared request is damaged");
     return;
   }
   if (strcmp(backend, "pagerduty") == 0) fit_pagerduty(body);
-  exchange->body = json_dumps(body, JSON_COMPACT);
+  exchange->accepted = json_string_value(json_object_get(request, "accepted"));
+  exchange->body = is_text ? xstrdup(json_string_value(body)) : json_dumps(body, JSON_COMPACT);
   if (!exchange->body || !add_headers(exchange, json_object_get(request, "headers"))) {
     fail(exchange->result, false, "a header or the body is not valid");
     return;

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #define MARK_BEGIN "\xe2\x9f\xa6" /* ⟦ */
 #define MARK_END "\xe2\x9f\xa7"   /* ⟧ */
 #define MARK_PLAIN ":plain"
+#define CUT "\xe2\x80\xa6" /* … */
 #define FOLDER_GONE "what was found is not known: the run's folder does not answer"
 
 struct fill {
@@ -82,9 +84,19 @@ void page_text_free(struct page_text *text) {
 
 /* ---- Marks ---- */
 
+/* So many bytes hold `limit` characters at the most. */
+static size_t bytes_of(const struct buffer *story, size_t limit) {
+  for (size_t i = 0, characters = 0; i < story->len; i++)
+    if (((unsigned char)story->data[i] & 0xc0) != 0x80 && characters++ == limit) return i;
+  return story->len;
+}
+
 /* Slack reads &, < and > as markup: <!channel> in a log line would wake everybody. */
-static void put_story(struct buffer *out, const struct buffer *story, bool for_slack) {
-  for (size_t i = 0; i < story->len; i++) {
+static void put_story(struct buffer *out, const struct buffer *story, size_t limit, bool for_slack) {
+  size_t len = bytes_of(story, limit);
+  bool cut = len < story->len;
+  if (cut) len = bytes_of(story, limit - 1);
+  for (size_t i = 0; i < len; i++) {
     char c = story->data[i];
     if (for_slack && c == '&')
       buffer_puts(out, "&amp;");
@@ -95,19 +107,24 @@ static void put_story(struct buffer *out, const struct buffer *story, bool for_s
     else
       buffer_putc(out, c);
   }
+  if (cut) buffer_puts(out, CUT);
 }
 
-static bool is_mark(const char *mark, size_t len, const char *name) {
-  return strlen(name) == len && memcmp(mark, name, len) == 0;
+/* "findings", or "findings:120" with a limit of characters. */
+static bool is_mark(const char *mark, size_t len, const char *name, size_t *limit) {
+  size_t name_len = strlen(name);
+  if (len < name_len || memcmp(mark, name, name_len) != 0) return false;
+  *limit = len == name_len ? SIZE_MAX : strtoul(mark + name_len + 1, NULL, 10);
+  return len == name_len || (mark[name_len] == ':' && *limit > 0);
 }
 
 /* Puts in what stands between the brackets. False when it is no mark of ours or a secret that is missing. */
 static bool put_mark(struct buffer *out, const char *mark, size_t len, const struct fill *fill) {
-  size_t plain = sizeof MARK_PLAIN - 1, value_len;
-  const struct buffer *story = is_mark(mark, len, "findings")   ? &fill->text->findings
-                               : is_mark(mark, len, "headline") ? &fill->text->headline
-                                                                : NULL;
-  if (story) return put_story(out, story, fill->for_slack), true;
+  size_t plain = sizeof MARK_PLAIN - 1, value_len, limit;
+  const struct buffer *story = is_mark(mark, len, "findings", &limit)   ? &fill->text->findings
+                               : is_mark(mark, len, "headline", &limit) ? &fill->text->headline
+                                                                        : NULL;
+  if (story) return put_story(out, story, limit, fill->for_slack), true;
   if (len <= plain || memcmp(mark + len - plain, MARK_PLAIN, plain) != 0) return false;
   const char *value = find_secret(&fill->text->secrets, mark, len - plain, &value_len);
   if (value)

@@ -178,10 +178,17 @@ local stops = { ack = "acknowledged: no later level fires", abort = "somebody sa
                 pager = "acknowledged in the pager: no later level fires", recovered = "the goal held when a level was due",
                 continued = "a later run of this incident goes on with its clock" }
 
+-- "acknowledged in the pager by Ada": who it was their process was told.
+local function taken_in_pager()
+  local text = require("raw.files").read { path = run.path .. "/escalation/taken.json", max = 1 << 16 }
+  local it = text and json.decode(text.text)
+  return type(it) == "table" and ("%s in the pager by %s: no later level fires"):format(it.status, it.by) or stops.pager
+end
+
 local function stopped(why)
   if settling or not stops[why] or not first_time("stopped", why) then return end
   run.escalation_at = nil
-  journal.event("escalation.stopped", { why = why, text = stops[why] })
+  journal.event("escalation.stopped", { why = why, text = why == "pager" and taken_in_pager() or stops[why] })
 end
 
 -- Its doings become events of the run while it goes on: whoever sits at the screen must not believe that there is time left.

@@ -11,7 +11,7 @@ local known = { "pagerduty", "slack", "webhook" }
 local entry_of = { page = "pager", notify = "chat", channel = "chat", incident = "incident" }
 
 local function one(path, given)
-  local name = given[1]
+  local name = type(given) == "table" and given[1]
   local found
   for _, other in ipairs(known) do found = found or other == name end
   if not found then
@@ -25,22 +25,36 @@ local function one(path, given)
         blame.hint(tostring(key), values.keys(backend.keys))) }, 0)
     end
   end
+  local problem = backend.config_problem and backend.config_problem(given)
+  if problem then error({ usage = ("config: %s: %s: %s"):format(path, name, problem) }, 0) end
   return backend
+end
+
+-- What the config's entry gives, always as a list.
+local function descriptions(given)
+  if given and (type(given[1]) ~= "table") then given = { given } end
+  return given or {}
+end
+
+-- Raises what is wrong with whom a config tells; secrets are not fetched for it.
+function backends.check(given)
+  for _, path in ipairs { "pager", "chat", "incident" } do
+    for _, description in ipairs(descriptions(given[path])) do one(path, description) end
+  end
 end
 
 -- The backends for a step: { { backend =, name =, instance = its place in the config's list, settings = with secrets fetched },
 -- … }; raises what makes one unusable.
 function backends.of(step)
   local path = entry_of[step]
-  local given = run.config[path]
-  if not given then return {} end
-  if given[1] and type(given[1]) ~= "table" then given = { given } end
   local list = {}
-  for instance, description in ipairs(given) do
+  for instance, description in ipairs(descriptions(run.config[path])) do
     local backend = one(path, description)
     local settings, why = config.reveal(description)
     if not settings then error(("config: %s: %s"):format(path, why), 0) end
-    if backend[step] then
+    local problem = backend.problem and backend.problem(settings)
+    if problem then error({ usage = ("config: %s: %s: %s"):format(path, backend.name, problem) }, 0) end
+    if backend[step] and (not backend.serves or backend.serves(settings, step)) then
       list[#list + 1] = { backend = backend, settings = settings, name = backend.name, instance = instance }
     end
   end
@@ -55,6 +69,9 @@ function backends.contacts()
   local list = run.config.contacts
   return list and #list > 0 and "; call: " .. table.concat(list, ", ") or ""
 end
+
+-- Whether the config has an entry for a step.
+function backends.is_configured(step) return run.config[entry_of[step]] ~= nil end
 
 function backends.can_page() return run.config.pager ~= nil end
 

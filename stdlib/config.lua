@@ -83,8 +83,15 @@ local function check(path, given)
   end
 end
 
--- Secrets of the config are fetched when something is sent, not when it is read.
-local function lazy_secret(name) return { secret = name } end
+-- Secrets of the config are fetched when something is sent, not when it is read: { secret = NAME }, and { joined = { … } } of
+-- one with the text around it.
+local lazy = {}
+function lazy.__concat(a, b) return setmetatable({ joined = { a, b } }, lazy) end
+local function lazy_secret(name) return setmetatable({ secret = name }, lazy) end
+
+function config.is_secret(value)
+  return type(value) == "table" and (debug.getmetatable(value) == lazy or value.secret ~= nil and next(value, next(value)) == nil)
+end
 
 -- `foreign`: a link out of its folder brought the text: what it says is no config's, and none of its words are shown.
 local function evaluate(path, text, foreign)
@@ -96,6 +103,7 @@ local function evaluate(path, text, foreign)
   local ok, given = pcall(chunk)
   if not ok then error({ usage = tostring(given) }, 0) end
   check(path, given)
+  require("backends").check(given)
   secrets.learn("config", text, "config")
   return given
 end
@@ -180,10 +188,22 @@ function config.apply(given, environment, options, getenv)
   secrets.open(given.secrets, getenv)
 end
 
+-- "GenieKey " .. secret "KEY" with that fetched; nil and why when it can't be.
+local function joined(parts)
+  local whole = ""
+  for _, part in ipairs(parts) do
+    local revealed, why = config.reveal(part)
+    if revealed == nil then return nil, part.secret and ("secret %q: %s"):format(part.secret, why) or why end
+    whole = whole .. revealed
+  end
+  return whole
+end
+
 -- A backend's description with its secrets fetched; nil and why when one can't be.
 function config.reveal(value)
   if type(value) ~= "table" then return value end
-  if value.secret and next(value, next(value)) == nil then return secrets.get(value.secret) end
+  if value.joined and debug.getmetatable(value) == lazy then return joined(value.joined) end
+  if config.is_secret(value) then return secrets.get(value.secret) end
   local copy = {}
   for key, item in pairs(value) do
     local revealed, why = config.reveal(item)

@@ -15,7 +15,7 @@ end
 
 -- For one URL: "ADDRESS:PORT", or nil when it is not rehearsed.
 function rehearsal.route(url)
-  local name = tostring(url):match "^%a+://([^/:]+)"
+  local name = tostring(require("values").reveal(url)):match "^%a+://([^/:]+)"
   return name and settings.hosts[name]
 end
 

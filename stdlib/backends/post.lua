@@ -2,6 +2,7 @@
 local foreign = require "foreign"
 local json = require "raw.json"
 local rehearsal = require "rehearsal"
+local values = require "values"
 
 local post = {}
 
@@ -9,6 +10,13 @@ local post = {}
 post.TIMEOUT = 10
 -- Characters of a service's answer that are told.
 post.ANSWER_MAX = 200
+
+-- The Content-Type among given headers, in small letters; nil without one.
+function post.content_type(headers)
+  for name, value in pairs(headers or {}) do
+    if name:lower() == "content-type" then return tostring(values.reveal(value)):lower() end
+  end
+end
 
 -- The request as plain data, with secrets as values of their own: what the outbox and the built-in page keep.
 function post.request(backend, url, headers, body)
@@ -32,15 +40,20 @@ function post.not_its_own(reply, whose)
     foreign.line(reply.body, post.ANSWER_MAX)))
 end
 
+local function encoded(body)
+  if body == nil then return nil end
+  local plain = values.reveal_all(body)
+  return type(plain) == "string" and plain or json.encode(plain)
+end
+
 -- Sends it, once: who tries again, and when, is the outbox's business. `judge(reply)` says whether a 2xx is the service's own
 -- word that it is done: what it gives, or nil and { kind=, message=, after= }, is returned.
 function post.send(request, judge)
-  local values = require "values"
   local headers = values.reveal_all(request.headers)
-  headers["Content-Type"] = "application/json; charset=utf-8"
+  if request.body ~= nil and not post.content_type(headers) then headers["Content-Type"] = "application/json; charset=utf-8" end
   local reply, err = require("raw.http").request {
-    method = "POST", url = values.reveal(request.url), headers = headers, timeout = request.timeout,
-    body = json.encode(values.reveal_all(request.body)), connect_to = rehearsal.routes(),
+    method = request.method or "POST", url = values.reveal(request.url), headers = headers, timeout = request.timeout,
+    body = encoded(request.body), connect_to = rehearsal.routes(),
   }
   if not reply then return failure(err.kind, err.message) end
   if reply.status >= 200 and reply.status <= 299 then return judge(reply) end

@@ -1,4 +1,5 @@
 -- _escalate RUNDIR LEVEL: the watchdog's child. Runs the script from source/ as far as its declarations, then the level.
+local backends = require "backends"
 local config = require "config"
 local files = require "raw.files"
 local gate = require "gate"
@@ -19,7 +20,10 @@ local EXIT_HELD = 76
 local EXIT_REFUSED = 6
 -- Nobody who should be woken was: the watchdog sends its built-in page.
 local EXIT_NOBODY = 69
--- How long the goal is looked at before anybody is told, in seconds; not known by then counts as not held.
+-- Somebody acknowledged or resolved an earlier page in the pager: nobody else is told.
+local EXIT_TAKEN = 77
+-- How long goal and pager are looked at, side by side, before anybody is told, in seconds; what is not known by then counts
+-- as not held and not taken.
 local GOAL_SECONDS = 10
 
 local function read(path)
@@ -64,11 +68,45 @@ local function learn(folder)
     or "the run's journal can't be read any further: " .. damage.why
 end
 
-local function goal_holds()
-  if not run.goal then return false end
-  local ok, in_time, holds = pcall(tasks.deadline, GOAL_SECONDS, require("words.goal").look)
+-- What f(…) gives in time; nil when it fails.
+local function look(f, ...)
+  local ok, in_time, found = pcall(tasks.deadline, GOAL_SECONDS, f, ...)
   if not ok then tasks.handled() end
-  return ok and in_time and holds
+  return ok and in_time and found
+end
+
+-- The keys of the pages that went out before this level's.
+local function earlier_keys(level)
+  local keys = {}
+  for _, other in ipairs(require("taken").levels(run.path).fired) do
+    if other ~= level then keys[#keys + 1] = backends.page_key(other) end
+  end
+  for other, id in pairs(run.manifest.carried_out or {}) do keys[#keys + 1] = backends.page_key(tonumber(other), id) end
+  return keys
+end
+
+-- Who took one of them in a pager that says so: { by =, status = }, or nil. An answer that can't be had is none.
+local function taken_in_pager(level)
+  local keys, asked = earlier_keys(level), {}
+  if #keys == 0 then return nil end
+  for _, it in ipairs(backends.of "page") do
+    for _, key in ipairs(it.settings.read_token and keys or {}) do
+      asked[#asked + 1] = function() return look(it.backend.taken, it.settings, key) end
+    end
+  end
+  for _, answer in ipairs(tasks.all(asked)) do if answer[1] then return answer[1] end end
+end
+
+-- The exit code that says why nobody need be told; nil when somebody must be.
+local function why_not(level)
+  local answers = tasks.all { function() return run.goal and look(require("words.goal").look) end,
+                              function() return look(taken_in_pager, level) end }
+  local taken = answers[2][1]
+  if taken then
+    raw_run.replace("escalation/taken.json", json.encode(taken))
+    return EXIT_TAKEN
+  end
+  return answers[1][1] and EXIT_HELD or nil
 end
 
 local exits = { delivered = 0, waiting = EXIT_QUEUED, nobody = EXIT_NOBODY }
@@ -114,6 +152,5 @@ return function(arguments, options, host, command)
   script.declare_levels()
   if command == "_rehearse" then return rehearse() end
   learn(folder)
-  if arguments[3] ~= "now" and goal_holds() then return EXIT_HELD end
-  return carry_out(level)
+  return arguments[3] ~= "now" and why_not(level) or carry_out(level)
 end

@@ -53,15 +53,19 @@ local function address(what, it, name)
   return row
 end
 
+-- Without it no page is held back: who took one in the pager goes on being told.
+local function read_token(it)
+  local what = "pager, its read token"
+  local known, err = it.backend.check_token(it.settings)
+  if known then return { what = what, state = "ok", text = "PagerDuty: incidents can be read" } end
+  return { what = what, state = "warning", mend = "give read_token a key of the REST API that may read incidents",
+           text = "PagerDuty: an acknowledgement made in the pager would not be seen: " .. err.message }
+end
+
 function tries.pagerduty(what, it)
-  local problem = it.backend.key_problem(it.settings)
-  if problem then
-    return { what = what, state = "stops", text = "PagerDuty: " .. problem,
-             mend = "take the integration key of an Events API v2 integration" }
-  end
   local row = address(what, it, "PagerDuty")
   if row.state == "ok" then row.text = row.text .. "; the key has the right shape, only a page would prove it" end
-  return row
+  return row, it.settings.read_token and read_token(it)
 end
 
 function tries.webhook(what, it) return address(what, it, "webhook") end
@@ -142,7 +146,9 @@ local function look_at(what, steps)
   end
   local rows = {}
   for _, it in ipairs(list) do
-    if is_known(it.settings) then rows[#rows + 1] = tries[it.name](what, it, steps) end
+    if is_known(it.settings) then
+      for _, row in ipairs { tries[it.name](what, it, steps) } do rows[#rows + 1] = row or nil end
+    end
   end
   return rows
 end

@@ -27,8 +27,9 @@ local entry_names = { page = "pager", notify = "chat", channel = "chat", inciden
 
 local function nobody(step, args, key)
   outbox().keep(step, args, key)
-  return { ok = false, delivered = false,
-           why = ("not delivered: no %s is configured%s"):format(entry_names[step], backends.contacts()) }
+  local none = backends.is_configured(step) and "what is configured serves no " .. step
+    or ("no %s is configured"):format(entry_names[step])
+  return { ok = false, delivered = false, why = ("not delivered: %s%s"):format(none, backends.contacts()) }
 end
 
 -- In a level all steps are written down before the first is tried; what a script wants to know of one, it waits for.
@@ -77,6 +78,14 @@ local function arguments(name, call)
   return args
 end
 
+-- A rehearsal proves that every secret is at hand, and that what would be sent can be made up of what is told.
+local function try_out(name, call)
+  for _, it in ipairs(backends.of(name)) do
+    local build = it.backend[name .. "_request"]
+    if build and not values.find_placeholder(call) then build(it.settings, arguments(name, call), "rehearsal") end
+  end
+end
+
 local function step(name, summary, options, by_hand)
   for _, option in pairs(options) do option.binary = option[1] == "string" end -- whatever bytes: nobody is silenced by one
   options.timeout = { "duration", "45s", "The longest it may take" }
@@ -91,7 +100,7 @@ local function step(name, summary, options, by_hand)
     command = by_hand,
     would = function() return { delivered = true } end,
     preview = function(call)
-      backends.of(name) -- a rehearsal proves that every secret is at hand
+      try_out(name, call)
       return { text = call.summary or call.text or call.topic or call.title, size = 1 }
     end,
     specimen = { id = name .. "-1", url = "https://example.com/" .. name .. "-1", delivered = true },

@@ -332,10 +332,12 @@ def test_nobody_to_tell(doctor, configured):
 
 @pytest.mark.parametrize("text, says", [
     ('pager = { "pigeon" }', "unknown backend"), ('pager = { "pagerduty", key = "x" }', "takes no 'key'"),
+    ('pager = { { "slack" }, 5 }', "unknown backend"), ('chat = { "webhook" }', "url is missing"),
 ])
-def test_an_escalation_that_can_not_be_armed(doctor, configured, text, says):
+def test_whom_to_tell_is_looked_at_when_the_config_is_read(doctor, configured, text, says):
     configured(text)
-    assert says in str(doctor(TELLS).of("stops", "escalation"))
+    looked = doctor(TELLS)
+    assert looked.code == 2 and says in looked.result.stderr, looked
 
 
 def test_a_level_that_fails_its_rehearsal(doctor):
@@ -364,7 +366,7 @@ def test_a_token_that_slack_refuses(doctor, configured, slack, error, scopes, sa
 def test_a_pager_that_can_not_be_reached(doctor, configured, url, key, says):
     configured(PAGER % url)
     looked = doctor(TELLS, env={"PAGERDUTY_KEY": key})
-    assert says in looked.only("stops", "escalation"), looked
+    assert says in looked.of("stops", "escalation")[-1][1], looked
     assert key not in looked.result.stdout
 
 

@@ -30,7 +30,8 @@ from lab.program import ROOT
 DOCUMENTS = sorted(os.path.relpath(path, ROOT) for pattern in ("README.md", "spec/*.md", "runbooks/*.md")
                    for path in glob.glob(os.path.join(ROOT, pattern)))
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^>]*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
-MARK = re.compile(r"(example|scenario|file|output of|output|shell): (.*)", re.S)
+# `config`: one that test_templates.py takes from here
+MARK = re.compile(r"(example|scenario|file|config|output of|output|shell): (.*)", re.S)
 CLAUSE = re.compile(r'(exit) (\d+)|(stdout|stderr) (contains|lacks) "((?:[^"\\]|\\.)*)"|(args) "((?:[^"\\]|\\.)*)"')
 PLACE = r"`((?:tests|stdlib|interpreter|runbooks|spec|script|cmake)/[\w./-]*\w)(?:::(\w+))?`"  # `stdlib/gate.lua`
 NO_SCENARIO = 'scenario "example" {}\n'

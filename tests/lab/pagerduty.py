@@ -1,10 +1,12 @@
-"""An imitation of PagerDuty's Events API v2: checks events as PagerDuty does, and keeps its alerts.
+"""An imitation of PagerDuty's Events API v2 and of the incidents of its REST API: checks events as PagerDuty does, and keeps
+its alerts.
 
 `alerts` maps (routing_key, dedup_key) to a dict: status (triggered, acknowledged, resolved), opened (how many alerts
 that key has opened: more than one means that somebody was paged twice), events (the accepted ones, in order).
 """
 
 import json
+import urllib.parse
 import uuid
 
 from .web import Scripted
@@ -15,6 +17,7 @@ MAX_DEDUP_KEY = 255
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"  # one that is accepted; every 32-character key is
 SEVERITIES = ("critical", "error", "warning", "info")
 ACTIONS = ("trigger", "acknowledge", "resolve")
+READ_TOKEN = "u+lab-read-token-0123"  # of the REST API
 
 
 class PagerDuty(Scripted):
@@ -23,11 +26,41 @@ class PagerDuty(Scripted):
     def __init__(self):
         super().__init__()
         self.alerts = {}
+        self.read_token = READ_TOKEN
+        self.reads = []            # of the REST API: (method, path), in order
+        self.read_failures = []    # functions (handler) that answer the next reads
+        self.more_incidents = []   # what every list holds besides
 
     @property
     def events(self):
         """The events accepted, in order."""
         return [event for alert in self.alerts.values() for event in alert["events"]]
+
+    def take(self, status="acknowledged", by="Ada Example"):
+        """Somebody takes every alert in the pager, by telephone as it were."""
+        with self.lock:
+            for alert in self.alerts.values():
+                alert.update(status=status, by=by)
+
+    def answer(self, handler, request):
+        if not request.path.startswith("/incidents"):
+            return super().answer(handler, request)
+        with self.lock:
+            self.reads.append((request.method, request.path))
+            failure = self.read_failures.pop(0) if self.read_failures else None
+        if failure:
+            return failure(handler)
+        if request.headers.get("Authorization") != f"Token token={self.read_token}":
+            return handler.reply(401, {"error": {"message": "Unauthorized", "code": 2006}})
+        query = urllib.parse.parse_qs(request.path.partition("?")[2])
+        handler.reply(200, {"incidents": self._incidents(query.get("incident_key", [None])[0]), "limit": 25, "more": False})
+
+    def _incidents(self, asked):
+        """As the service tells them: an incident with alerts has no key of its own."""
+        list_ = [{"id": "P" + key[-4:], "status": alert["status"], "created_at": "2026-11-23T17:40:05Z", "incident_key": None,
+                  "acknowledgements": [{"acknowledger": {"summary": alert.get("by")}}] if "by" in alert else []}
+                 for (_, key), alert in self.alerts.items() if asked in (None, key)]
+        return list_ + self.more_incidents
 
     def carry_out(self, request):
         if request.method != "POST" or request.path not in ("/v2/enqueue", "/v2/change/enqueue"):
