@@ -9,6 +9,7 @@
  * the run's journal says is wrong, and ⟦headline⟧ for the first of it in one line. They are put in once: what they
  * bring is not looked at again. With ⟦headline:120⟧ so many characters of it at the most. A body that is a string goes out as it
  * is; what a webhook's answer must hold is `accepted` (optional), in which * is anything.
+ * `proxy` and `ca_file` (optional) are the config's: how it gets out, and what it trusts beside the system.
  * `connect_to` (optional) is the config's `hosts` entry: the real name at another address.
  *
  * Requests are sent in rounds, so that one that hangs doesn't keep the others from going out. What was

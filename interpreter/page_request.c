@@ -98,7 +98,14 @@ static void set_up(struct exchange *exchange, json_t *request, double seconds) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L); /* a page goes where it was sent, or failed */
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  if (authorities_file()) curl_easy_setopt(curl, CURLOPT_CAINFO, authorities_file());
+  const char *proxy = json_string_value(json_object_get(request, "proxy"));
+  const char *ca_file = json_string_value(json_object_get(request, "ca_file"));
+  curl_easy_setopt(curl, CURLOPT_PROXY, proxy ? proxy : ""); /* never one that the environment names */
+  if (!ca_file) ca_file = authorities_file();
+  if (ca_file) {
+    curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+    curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, ca_file);
+  }
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(seconds * 1e3));
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, exchange->headers);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "runbook/" RUNBOOK_VERSION);

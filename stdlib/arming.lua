@@ -300,7 +300,7 @@ function arming.arm(keep_sources)
   end
   if handle then tasks.spawn(guard) end
   run.escalation_at = run.levels[1].after
-  journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. taken_over .. backends.warning() }, true)
+  journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. taken_over .. backends.warning() .. require("way_out").warning() }, true)
 end
 
 ------------------------------------------------------------- The run's end --

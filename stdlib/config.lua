@@ -17,10 +17,39 @@ local environment_keys = { params = "table", docker = "table", kubectl = "table"
 local keys = { secrets = "table", pager = "table", chat = "table", incident = "table", contacts = "table",
                escalate_after = "string", approvals = "table", machines = "table", readers = "table", prometheus = "table",
                hosts = "table", keep = "string", environments = "table", environment = "table", docker = "table", kubectl = "table",
-               here = "boolean" }
+               here = "boolean", ca = "string", proxy = "any", no_proxy = "table" }
 local choices = { auto = true, ask = true, type = true }
 
 local function fail(path, text, ...) error({ usage = path .. ": " .. text:format(...) }, 0) end
+
+-- The schemes of proxies.
+local proxies = { http = true, https = true, socks5 = true, socks5h = true }
+
+local function check_proxy(path, given)
+  local proxy = given.proxy
+  if type(proxy) == "string" then
+    local scheme, place = proxy:match "^(%a[%w]*)://([^/]+)/?$"
+    if not proxies[scheme] or not place:find "%w" then
+      fail(path, "proxy: an address like \"http://proxy.example.com:3128\" expected")
+    end
+  elseif proxy ~= nil and not config.is_secret(proxy) then
+    fail(path, "proxy: an address or a secret expected, got %s", values.describe(proxy))
+  end
+  for key, name in pairs(given.no_proxy or {}) do
+    if math.type(key) ~= "integer" or type(name) ~= "string" or name == "" then
+      fail(path, "no_proxy: a list of names like { \".corp.example.com\" } expected, got %s", values.describe(name))
+    end
+  end
+end
+
+-- Authorities that can't be read would keep every page from going out.
+local function check_ca(path, ca)
+  if ca == nil then return end
+  if ca:sub(1, 1) ~= "/" then fail(path, "ca: a whole path expected, got %s", values.describe(ca)) end
+  local read, err = files.read { path = ca, max = SIZE_MAX }
+  if not read then fail(path, "ca: %s", err.message) end
+  if not read.text:find("-----BEGIN CERTIFICATE-----", 1, true) then fail(path, "ca: %s holds no certificate", ca) end
+end
 
 local function check_keys(path, where, map, known)
   for name, value in pairs(map) do
@@ -28,7 +57,7 @@ local function check_keys(path, where, map, known)
     if not wanted then
       fail(path, "unknown key '%s%s'%s", where, tostring(name), blame.hint(tostring(name), values.keys(known)))
     end
-    if type(value) ~= wanted then
+    if wanted ~= "any" and type(value) ~= wanted then
       fail(path, "%s%s: a %s expected, got %s", where, name, wanted, values.describe(value))
     end
   end
@@ -61,6 +90,7 @@ end
 local function check(path, given)
   if type(given) ~= "table" then fail(path, "it must return a table, got %s", values.describe(given)) end
   check_keys(path, "", given, keys)
+  check_proxy(path, given)
   for level, how in pairs(given.approvals or {}) do
     if not (level == "low" or level == "medium" or level == "high") or not choices[how] then
       fail(path, "approvals.%s: low, medium and high can be auto, ask or type; got %s", tostring(level), values.describe(how))
@@ -132,7 +162,9 @@ function config.find(folder, getenv)
   if it.cut then fail(it.path, "it is longer than %d bytes", SIZE_MAX) end
   local target = raw_run.real_path(it.path)
   local foreign = not target or target:match "^(.*)/" ~= it.path:match "^(.*)/"
-  return evaluate(it.path, it.text, foreign), it.path, it.text
+  local given = evaluate(it.path, it.text, foreign)
+  check_ca(it.path, given.ca)
+  return given, it.path, it.text
 end
 
 -- Reads a config's text that an earlier process of this run kept, its secrets by name.
@@ -170,6 +202,7 @@ function config.apply(given, environment, options, getenv)
   end
   settings.machines, settings.readers = given.machines or {}, given.readers or {}
   settings.reader = environment.reader
+  settings.ca, settings.proxy, settings.no_proxy = given.ca, given.proxy, given.no_proxy
   local here = environment.here -- what the environment says counts, a no too
   if here == nil then here = given.here end
   settings.here_by = options.here and "--here" or here and "here = true (config)" or nil

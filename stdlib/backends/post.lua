@@ -2,7 +2,9 @@
 local foreign = require "foreign"
 local json = require "raw.json"
 local rehearsal = require "rehearsal"
+local settings = require "settings"
 local values = require "values"
+local way_out = require "way_out"
 
 local post = {}
 
@@ -23,7 +25,7 @@ function post.request(backend, url, headers, body)
   local problem = require("headers").problem(headers)
   if problem then error({ usage = ("config: %s: %s"):format(backend, problem) }, 0) end
   return { backend = backend, url = url, headers = headers, body = body, timeout = post.TIMEOUT,
-           connect_to = rehearsal.route(url) }
+           connect_to = rehearsal.route(url), proxy = way_out.proxy(url), ca_file = settings.ca }
 end
 
 -- A redirect, a proxy's or a busy server's answer: what stands behind it may take the message later.
@@ -53,8 +55,11 @@ function post.send(request, judge)
   if request.body ~= nil and not post.content_type(headers) then headers["Content-Type"] = "application/json; charset=utf-8" end
   local reply, err = require("raw.http").request {
     method = request.method or "POST", url = values.reveal(request.url), headers = headers, timeout = request.timeout,
-    body = encoded(request.body), connect_to = rehearsal.routes(),
+    body = encoded(request.body), connect_to = rehearsal.routes(), proxy = values.reveal(request.proxy),
+    ca_file = request.ca_file,
   }
+  local problem = request.proxy and way_out.problem(request.proxy, reply, err)
+  if problem then return failure("proxy", problem) end
   if not reply then return failure(err.kind, err.message) end
   if reply.status >= 200 and reply.status <= 299 then return judge(reply) end
   local text = ("HTTP %d: %s"):format(reply.status, foreign.line(reply.body, post.ANSWER_MAX))

@@ -88,6 +88,9 @@ function slack.channel(settings, args)
            delivered = true, answer = "ok" }
 end
 
+-- Where messages go.
+function slack.address(settings) return settings.url or URL end
+
 -- What a step's calls need; of a user's token channels:manage is called channels:write.
 slack.needs = { notify = { "chat:write" }, channel = { "channels:manage", "channels:read" } }
 

@@ -5,6 +5,7 @@ local backends = require "backends"
 local look = require "doctor.look"
 local run = require "run"
 local values = require "values"
+local way_out = require "way_out"
 
 -- Step → the config's entry that serves it.
 local entries = { page = "pager", notify = "chat", channel = "chat", incident = "incident" }
@@ -47,6 +48,14 @@ local function address(what, it, name)
   local origin = look.origin(it.backend.address(it.settings))
   if not origin then
     return { what = what, state = "stops", text = name .. ": its url is no address", mend = look.mend "usage" }
+  end
+  local proxy = way_out.proxy(origin)
+  local problem = proxy and way_out.try(origin)
+  if problem then
+    return { what = what, state = "stops", text = ("%s: %s"):format(name, problem), mend = "put proxy right in the config" }
+  end
+  if proxy then
+    return { what = what, state = "ok", text = ("%s: %s, through the proxy %s"):format(name, origin, way_out.name(proxy)) }
   end
   local row = look.address(what, origin)
   row.text = name .. ": " .. row.text
