@@ -192,6 +192,19 @@ static bool sync_line(struct journal *journal, struct error *error) {
   return false;
 }
 
+/* What was brought to disk counts only where it will be found: a file that was removed, moved, mounted over or replaced takes
+ * lines all the same, and nobody would know what was changed. */
+static bool check_place(const struct journal *journal, struct error *error) {
+  struct stat ours, named;
+  if (fstat(journal->fd, &ours) != 0 || lstat(journal->path, &named) != 0)
+    return error_set_code(error, errno, "the journal's file is gone");
+  if (ours.st_nlink == 0 || ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
+    return error_set(error, "missing", "the journal's file is gone: another stands in its place");
+  if (access(journal->path, W_OK) != 0)
+    return error_set_code(error, errno, "the journal's folder takes no writes any more");
+  return true;
+}
+
 bool journal_append(struct journal *journal, const char *event, json_t *fields, bool sync,
                     struct error *error) {
   bool well = false;
@@ -205,5 +218,5 @@ bool journal_append(struct journal *journal, const char *event, json_t *fields, 
   journal->line.data[--journal->line.len] = '\0';
   SHA256Data((const uint8_t *)journal->line.data, journal->line.len, journal->prev);
   journal->seq++;
-  return !sync || sync_line(journal, error);
+  return !sync || (sync_line(journal, error) && check_place(journal, error));
 }
