@@ -69,6 +69,7 @@ static const struct command commands[] = {
     {"run", "FILE", 1, 1, run_options, "run a runbook"},
     {"ack", "RUN", 1, 1, ack_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
+    {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},
     {"trust", "[DIR]", 0, 1, no_options,

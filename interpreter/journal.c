@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include "blobs.h"
 #include "duration.h"
 #include "journal_reader.h"
 #include "jsontext.h"
@@ -23,6 +24,7 @@ struct journal {
   char prev[SHA256_DIGEST_STRING_LENGTH];
   char *path, *reserve;
   bool is_new; /* its name, and its folder's, are not known to be on disk */
+  struct blobs *blobs;
   double (*clock)(void);
   struct buffer line;
   struct error broken; /* the failure after which nothing more is taken */
@@ -72,11 +74,19 @@ static bool take_file(struct journal *journal, const char *path, struct error *e
   return adopt(journal, error);
 }
 
-struct journal *journal_open(const char *path, const char *reserve, double (*clock)(void),
+static struct blobs *open_blobs(const char *path, bool durable) {
+  char *copy = xstrdup(path);
+  struct blobs *blobs = blobs_open(dirname(copy), durable);
+  free(copy);
+  return blobs;
+}
+
+struct journal *journal_open(const char *path, const char *reserve, bool durable, double (*clock)(void),
                              struct error *error) {
   struct journal *journal = xcalloc(1, sizeof *journal);
   journal->clock = clock;
   journal->path = xstrdup(path);
+  journal->blobs = open_blobs(path, durable);
   journal->reserve = reserve ? xstrdup(reserve) : NULL;
   if (take_file(journal, path, error)) return journal;
   journal_close(journal);
@@ -86,6 +96,7 @@ struct journal *journal_open(const char *path, const char *reserve, double (*clo
 void journal_close(struct journal *journal) {
   if (!journal) return;
   if (journal->fd >= 0) close(journal->fd);
+  blobs_close(journal->blobs);
   buffer_free(&journal->line);
   free(journal->path);
   free(journal->reserve);
@@ -102,6 +113,62 @@ static bool is_ours(const char *field) {
   return strcmp(field, "seq") == 0 || strcmp(field, "at") == 0 || strcmp(field, "event") == 0 ||
          strcmp(field, "prev") == 0;
 }
+
+/* Gives back what was held in reserve for this moment; true when there was some. */
+static bool release_reserve(struct journal *journal) {
+  if (!journal->reserve) return false;
+  bool released = unlink(journal->reserve) == 0;
+  free(journal->reserve);
+  journal->reserve = NULL;
+  return released;
+}
+
+static bool may_go_on(struct journal *journal, int code) {
+  return code == EINTR || ((code == ENOSPC || code == EDQUOT) && release_reserve(journal));
+}
+
+/* ---- Big values: kept once, beside the journal ---- */
+
+static bool keep_value(struct journal *journal, const char *kind, const struct buffer *text,
+                       json_t **reference, struct error *error) {
+  char hash[SHA256_DIGEST_STRING_LENGTH];
+  int code;
+  while ((code = blobs_keep(journal->blobs, kind, text, hash)) != 0 && may_go_on(journal, code)) continue;
+  if (code != 0) return error_set_code(error, code, "a value of the journal can't be written");
+  *reference = json_pack("{s:s}", JOURNAL_BLOB, hash);
+  return true;
+}
+
+/* Puts a reference in the place of the member of `object` at which `at` stands, when that is big. */
+static bool lighten_member(struct journal *journal, json_t *object, void *at, const char *effect,
+                           struct error *error) {
+  struct buffer text = {0}, kind = {0};
+  json_t *reference = NULL;
+  jsontext_write(&text, json_object_iter_value(at), false);
+  buffer_printf(&kind, "%s %s", effect ? effect : "", json_object_iter_key(at));
+  bool well = text.len <= JOURNAL_INLINE_MAX || keep_value(journal, kind.data, &text, &reference, error);
+  if (reference) json_object_iter_set_new(object, at, reference);
+  buffer_free(&text);
+  buffer_free(&kind);
+  return well;
+}
+
+/* What comes from outside may be long, and the same at every look: members of result and args, and the list of pins. Masked
+ * before: the hash is of what anybody may read. */
+static bool lighten(struct journal *journal, json_t *line, struct error *error) {
+  static const char *const wide[] = {"result", "args"};
+  const char *effect = json_string_value(json_object_get(line, "line"));
+  void *pins = json_object_iter_at(line, "pins");
+  bool well = !pins || lighten_member(journal, line, pins, effect, error);
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+    json_t *object = json_object_get(line, wide[i]);
+    for (void *at = json_object_iter(object); well && at; at = json_object_iter_next(object, at))
+      well = lighten_member(journal, object, at, effect, error);
+  }
+  return well;
+}
+
+/* ---- A line ---- */
 
 static bool add_fields(json_t *line, json_t *fields, struct error *error) {
   for (void *at = json_object_iter(fields); at; at = json_object_iter_next(fields, at)) {
@@ -121,7 +188,7 @@ static bool build_line(struct journal *journal, const char *event, json_t *field
   json_object_set_new(line, "seq", json_integer((json_int_t)journal->seq + 1));
   json_object_set_new(line, "at", json_string(at.data));
   json_object_set_new(line, "event", json_string(event));
-  bool well = add_fields(line, fields, error);
+  bool well = add_fields(line, fields, error) && lighten(journal, line, error);
   json_object_set_new(line, "prev", json_string(journal->prev));
   buffer_clear(&journal->line);
   jsontext_write(&journal->line, line, false);
@@ -131,19 +198,6 @@ static bool build_line(struct journal *journal, const char *event, json_t *field
   if (well && journal->line.len > JOURNAL_LINE_MAX)
     return error_set(error, "limit", "an event too large for the journal");
   return well;
-}
-
-/* Gives back what was held in reserve for this moment; true when there was some. */
-static bool release_reserve(struct journal *journal) {
-  if (!journal->reserve) return false;
-  bool released = unlink(journal->reserve) == 0;
-  free(journal->reserve);
-  journal->reserve = NULL;
-  return released;
-}
-
-static bool may_go_on(struct journal *journal, int code) {
-  return code == EINTR || ((code == ENOSPC || code == EDQUOT) && release_reserve(journal));
 }
 
 /* All of the line, or none of it: a part that got through is cut off again. */

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/stat.h>
 
-#define HASH_LEN (SHA256_DIGEST_STRING_LENGTH - 1)
+#define HASH_LEN ((int)SHA256_DIGEST_STRING_LENGTH - 1)
 
 bool journal_reader_adopt(struct journal_reader *reader, int fd, struct error *error) {
   *reader = (struct journal_reader){.file = fdopen(fd, "re")};
@@ -18,9 +19,14 @@ bool journal_reader_adopt(struct journal_reader *reader, int fd, struct error *e
 }
 
 bool journal_reader_open(struct journal_reader *reader, const char *path, struct error *error) {
+  struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   *reader = (struct journal_reader){0};
   if (fd < 0) return error_set_code(error, errno, path);
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    close(fd);
+    return error_set(error, "usage", "%s is not a regular file", path);
+  }
   return journal_reader_adopt(reader, fd, error);
 }
 
@@ -68,23 +74,49 @@ static const char *find_prev(const struct journal_line *line) {
   return strcmp(line->text + line->len - 2, "\"}") == 0 ? at + sizeof key - 1 : NULL;
 }
 
-static void damaged(struct journal_reader *reader, unsigned long long line, const char *why) {
+/* The first damage is kept. */
+static void damaged(struct journal_reader *reader, unsigned long long line, const char *why,
+                    const char *expected, const char *found) {
   if (reader->damaged) return;
   reader->damaged = line;
   reader->why = why;
+  snprintf(reader->expected, sizeof reader->expected, "%s", expected);
+  snprintf(reader->found, sizeof reader->found, "%s", found);
 }
 
-/* Checks its place in the chain. A wrong hash says that the line before is not what it was; the first has none before it. */
+static void wrong_form(struct journal_reader *reader, const struct journal_line *line) {
+  damaged(reader, reader->lines, "it is no line of a journal", "{\"seq\":…,\"at\":…,\"event\":…,\"prev\":…}",
+          line->text);
+}
+
+static void wrong_number(struct journal_reader *reader, unsigned long long seq) {
+  char expected[32], found[32];
+  snprintf(expected, sizeof expected, "number %llu", reader->seq + 1);
+  snprintf(found, sizeof found, "number %llu", seq);
+  damaged(reader, reader->lines, "it has another number", expected, found);
+}
+
+/* A wrong hash says that the line before is not what it was; the first has none before it. */
+static void wrong_hash(struct journal_reader *reader, const char *prev) {
+  char named[SHA256_DIGEST_STRING_LENGTH];
+  snprintf(named, sizeof named, "%.*s", HASH_LEN, prev);
+  if (reader->lines > 1)
+    damaged(reader, reader->lines - 1, "it was changed", named, reader->prev);
+  else
+    damaged(reader, 1, "it was changed", reader->prev, named);
+}
+
+/* Checks its place in the chain. */
 static bool check(struct journal_reader *reader, struct journal_line *line) {
   unsigned long long seq = 0;
   const char *prev = find_prev(line);
   bool formed = read_head(line, &seq) && prev;
   if (!formed)
-    damaged(reader, reader->lines, "it is no line of a journal");
+    wrong_form(reader, line);
   else if (seq != reader->seq + 1)
-    damaged(reader, reader->lines, "it has another number");
+    wrong_number(reader, seq);
   else if (strncmp(prev, reader->prev, HASH_LEN) != 0)
-    damaged(reader, reader->lines - (reader->lines > 1), "it was changed");
+    wrong_hash(reader, prev);
   reader->seq = formed ? seq : reader->seq + 1;
   SHA256Data((const uint8_t *)line->text, line->len, reader->prev);
   return formed;
@@ -94,7 +126,7 @@ static bool check(struct journal_reader *reader, struct journal_line *line) {
 
 static json_t *parse(struct journal_reader *reader, const struct journal_line *line) {
   json_t *event = json_loadb(line->text, line->len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
-  if (!event) damaged(reader, reader->lines, "it is no JSON object");
+  if (!event) damaged(reader, reader->lines, "it is no JSON object", "a JSON object", line->text);
   return event;
 }
 

@@ -11,6 +11,8 @@
 #include <jansson.h>
 #include "error.h"
 
+#define JOURNAL_SHOWN_MAX 96 /* bytes, with their NUL, told of what was found in a damaged line */
+
 struct journal_line {
   const char *text, *name; /* the line without its newline, and its event's name in it */
   size_t len, name_len;
@@ -25,6 +27,8 @@ struct journal_reader {
   char prev[SHA256_DIGEST_STRING_LENGTH]; /* its hash */
   unsigned long long damaged;             /* the first line that is not as it was written; 0: none was met */
   const char *why;                        /* what is wrong with it */
+  char expected[JOURNAL_SHOWN_MAX];       /* what should stand there, … */
+  char found[JOURNAL_SHOWN_MAX];          /* … and what does: foreign text */
   off_t whole;                            /* bytes of lines taken */
   size_t torn;                            /* bytes of an unfinished last line, which is no damage */
   bool no_newline;                        /* the last line taken lacks its newline */

@@ -96,7 +96,7 @@ static int l_open_journal(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   snprintf(reserve, sizeof reserve, "%s/" RUNDIR_RESERVE, open_run.path);
   journal_close(journal);
-  journal = journal_open(path, open_run.path[0] ? reserve : NULL, runtime_wall, &error);
+  journal = journal_open(path, open_run.path[0] ? reserve : NULL, !dry, runtime_wall, &error);
   if (!journal) return push_failure(L, &error);
   lua_pushboolean(L, 1);
   lua_pushinteger(L, (lua_Integer)journal_cut(journal));

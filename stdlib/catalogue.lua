@@ -34,6 +34,7 @@
 --   reader         true: the config's `readers` can say that a run of it only looks
 --   ending         seconds that its program may take to end after its deadline: it is heard until then
 --   unwell(fields, call)  why such an answer is not well, or nil: what a scenario's reply is judged by, too
+--   kept(fields)   → the fields as the journal keeps them: without what another kept field tells and is new at every look
 --   lazy           { field = function(fields) → value }: computed when first read
 local blame = require "blame"
 local duration = require "duration"

@@ -19,6 +19,8 @@ local open = false  -- scenarios and commands without a run directory write noth
 local broken        -- why the journal can't be written any more
 local over = false  -- run.ended is the last event, whatever is cancelled after it
 
+-- journal.last: of a run that has ended, how many lines its journal has and the last one's SHA-256.
+
 -- f(name, fields, line) hears every event; `line` is the journal's own, nil for passing news.
 function journal.listen(f) listeners[#listeners + 1] = f end
 
@@ -88,6 +90,7 @@ function journal.event(name, fields, sync)
   fields = journal.plain(fields or {})
   if open and not broken then
     ok, err, line = raw.event(name, fields, { sync = sync or false })
+    if ok and over then journal.last = { lines = ok, hash = raw.sha256(line) } end
     if not ok then
       broken = err
       tell("journal.broken", { why = err.message })
@@ -151,7 +154,8 @@ end
 function journal.outcome(act, status, fields, seconds)
   local class, event = act.class, about(act)
   count(class, status)
-  event.status, event.result, event.ms = status, fields, seconds and math.floor(seconds * 1000 + 0.5)
+  event.status, event.ms = status, seconds and math.floor(seconds * 1000 + 0.5)
+  event.result = act.entry.kept and fields and fields.items and act.entry.kept(fields) or fields
   if act.probe and not is_change[class] then aftermath.read(act, fields) end
   return journal.event("effect.outcome", event, is_change[class] or class == "notify")
 end

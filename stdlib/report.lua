@@ -14,6 +14,8 @@ local report = {}
 
 -- Characters of the last line, which quotes the script and may quote the world.
 local RECAP_MAX = 600
+-- The last line: how long the journal is, and the SHA-256 of its last line.
+report.PROOF = "journal.jsonl has %d lines, the last with the SHA-256 %s."
 -- Rows of the timeline: a probe in a loop makes them for ever.
 local ROWS_MAX = 1000
 
@@ -242,6 +244,11 @@ local function put_timeline(lines)
   if rows_left_out > 0 then add(lines, "\n%d more events stand in the journal.", rows_left_out) end
 end
 
+-- Whoever keeps the report can tell later whether the journal is still what it was: runbook verify looks here.
+local function put_proof(lines)
+  if journal.last then add(lines, "\n" .. report.PROOF, journal.last.lines, journal.last.hash) end
+end
+
 function report.text()
   local lines = {}
   put_head(lines)
@@ -252,6 +259,7 @@ function report.text()
   put_end(lines)
   section(lines, "What would keep it from happening again", missing)
   put_timeline(lines)
+  put_proof(lines)
   return table.concat(lines, "\n") .. "\n"
 end
 

@@ -74,13 +74,15 @@ end
 local ONE = "jsonpath={@}"
 
 local function get_one(it, call)
+  local looked = tasks.wall()
   local object, err = it:json(get_words(call, ONE), { max = OBJECT_MAX })
   if not object then
     if err.kind == "absent" then return absent(call) end
     return client.failed(err)
   end
-  local item = state.item(object, call.objects)
+  local item = state.item(object, call.objects, looked)
   local fields = state.count({ item }, call.kind, true)
+  fields.looked = looked
   fields.state, fields.cut, fields.object, fields.place = "present", false, item.object, client.in_words(call)
   fields.summary = ("%s: %s"):format(item.name, state.brief(item))
   return fields
@@ -109,18 +111,18 @@ local function from_parts(line)
   }
 end
 
-local function items_of(output, decode, whole)
+local function items_of(output, decode, whole, looked)
   local items = {}
   for line in output:gmatch "[^\n]+" do
     local object = decode(line)
     if type(object) ~= "table" then return nil end
-    items[#items + 1] = state.item(object, whole)
+    items[#items + 1] = state.item(object, whole, looked)
   end
   return items
 end
 
 local function get_many(it, call)
-  local decode = json.decode
+  local decode, looked = json.decode, tasks.wall()
   local done, err = it:carry_out(get_words(call, "jsonpath=" .. WHOLE), { max = LIST_MAX })
   if done and done.cut then
     decode = from_parts
@@ -131,15 +133,15 @@ local function get_many(it, call)
     return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20)
   end
   local whole = decode == json.decode and #done.stdout <= OBJECTS_MAX
-  local items = items_of(done.stdout, decode, whole and call.objects)
+  local items = items_of(done.stdout, decode, whole and call.objects, looked)
   if not items then return outcome.failed("io", "kubectl's list can't be read") end
   local fields = state.count(items, call.kind)
-  fields.cut, fields.place = call.objects and not whole, client.in_words(call)
+  fields.cut, fields.place, fields.looked = call.objects and not whole, client.in_words(call), looked
   return fields
 end
 
 local item_help = "each kind name namespace ready (by status.conditions for kinds it doesn't know; nil when they "
-  .. "don't tell) phase restarts reason message node age object terminating changed (when its "
+  .. "don't tell) phase restarts reason message node created (seconds since 1970) age object terminating changed (when its "
   .. "fields but the status were last set, seconds since 1970; nil when unknown) manager (by what); a pod also "
   .. "last_reason last_exit_code, a workload desired ready_replicas updated available complete paused, "
   .. "a node cordoned"
@@ -172,6 +174,7 @@ read("kubectl.get", {
     not_ready = "list: those items that are not ready", state = "string: present absent",
     summary = 'string: "1 of 3 ready: api-7c9f (CrashLoopBackOff, 4 restarts)"',
     cut = ("boolean: the list is longer than %d MB, its items have no `object`"):format(OBJECTS_MAX >> 20),
+    looked = "number: when the cluster was asked, seconds since 1970; nil when the object is absent",
     place = 'string: the namespace and context that were looked at: "conduit @ prod"',
   },
   check = function(call)
@@ -189,11 +192,12 @@ read("kubectl.get", {
     local name = call and call.name
     local item = { kind = "Pod", name = name or "name", namespace = "default", ready = true,
                    phase = "Running",
-                   restarts = 0, node = "node", age = 3600, changed = 1.7e9, manager = "kubectl" }
+                   restarts = 0, node = "node", created = 1.7e9, age = 3600, changed = 1.7e9, manager = "kubectl" }
     return { items = { item }, ready = 1, total = 1, completed = 0, terminating = 0, not_ready = {},
              state = "present", object = name and specimen_object(call.kind, name) or nil, summary = "1 of 1 ready", cut = false,
-             place = "default @ cluster" }
+             looked = 1.7e9 + 3600, place = "default @ cluster" }
   end,
+  kept = state.kept,
   lazy = { ready = readiness_unknown, not_ready = readiness_unknown },
 })
 

@@ -225,13 +225,13 @@ local function without_null(value)
   return value
 end
 
--- An object's item; its `ready` is nil when nobody knows.
-function state.item(object, keep_object)
+-- An object's item as it was when it was looked at; its `ready` is nil when nobody knows.
+function state.item(object, keep_object, looked)
   without_null(object).metadata = object.metadata or {}
-  local created = object.metadata.creationTimestamp
+  local created = object.metadata.creationTimestamp and (text.time(object.metadata.creationTimestamp) or 0)
   local item = { kind = object.kind, name = object.metadata.name, namespace = object.metadata.namespace,
                  terminating = object.metadata.deletionTimestamp ~= nil or nil,
-                 age = created and math.max(0, tasks.wall() - (text.time(created) or 0)) or nil }
+                 created = created, age = created and math.max(0, (looked or tasks.wall()) - created) }
   item.changed, item.manager = last_change(object)
   local read = kinds[object.kind] or by_what_it_says
   read(object, item)
@@ -241,6 +241,25 @@ function state.item(object, keep_object)
     item.object = object
   end
   return item
+end
+
+-- An age is another at every look, and would make every look at a thousand pods another: the journal keeps `created`, and the
+-- result's `looked`.
+local function without_age(items)
+  local list = {}
+  for i, item in ipairs(items) do
+    list[i] = {}
+    for name, value in next, item do if name ~= "age" then list[i][name] = value end end
+  end
+  return list
+end
+
+-- A result's fields as the journal keeps them.
+function state.kept(fields)
+  local kept = {}
+  for name, value in next, fields do kept[name] = value end
+  for _, name in ipairs { "items", "not_ready" } do kept[name] = fields[name] and without_age(fields[name]) end
+  return kept
 end
 
 --------------------------------------------------------------------- Summary --

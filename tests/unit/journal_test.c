@@ -71,7 +71,7 @@ static void append(struct journal *journal, const char *event, const char *field
 
 static struct journal *open_journal(void) {
   struct error error = {0};
-  struct journal *journal = journal_open(path, NULL, clock_of_test, &error);
+  struct journal *journal = journal_open(path, NULL, true, clock_of_test, &error);
   if (!journal) fail_msg("%s", error.message);
   return journal;
 }
@@ -164,7 +164,7 @@ static void one_writer_at_a_time(void **state) {
   struct error error = {0};
   (void)state;
   struct journal *journal = open_journal();
-  assert_null(journal_open(path, NULL, clock_of_test, &error));
+  assert_null(journal_open(path, NULL, true, clock_of_test, &error));
   assert_string_equal(error.kind, "usage");
   journal_close(journal);
   journal_close(open_journal());
@@ -206,7 +206,7 @@ static void every_flipped_bit_of_the_past_is_found(void **state) {
       int count = 0;
       text.data[at] ^= (char)(1 << bit);
       write_file(text.data, text.len);
-      struct journal *journal = journal_open(path, NULL, clock_of_test, &error);
+      struct journal *journal = journal_open(path, NULL, true, clock_of_test, &error);
       if (at < last) {
         assert_null(journal);
         assert_string_equal(error.kind, "protocol");
@@ -227,16 +227,16 @@ static void lost_and_doubled_lines_are_found(void **state) {
   size_t second = line_start(&text, 1), third = line_start(&text, 2);
   (void)state;
   write_file(text.data + second, text.len - second);
-  assert_null(journal_open(path, NULL, clock_of_test, &error));
+  assert_null(journal_open(path, NULL, true, clock_of_test, &error));
   buffer_append(&wrong, text.data, second);
   buffer_append(&wrong, text.data + third, text.len - third);
   write_file(wrong.data, wrong.len);
-  assert_null(journal_open(path, NULL, clock_of_test, &error));
+  assert_null(journal_open(path, NULL, true, clock_of_test, &error));
   buffer_clear(&wrong);
   buffer_append(&wrong, text.data, third);
   buffer_append(&wrong, text.data + second, text.len - second);
   write_file(wrong.data, wrong.len);
-  assert_null(journal_open(path, NULL, clock_of_test, &error));
+  assert_null(journal_open(path, NULL, true, clock_of_test, &error));
   assert_string_equal(error.message, "line 3 of the journal is damaged: it has another number");
   buffer_free(&text);
   buffer_free(&wrong);
@@ -274,10 +274,10 @@ static void a_link_or_a_device_is_no_journal(void **state) {
   struct error error = {0};
   (void)state;
   assert_int_equal(symlink("/etc/passwd", path), 0);
-  assert_null(journal_open(path, NULL, clock_of_test, &error));
+  assert_null(journal_open(path, NULL, true, clock_of_test, &error));
   unlink(path);
   assert_int_equal(mkfifo(path, 0600), 0);
-  assert_null(journal_open(path, NULL, clock_of_test, &error));
+  assert_null(journal_open(path, NULL, true, clock_of_test, &error));
   assert_string_equal(error.kind, "usage");
 }
 
@@ -315,7 +315,7 @@ static void the_reserve_is_given_back_on_a_full_disk(void **state) {
   int count = 0;
   (void)state;
   fclose(fopen(reserve, "w"));
-  struct journal *journal = journal_open(path, reserve, clock_of_test, &error);
+  struct journal *journal = journal_open(path, reserve, true, clock_of_test, &error);
   assert_true(try_append(journal, true, &error));
   write_code = ENOSPC, write_room = 20, until_gone = reserve;
   assert_true(try_append(journal, true, &error));
