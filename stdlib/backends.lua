@@ -92,22 +92,49 @@ local function built_in_args()
                  source = ("runbook %s on %s"):format(run.id or "", run.host) }
   local text = ("%s\n⟦findings⟧\nThe run's own escalation could not be carried out. Run %s, on %s by %s\nTo own it: %s"):format(
     summary, run.id or "", run.host, run.user, details.ack)
-  return page, { to = "#general", text = text }
+  return page, text
 end
 
--- The built-in page of a level, as requests with secrets by name: what C sends when the script's level fails.
-function backends.built_in_requests(level)
-  local requests, page, message = {}, built_in_args()
-  local key = backends.page_key(level)
-  for _, it in ipairs(backends.of "page") do
-    requests[#requests + 1] = backends.marked(it.backend.page_request(it.settings, page, key))
-  end
-  if #requests > 0 then return requests end
+-- Where the level itself tells somebody in chat: what its rehearsal met. Nowhere yet: the channel that every workspace has.
+local met = {}
+local ANYWHERE = "#general"
+
+-- Hears in a rehearsal where a level would tell somebody.
+function backends.meet(level, to)
+  met[level] = met[level] or {}
+  for _, other in ipairs(met[level]) do if other == to then return end end
+  table.insert(met[level], to)
+end
+
+local function chat_requests(level, text, key)
+  local requests = {}
   for _, it in ipairs(backends.of "notify") do
-    local build = it.backend.notify_request
-    if build then requests[#requests + 1] = backends.marked(build(it.settings, message, key)) end
+    for number, to in ipairs(it.backend.notify_request and (met[level] or { ANYWHERE }) or {}) do
+      local own_key = number == 1 and key or ("%s/%d"):format(key, number)
+      requests[#requests + 1] = it.backend.notify_request(it.settings, { to = to, text = text }, own_key)
+    end
   end
   return requests
+end
+
+local function incident_requests(page, text, key)
+  local requests = {}
+  for _, it in ipairs(backends.of "incident") do
+    local args = { title = page.summary, severity = page.severity, text = text, source = page.source }
+    requests[#requests + 1] = it.backend.incident_request and it.backend.incident_request(it.settings, args, key)
+  end
+  return requests
+end
+
+-- The built-in page of a level, as requests with secrets by name: what C sends when the script's level fails. To the pager;
+-- without one where the level tells somebody in chat; without that to whom incidents are declared.
+function backends.built_in_requests(level)
+  local requests, page, text = {}, built_in_args()
+  local key = backends.page_key(level)
+  for _, it in ipairs(backends.of "page") do requests[#requests + 1] = it.backend.page_request(it.settings, page, key) end
+  if #requests == 0 then requests = chat_requests(level, text, key) end
+  if #requests == 0 then requests = incident_requests(page, text, key) end
+  return backends.marked(requests)
 end
 
 -- A request with its secrets as marks, however deep.

@@ -83,6 +83,22 @@ def test_a_broken_level_brings_the_built_in_page(sandbox, people, broken):
     process.wait()
 
 
+@pytest.mark.parametrize("left", ["chat", "incident"])
+def test_without_a_pager_the_built_in_page_goes_where_the_level_tells(runbook, sandbox, people, slack, webhook, left):
+    """Broken by: backends.built_in_requests that knows #general alone, or that ends with the chat."""
+    config = open(sandbox.folder + "/runbook.config.lua").read().split("\n")
+    kept = [line for line in config if not line.startswith("  pager") and (left == "chat" or not line.startswith("  chat"))]
+    sandbox.write("runbook.config.lua", "\n".join(kept))
+    broken = "if (run.findings[1] or ''):find '^Health' then error 'broken' end\n  local page ="
+    sandbox.write("down.lua", HEAD.replace("local page =", broken).replace('"2s"', '"15m"') + 'return unresolved "x"')
+    runbook("run", "down.lua")
+    if left == "chat":
+        assert wait_for(lambda: slack.texts("team-lead")) and "could not be carried out" in slack.texts("team-lead")[0]
+    else:
+        assert wait_for(lambda: webhook.requests) and webhook.requests[0].json["title"].startswith("API Down: Health: not so")
+        assert "could not be carried out" in webhook.requests[0].json["text"]
+
+
 def test_a_level_that_fails_its_rehearsal_is_refused(runbook, sandbox, people):
     sandbox.write("down.lua", HEAD.replace("local page =", "error 'typo'\n  local page ="))
     result = runbook("run", "down.lua")
