@@ -300,7 +300,8 @@ function arming.arm(keep_sources)
   end
   if handle then tasks.spawn(guard) end
   run.escalation_at = run.levels[1].after
-  journal.event("escalation.armed", { levels = levels_from_now(), text = describe() .. taken_over .. backends.warning() .. require("way_out").warning() }, true)
+  local text = describe() .. taken_over .. backends.warning() .. require("way_out").warning()
+  journal.event("escalation.armed", { levels = levels_from_now(), text = text }, true)
 end
 
 ------------------------------------------------------------- The run's end --

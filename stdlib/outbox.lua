@@ -191,14 +191,13 @@ local function find_backends(entries)
   end
 end
 
--- What is to be tried now: its time has come, and what it takes back is not under way any more.
+-- What is to be tried now: its time has come.
 local function due(entries)
   local list = {}
   for _, entry in ipairs(entries) do
     local record = entry.record
-    local before = record.after and entries[record.after]
     local ready = not entry.done and not entry.begun and (record.not_before or 0) <= tasks.wall()
-    if ready and not (before and not before.done) then list[#list + 1] = entry end
+    if ready then list[#list + 1] = entry end
   end
   return list
 end
@@ -215,12 +214,13 @@ local function add(entries, record, it)
   entries[#entries + 1], entries[entry.name] = entry, entry
 end
 
--- Taken back behind it in the queue: a page that was tried may have been taken, whatever its service said.
+-- Taken back behind it: a page that was tried may have been taken, whatever its service said. By now nobody tries it any more:
+-- the watchdog begins with the outbox when a level's own process is gone.
 local function take_back(entries, entry)
   local record = entry.record
   if record.step ~= "page" or record.attempts == 0 or not entry.it.backend.resolve then return end
   add(entries, { step = "resolve", key = record.key, backend = record.backend, instance = record.instance, attempts = 0,
-                 args = {}, after = entry.name, of_the_end = true }, entry.it)
+                 args = {}, of_the_end = true }, entry.it)
 end
 
 -- One more message, once, to whom an entry told something in chat; a channel that was made too.
