@@ -14,12 +14,17 @@ local story = {
   waits = nil,   -- the question that nobody has answered yet
   paged = false, -- whether a level was delivered: somebody else knows
   damage = nil,  -- what is wrong with the journal that was heard, in words
+  dropped = 0,   -- checks that failed and unknown probes that are not kept, the oldest
 }
 
 -- So many notes and pieces are kept, the newest: a poll notes for ever.
 local KEPT_MAX = 100
 
+-- So many checks, and so many unknown probes, are kept at least, and twice as many at most: a loop makes new ones for ever.
+local FINDINGS_MAX = 500
+
 local checks, notes = {}, {}  -- in the order in which they first came: fields of their events, and `instance`
+local places = {}             -- instance and label of a check → where it stands among them
 local looks = {}              -- instance of a probe → checks it has made in its present look
 local goal_lines = {}         -- lines of what the goal looks at: the alert's own symptom
 local did = {}                -- lines of the writes of the remedy that is under way
@@ -31,15 +36,40 @@ local function forget(list, matches)
   for i = #list, 1, -1 do if matches(list[i]) then table.remove(list, i) end end
 end
 
--- Puts `it` in the place of the one it renews: the one of that instance with the same name.
-local function renew(list, it, name)
-  for i, other in ipairs(list) do
-    if other.instance == it.instance and other[name] == it[name] then
-      list[i] = it
+local function key_of(check) return check.instance .. "\0" .. tostring(check.label) end
+
+local function find_places()
+  places = {}
+  for i, it in ipairs(checks) do places[key_of(it)] = i end
+end
+
+-- The newest `count` of a list, those that passed dropped first.
+local function newest(list, count)
+  local excess, kept = #list - count, {}
+  for _, it in ipairs(list) do
+    if excess > 0 and it.passed then excess = excess - 1 else kept[#kept + 1] = it end
+  end
+  story.dropped = story.dropped + excess
+  return table.move(kept, excess + 1, #kept, 1, {})
+end
+
+-- Puts a check in the place of the one it renews: the one of that instance with the same label.
+local function renew_check(it)
+  local place = places[key_of(it)] or #checks + 1
+  checks[place], places[key_of(it)] = it, place
+  if #checks <= 2 * FINDINGS_MAX then return end
+  checks = newest(checks, FINDINGS_MAX)
+  find_places()
+end
+
+local function renew_note(it)
+  for i, other in ipairs(notes) do
+    if other.instance == it.instance and other.text == it.text then
+      notes[i] = it
       return
     end
   end
-  list[#list + 1] = it
+  notes[#notes + 1] = it
 end
 
 -- How many handovers deep the run is: what a part of it tried and doesn't know is told apart from what its caller did.
@@ -78,26 +108,42 @@ function on.check(fields)
     it = joined(look[it.label], it)
     look[it.label] = it
   end
-  renew(checks, it, "label")
+  renew_check(it)
 end
 
 local function keep_newest(list) if #list > KEPT_MAX then table.remove(list, 1) end end
 
 function on.note(fields)
   if not is_of_the_run(fields) then return end
-  renew(notes, copy(fields), "text")
+  renew_note(copy(fields))
   keep_newest(notes)
+end
+
+local unknown_places = {} -- instance → whether it is among story.unknown
+
+local function forget_unknown(instance)
+  if unknown_places[instance] then forget(story.unknown, function(it) return it.instance == instance end) end
+  unknown_places[instance] = nil
+end
+
+local function add_unknown(it)
+  table.insert(story.unknown, it)
+  unknown_places[it.instance] = true
+  if #story.unknown <= 2 * FINDINGS_MAX then return end
+  story.unknown, unknown_places = newest(story.unknown, FINDINGS_MAX), {}
+  for _, other in ipairs(story.unknown) do unknown_places[other.instance] = true end
 end
 
 -- A look that came to its end replaces the one before; of one that broke off, what it did not reach stays as it was.
 on["probe.ended"] = function(fields)
   local instance = instance_of(fields)
-  forget(story.unknown, function(it) return it.instance == instance end)
+  forget_unknown(instance)
   if fields.state == "unknown" then
-    story.unknown[#story.unknown + 1] = { title = fields.probe, args = fields.args, why = fields.why, instance = instance,
-                                         depth = depth() }
+    add_unknown { title = fields.probe, args = fields.args, why = fields.why, instance = instance, depth = depth() }
   elseif looks[instance] then
+    local count = #checks
     forget(checks, function(it) return it.instance == instance and not looks[instance][it.label] end)
+    if #checks < count then find_places() end
   end
   looks[instance] = nil
 end
@@ -288,10 +334,11 @@ local function unknown_groups()
   return groups
 end
 
--- What is not known and why, the journal's own damage last.
+-- What is not known and why, what is not told here and the journal's own damage last.
 function story.unknown_lines(before)
   local list = {}
   for i, it in ipairs(unknown_groups()) do list[i] = ("%s: %s%s"):format(names_text(it.places), before or "", it.why) end
+  if story.dropped > 0 then list[#list + 1] = ("%d older findings stand in the journal alone"):format(story.dropped) end
   list[#list + 1] = story.damage
   return list
 end
