@@ -23,7 +23,10 @@ def one_line(text):
     return text
 
 
-@pytest.mark.parametrize("name, usage", [("demo", "usage: script/demo"), ("bootstrap", "usage: script/bootstrap [--build|--package]")])
+USAGES = {"demo": "usage: script/demo", "bootstrap": "usage: script/bootstrap [--build|--package]"}
+
+
+@pytest.mark.parametrize("name, usage", USAGES.items())
 def test_usage(name, usage):
     asked, wrong = script(name, "--help"), script(name, "--nonsense")
     assert (asked.returncode, asked.stderr) == (0, "") and one_line(asked.stdout).startswith(usage)
