@@ -3,7 +3,8 @@
 #ifndef AUTHORITIES_H
 #define AUTHORITIES_H
 
-/* CURL_CA_BUNDLE, else SSL_CERT_FILE; NULL when neither names a file: the system's. */
+/* CURL_CA_BUNDLE, else SSL_CERT_FILE, else curl's own file, else the first that a distribution keeps. NULL: none can be
+ * read, and curl's folder of certificates is all that there may be. Static, or the environment's. */
 const char *authorities_file(void);
 
 #endif

@@ -2,7 +2,6 @@
 #include "http.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <sys/socket.h>
 
 /* ---- What comes back ---- */
@@ -78,9 +77,11 @@ static void set_callbacks(struct http_request *request) {
 
 /* curl keeps a parsed bundle for all connections, but only if it has no folder of certificates to look into
  * as well: 3 ms for a TLS connection instead of 24. */
-static bool has_ca_bundle(void) {
-  const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
-  return path && access(path, R_OK) == 0;
+static void use_authorities(CURL *easy) {
+  const char *file = authorities_file();
+  if (!file) return;
+  curl_easy_setopt(easy, CURLOPT_CAINFO, file);
+  curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 }
 
 bool http_request_init(struct http_request *request) {
@@ -99,8 +100,7 @@ bool http_request_init(struct http_request *request) {
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, HTTP_IDLE_SECONDS);
   /* A resumed session skips the certificate, and what we are asked is whether a new client would get in. */
   curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-  if (authorities_file()) curl_easy_setopt(easy, CURLOPT_CAINFO, authorities_file());
-  if (authorities_file() || has_ca_bundle()) curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+  use_authorities(easy);
   return true;
 }
 

@@ -1,10 +1,12 @@
 """Pages and messages through a proxy, and to a service whose certificate a private authority signed."""
 
 import os
+import subprocess
 
 import pytest
 
 from lab.people import HEAD, people, wait_for  # noqa: F401 (a fixture)
+from lab.program import executable
 from lab.proxy import Proxy
 
 LOGIN = "ops:p4ssw0rd-of-the-proxy"
@@ -100,6 +102,20 @@ def test_a_private_authority_is_trusted(runbook, sandbox, proxy, http_faults, sc
     sandbox.write("runbook.config.lua", config.replace(f'ca = "{http_faults.ca}",', ""))
     before = len(http_faults.requests)
     assert "NOT DELIVERED" in runbook("run", "down.lua").stdout and len(http_faults.requests) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("place", ["ca-bundle.pem", "cert.pem", None])
+def test_the_authorities_of_another_distribution_are_found(sandbox, http_faults, place):
+    """Debian's file is not there. Broken by: authorities_file that knows of curl's own place only."""
+    sandbox.write("runbook.config.lua", f'return {{ pager = {{ "webhook", url = "{http_faults.https()}/echo" }} }}')
+    sandbox.write("down.lua", UNRESOLVED.replace("return", f"note(http.get('{http_faults.https()}/looked').status) return"))
+    shell = 'mount -t tmpfs none /etc/ssl && cp "$0" /etc/ssl/"$1" && shift && exec "$@"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", shell, http_faults.ca, place or "other.pem", executable("runbook"), "run",
+                           "down.lua"], cwd=sandbox.folder, env=sandbox.env, capture_output=True, text=True, timeout=60)
+    if place:
+        assert wait_for(lambda: [request for request in http_faults.requests if request.method == "POST"]), done
+    assert bool([request for request in http_faults.requests if request.path == "/looked"]) == bool(place), done
 
 
 WRONG = {
