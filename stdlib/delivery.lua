@@ -3,6 +3,14 @@ local foreign = require "foreign"
 
 local delivery = {}
 
+-- The number of the level that stands in until the script's own are armed: none of theirs, so that it can't use one up.
+delivery.STAND_IN = 16
+
+-- What a level is called where people read of it.
+function delivery.level(number)
+  return number == delivery.STAND_IN and "the escalation before the script's own levels" or ("escalation level %d"):format(number)
+end
+
 local done = { page = "the on-call engineer was paged", notify = "%s was told", channel = "the channel %s was made",
                incident = "the incident was declared" }
 local waits = { page = "the page is NOT DELIVERED yet", notify = "%s is not told yet", channel = "the channel %s is not made yet",

@@ -1,6 +1,7 @@
 -- The report of a run, report.md in its folder, for the post-mortem: how it ended, what was found, planned, approved, done and
 -- saved, who was told when and what the service answered, what is left; with wall-clock times. It is made of the run's events
 -- alone, so it says nothing that isn't in the journal.
+local delivery = require "delivery"
 local duration = require "duration"
 local foreign = require "foreign"
 local journal = require "journal"
@@ -164,14 +165,14 @@ local function tell_people(format, ...)
 end
 
 on["escalation.armed"] = function(fields) tell("escalation: %s", inert(fields.text)) end
-on["escalation.fired"] = function(fields) tell_people("escalation level %d is due%s", fields.level, why(fields.why)) end
+on["escalation.fired"] = function(fields) tell_people("%s is due%s", delivery.level(fields.level), why(fields.why)) end
 on["escalation.failed"] = function(fields)
-  tell_people("an attempt to carry out level %d failed%s", fields.level, why(fields.why))
+  tell_people("an attempt to carry out %s failed%s", delivery.level(fields.level), why(fields.why))
 end
 on["escalation.put_off"] = function(fields) tell_people("escalation: %s", inert(fields.text)) end
 on["escalation.stopped"] = function(fields) tell_people("escalation stopped: %s", inert(fields.text)) end
 on["escalation.delivered"] = function(fields)
-  tell_people("escalation level %d: %s", fields.level, inert(fields.says))
+  tell_people("%s: %s", delivery.level(fields.level), inert(fields.says))
 end
 
 on["prevention.ended"] = function(fields)

@@ -1,6 +1,7 @@
 -- Plain lines: what a pipe, a log or a small terminal gets. A probe is printed when it ends, so that probes side by side
 -- don't mix. No meaning by colour: every state is a word.
 local deed = require "views.deed"
+local delivery = require "delivery"
 local duration = require "duration"
 local run = require "run"
 local tasks = require "tasks"
@@ -294,7 +295,7 @@ on["permission.missing"] = function(fields)
 end
 
 on["escalation.armed"] = function(fields) say("escalation: %s", inert(fields.text, 400)) end
-on["escalation.fired"] = function(fields) say("escalation level %d is being carried out%s", fields.level,
+on["escalation.fired"] = function(fields) say("%s is being carried out%s", delivery.level(fields.level),
   fields.why and ": " .. inert(fields.why) or "") end
 -- "the on-call engineer was paged": what became of a level.
 function plain.paged(fields) return inert(fields.says or "the on-call engineer was paged", 300) end

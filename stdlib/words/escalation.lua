@@ -1,5 +1,6 @@
 -- escalation(after, fn): a level of the watchdog. Armed before any effect; carried out by another process at its time.
 local blame = require "blame"
+local delivery = require "delivery"
 local duration = require "duration"
 local run = require "run"
 local snapshot = require "snapshot"
@@ -11,8 +12,8 @@ local words = {}
 
 -- When nobody said otherwise, the first page goes out this long after the alert began.
 escalation.AFTER = "15m"
--- The number of the level that stands in until the script's own are armed: none of theirs, so that it can't use one up.
-escalation.GUARD = 16
+-- The level that stands in until the script's own are armed.
+escalation.GUARD = delivery.STAND_IN
 -- It fires that long after the start at the earliest, in seconds: by then a script has said when it wants to be paged for.
 escalation.GUARD_SECONDS = 60
 -- More levels than this is a mistake.

@@ -255,3 +255,13 @@ return unresolved "x"
 """)
     assert runbook("run", "lazy.lua").code == 1
     assert paged(people)["payload"]["summary"].startswith("in our own words: Lazy"), people.alerts
+
+
+def test_the_level_that_stands_in_is_not_called_by_its_number(runbook, sandbox, people):
+    """The script failed before its levels were armed. Broken by: a view or report that says "level 16"."""
+    sandbox.write("down.lua", 'runbook { title = "Down" }\nescalation { "15m" }')
+    result = runbook("run", "down.lua")
+    report = open(os.path.join(result.run_dir, "report.md")).read()
+    assert result.code == 3 and "the escalation before the script's own levels is being carried out: failed" in result.stdout, result
+    assert "the escalation before the script's own levels is due" in report and "level 16" not in report + result.stdout, report
+    paged(people)

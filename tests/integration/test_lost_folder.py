@@ -95,7 +95,7 @@ def test_a_journal_that_is_still_there_takes_writes(run, people, http_faults):  
 def in_a_world(sandbox, mounts):
     """The run, in a mount namespace of its own in which these are read-only: its exit code, words, and where it was kept."""
     script = "".join(f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} && " for folder in mounts)
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", script + "exec " + executable("runbook") + " run lost.lua --no-input"],
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script + 'exec "$0" run lost.lua --no-input', executable("runbook")],
                           cwd=sandbox.folder, env=sandbox.env, capture_output=True, text=True, timeout=60)
     if "unshare:" in done.stderr or "mount:" in done.stderr:
         pytest.skip("nothing may be mounted here")

@@ -67,7 +67,8 @@ def as_nobody(sandbox):
     os.chown(home, NOBODY, NOBODY)
     with open(os.path.join(home, "process.lua"), "w") as file:
         file.write(PROCESS)
-    env = {**sandbox.env, **dict.fromkeys(("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), home)}
+    env = {name: value.replace(sandbox.folder, home) for name, value in sandbox.env.items()}  # the sanitizers' reports too
+    env.update(dict.fromkeys(("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), home))
 
     def run(options, groups="--clear-groups", own=False):
         lower = f"setpriv --reuid={NOBODY} --regid={NOBODY} {groups}"

@@ -1,6 +1,6 @@
 r"""The documents say what the program does: what they show is run, what they list is compared with what there is.
 
-In README.md, spec/*.md and runbooks/*.md stands above a fenced block what it is:
+In *.md, spec/*.md and runbooks/*.md stands above a fenced block what it is (those of CONTRIBUTING.md: test_contributing.py):
 
     <!-- example: NAME, exit 0, stdout contains "found: down" -->     ```lua: a whole runbook, run against its scenario
     <!-- scenario: NAME -->                                           ```lua: the scenario file of that example
@@ -27,11 +27,11 @@ import pytest
 import test_cases
 from lab.program import ROOT
 
-DOCUMENTS = sorted(os.path.relpath(path, ROOT) for pattern in ("README.md", "spec/*.md", "runbooks/*.md")
+DOCUMENTS = sorted(os.path.relpath(path, ROOT) for pattern in ("*.md", "spec/*.md", "runbooks/*.md")
                    for path in glob.glob(os.path.join(ROOT, pattern)))
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^>]*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
-# `config`: one that test_templates.py takes from here
-MARK = re.compile(r"(example|scenario|file|config|output of|output|shell): (.*)", re.S)
+# `config`: one that test_templates.py takes from here; `append`, `new`, `patch`: test_contributing.py
+MARK = re.compile(r"(example|scenario|file|config|output of|output|shell|append|new|patch)(?:: (.*))?", re.S)
 CLAUSE = re.compile(r'(exit) (\d+)|(stdout|stderr) (contains|lacks) "((?:[^"\\]|\\.)*)"|(args) "((?:[^"\\]|\\.)*)"')
 PLACE = r"`((?:tests|stdlib|interpreter|runbooks|spec|script|cmake)/[\w./-]*\w)(?:::(\w+))?`"  # `stdlib/gate.lua`
 NO_SCENARIO = 'scenario "example" {}\n'
@@ -49,11 +49,11 @@ class Block:
         self.document, self.kind, self.text = document, match["kind"], match["text"]
         self.line = match.string.count("\n", 0, match.start("text"))
         mark = MARK.fullmatch(" ".join((match["mark"] or "").split()))
-        self.role, rest = (mark[1], mark[2]) if mark else (None, "")
+        self.role, rest = (mark[1], mark[2] or "") if mark else (None, "")
         self.name, _, self.rest = (rest, "", "") if self.role == "output of" else rest.partition(", ")
         found = list(CLAUSE.finditer(self.rest))
         self.clauses = [tuple(part for part in clause.groups() if part is not None) for clause in found]
-        self.unread = CLAUSE.sub("", self.rest).replace(",", "").strip() if self.role != "file" else ""
+        self.unread = CLAUSE.sub("", self.rest).replace(",", "").strip() if self.role not in ("file", "append", "new") else ""
 
     def __str__(self):
         return f"{self.document}:{self.name or self.line}"

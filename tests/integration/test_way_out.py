@@ -122,7 +122,7 @@ WRONG = {
     'proxy = "proxy:3128"': "proxy: an address like", "proxy = 5": "proxy: an address or a secret expected, got number 5",
     'proxy = "ftp://x"': "proxy: an address like", "no_proxy = { 5 }": "no_proxy: a list of names",
     'ca = "x.pem"': "ca: a whole path", 'ca = "/nowhere/x.pem"': "ca: ",
-    'ca = "/etc/hostname"': "ca: /etc/hostname holds no certificate",
+    'ca = "/etc/passwd"': "ca: /etc/passwd holds no certificate",
 }
 
 
