@@ -20,13 +20,19 @@ function script.split(path)
   return folder == "" and "/" or folder, name
 end
 
+-- What a level will run from is on disk, or the run is refused before its first probe; `wrote`: whether it was written.
+function script.kept(wrote, err)
+  if not wrote then error({ refused = "the run's copies of its files can't be written: " .. err.message }, 0) end
+end
+
 -- Keeps what was read in source/, numbered, with a list of what was which.
 local function keep(path, text)
   for _, source in ipairs(script.sources) do if source.path == path and source.text == text then return end end
   secrets.learn("source." .. #script.sources + 1, text, "script")
   script.sources[#script.sources + 1] = { path = path, text = text, sha256 = raw_run.sha256(text) }
   if not run.path or run.kept_sources then return end
-  raw_run.keep(("source/%03d.lua"):format(#script.sources), text)
+  local wrote, err = raw_run.keep(("source/%03d.lua"):format(#script.sources), text)
+  if not run.options.dry_run then script.kept(wrote, err) end
 end
 
 -- The text of a script or module: from the disk, or in a process of a run that goes on, from what was kept.

@@ -147,14 +147,14 @@ end
 
 local function keep_sources(options, carried_out)
   if not run.path then return end
-  if run.config_text then raw_run.keep("source/config.lua", run.config_text) end
+  if run.config_text then script.kept(raw_run.keep("source/config.lua", run.config_text)) end
   -- before params{…} nobody knows which of them are secret, and what runs from here never reaches it
   local known = run.param_specs ~= nil
-  raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
+  script.kept(raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
     file = run.file, title = run.about.title, environment = run.environment, params = known and options.param or nil,
     params_given = known and run.given_params or nil, here = options.here,
     host = run.host, user = run.user, alert_wall = run.alert_wall, carried_out = carried_out,
-    about = (known or run.acted) and require("lock").about() or nil })))
+    about = (known or run.acted) and require("lock").about() or nil }))))
 end
 
 local function open_mode(options)
