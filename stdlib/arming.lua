@@ -241,11 +241,14 @@ local function take_over()
   for _, it in ipairs(require("predecessor").find(require("lock").about())) do
     if it.same and require("predecessor").tell(it) then
       require("predecessor").inherit_put_off(it)
+      require("predecessor").tell_report(it)
       run.count_from(math.min(run.alert_wall, it.manifest.alert_wall or run.alert_wall))
       for level, id in pairs(it.manifest.carried_out or {}) do inherited[tonumber(level)] = id end
       for _, level in ipairs(it.fired) do inherited[level] = it.id end
-      journal.event("run.continues", { run = it.id, alert_began = require("raw.text").time_text(run.alert_wall) })
-      words[#words + 1] = ("; takes over the clock of run %s, unfinished"):format(it.id)
+      local gone = not it.watched and "its watchdog is gone" or nil
+      journal.event("run.continues", { run = it.id, alert_began = require("raw.text").time_text(run.alert_wall), why = gone,
+                                       told = #it.fired > 0 and json.list(it.fired) or nil })
+      words[#words + 1] = ("; takes over the clock of run %s, unfinished%s"):format(it.id, gone and ": " .. gone or "")
     elseif not it.same then
       words[#words + 1] = ("; run %s, with other parameters, is armed too (runbook abort %s when it is over)"):format(it.id, it.id)
     end

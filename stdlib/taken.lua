@@ -43,22 +43,24 @@ function taken.put_off(words)
 end
 
 local heard = { ["escalation.armed"] = true, ["escalation.fired"] = true, ["escalation.held"] = true,
-                ["escalation.stopped"] = true }
+                ["escalation.stopped"] = true, ["escalation.delivered"] = true }
 
--- What the watchdog of the run in `path` wrote down: { fired = { numbers }, left = { numbers of the levels to come }, stopped =
--- why none is }.
+-- What the watchdog of the run in `path` wrote down: { fired = { numbers }, delivered = { number = true }, left = { numbers of the
+-- levels to come }, stopped = why none is }.
 function taken.levels(path)
-  local fired, armed, stopped = {}, {}, nil
+  local fired, armed, delivered, stopped = {}, {}, {}, nil
   for event in raw_journal.events(path .. "/escalation.jsonl", heard) or function() end do
     if event.event == "escalation.armed" then
       armed = event.levels
     elseif event.event == "escalation.stopped" then
       stopped = event.why
+    elseif event.event == "escalation.delivered" then
+      delivered[event.level or 0] = true
     else
       fired[event.level] = event.event == "escalation.fired" or nil
     end
   end
-  local state = { fired = {}, left = {}, stopped = stopped }
+  local state = { fired = {}, left = {}, delivered = delivered, stopped = stopped }
   for number in pairs(fired) do state.fired[#state.fired + 1] = number end
   for _, level in ipairs(armed) do if not fired[level.level] then state.left[#state.left + 1] = level.level end end
   table.sort(state.fired)

@@ -109,6 +109,12 @@ local function why_not(level)
   return answers[1][1] and EXIT_HELD or nil
 end
 
+-- The report of a run that was left is told what became of its people.
+local function tell_report(what)
+  local told = require("outbox").told()
+  if #told > 0 then require("afterwards").add(run.path, what .. require("delivery").says(told)) end
+end
+
 local exits = { delivered = 0, waiting = EXIT_QUEUED, nobody = EXIT_NOBODY }
 
 -- Carries the level out: all its steps are written down, then tried side by side. What fails after people were told is kept
@@ -118,11 +124,19 @@ local function carry_out(level)
   local ok, why = pcall(require("words.escalation").carry_out, level)
   if not ok and tasks.is_interrupt(why) then tasks.handled() end
   outbox.carry_out()
+  tell_report(("level %d of the escalation: "):format(level))
   local verdict = outbox.verdict()
   if ok then return exits[verdict] end
   if verdict == "nobody" then error(why, 0) end
   raw_run.replace(("escalation/level-%d.failed"):format(level), require("blame").text(why))
   return exits[verdict]
+end
+
+-- What waits in the outbox, once more.
+local function deliver()
+  local done = require("outbox").flush()
+  if done then tell_report "" end
+  return done and 0 or EXIT_QUEUED
 end
 
 -- Armed means rehearsed by this very process: once knowing nothing, once with everything wrong that can be.
@@ -146,7 +160,7 @@ return function(arguments, options, host, command)
   run.options = options
   secrets.handed_over(host.secrets())
   restore(folder, host)
-  if command == "_deliver" then return require("outbox").flush() and 0 or EXIT_QUEUED end
+  if command == "_deliver" then return deliver() end
   gate.open(require "modes.escalate")
   require("sandbox").seal()
   script.declare_levels()

@@ -97,6 +97,7 @@ return function(arguments, options, host, command)
   local ok, problem = files.write { path = found.path .. "/inbox/" .. name, mode = 384, text = json.encode {
     action = command, by = host.getenv "USER" or "unknown", at = tasks.wall(), seconds = seconds } }
   if not ok then return fail(EXIT_WRONG, "%s could not be told: %s", found.id, problem.message) end
+  require("afterwards").add(found.path, ("%s: %s"):format(host.getenv "USER" or "unknown", answer))
   tty.write(1, ("%s: %s\n"):format(found.id, answer))
   return 0
 end
