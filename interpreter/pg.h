@@ -109,6 +109,7 @@ struct pg_query {
   struct pg_conn *conn; /* NULL once over */
   size_t max_rows, max_bytes;
   bool stop_at_cut;
+  bool listens;        /* takes the server's notices into `cells` instead of rows */
   PGresult *shape;     /* names and types of the columns */
   struct buffer cells; /* row by row, for each cell its length as int (-1: NULL) and its bytes */
   size_t rows;
@@ -120,6 +121,9 @@ struct pg_query {
 /* Sends one statement; its end completes the op. */
 void pg_query_start(struct pg_query *query, struct pg_conn *conn, const char *sql, int count,
                     const char *const *values);
+/* Has one statement parsed and rewritten, neither planned nor carried out; what the server says of it meanwhile
+ * stands in query->cells, up to max_bytes (else `cut`). Its end completes the op. */
+void pg_query_parse(struct pg_query *query, struct pg_conn *conn, const char *sql);
 void pg_query_cancel(struct op *op);
 void pg_query_release(struct op *op);
 /* Closes; a query under way ends with "cancelled" and the server is asked to stop it. */

@@ -173,6 +173,28 @@ static void on_ready(struct pg_wait *wait) {
     query_broken(query);
 }
 
+/* ---- Notices ---- */
+
+static void take_notice(void *data, const PGresult *notice) {
+  struct pg_query *query = ((struct pg_conn *)data)->query;
+  const char *detail = PQresultErrorField(notice, PG_DIAG_MESSAGE_DETAIL);
+  if (!query || !query->listens || !detail || query->cut) return;
+  query->cut = query->cells.len + strlen(detail) + 1 > query->max_bytes;
+  if (!query->cut) buffer_printf(&query->cells, "%s\n", detail);
+}
+
+void pg_query_parse(struct pg_query *query, struct pg_conn *conn, const char *sql) {
+  query->conn = conn;
+  query->listens = true;
+  conn->query = query;
+  conn->wait.ready = on_ready;
+  PQsetNoticeReceiver(conn->pg, take_notice, conn);
+  if (!PQsendPrepare(conn->pg, "", sql, 0, NULL)) return query_broken(query);
+  await(query);
+}
+
+/* ---- The start ---- */
+
 void pg_query_start(struct pg_query *query, struct pg_conn *conn, const char *sql, int count,
                     const char *const *values) {
   query->conn = conn;

@@ -86,8 +86,13 @@ return unresolved "declined"
 families.sql = {
   text = [[
 PostgreSQL. Reads are one SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN in a READ ONLY transaction with
-timeouts; functions that could change something are refused. `execute` commits by itself. Ending sessions
-ends those that the plan listed, by pid and start time; what came since is left and counted.]],
+timeouts; what calls a function that could change something is refused. Those that stand in the text are
+looked up; what views, operators, casts, aggregates, policies and domains call is asked of the server, which
+tells it on parsing (and writes it into its own log, so it is asked only where somebody made one of these over
+a VOLATILE function, or a view or a policy at all). What that can't show is what functions do that were
+declared STABLE or IMMUTABLE, and what foreign tables do on their own server: a role that may only read, the
+config's `reader`, keeps these out too. `execute` commits by itself. Ending sessions ends those that the plan
+listed, by pid and start time; what came since is left and counted.]],
   example = [[
 runbook { title = "sql" }
 local db = "postgresql://conduit@db1:5432/conduit"

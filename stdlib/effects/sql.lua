@@ -7,6 +7,7 @@ local json = require "raw.json"
 local outcome = require "outcome"
 local sends = require "sends"
 local settings = require "settings"
+local sql_called = require "effects.sql_called"
 local sql_dsn = require "effects.sql_dsn"
 local sql_server = require "effects.sql_server"
 local sql_text = require "effects.sql_text"
@@ -190,10 +191,9 @@ local read_options = {
 }
 
 local function read(call, max_rows)
-  local tokens = sql_text.statement(call.sql)
-  if not tokens then return outcome.failed("usage", "not one statement: %s", call.sql) end
-  local answer, err = sql_server.read(call.dsn, call.timeout, { sql = call.sql, params = bound(call.params),
-    calls = sql_text.calls(tokens), max_rows = max_rows, role = settings.reader })
+  if not sql_text.statement(call.sql) then return outcome.failed("usage", "not one statement: %s", call.sql) end
+  local answer, err = sql_server.read(call.dsn, call.timeout, { sql = call.sql, params = bound(call.params), of_script = true,
+    max_rows = max_rows, role = settings.reader })
   if not answer then return nil, err end
   return answer
 end
@@ -290,7 +290,7 @@ end
 
 -- How much a DROP TABLE or TRUNCATE takes along, by the statistics.
 local function contents(call, tables)
-  local answer, err = sql_server.read(call.dsn, call.timeout, { params = { sql_server.array(tables) }, sql = [[
+  local answer, err = sql_server.read(call.dsn, call.timeout, { params = { sql_called.array(tables) }, sql = [[
     SELECT pg_catalog.count(*) AS tables, pg_catalog.count(t.oid) AS found,
            coalesce(pg_catalog.sum(greatest(c.reltuples, 0)), 0)::bigint AS rows,
            pg_catalog.pg_size_pretty(coalesce(pg_catalog.sum(pg_catalog.pg_total_relation_size(t.oid)), 0)) AS size

@@ -31,6 +31,14 @@ local listed = set [[
 -- STABLE, but each takes a transaction number.
 lookers.changes = set "txid_current pg_current_xact_id"
 
+-- VOLATILE ones of extensions that PostgreSQL's own source tree or widely used ones bring along, and that only look.
+lookers.of_extensions = set [[
+  pg_stat_statements pg_stat_statements_info pg_buffercache_pages pg_buffercache_summary pg_buffercache_usage_counts
+  pgstattuple pgstatindex pgstattuple_approx pg_relpages pgstatginindex pgstathashindex pg_freespace pg_visibility
+  pg_visibility_map pg_visibility_map_summary pgrowlocks pg_stat_kcache pg_wait_sampling_get_current
+  pg_wait_sampling_get_profile pg_wait_sampling_get_history
+]]
+
 function lookers.look(name) return listed[name] or name:find "^pg_stat_get_" ~= nil end
 
 return lookers

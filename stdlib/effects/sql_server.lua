@@ -1,11 +1,7 @@
 -- Connections to PostgreSQL and what reads do on them: one READ ONLY transaction, with limits of its own, rolled back.
---
--- READ ONLY lets functions through that change something all the same (pg_terminate_backend, pg_reload_conf, lo_import,
--- advisory locks …), so every function that the text names is looked up first: one of pg_catalog must be in the list of
--- those that only look, or STABLE or IMMUTABLE; any other STABLE or IMMUTABLE. What this can't see: functions behind
--- operators, casts, views and field notation (row.f), and functions that were declared wrongly.
-local lookers = require "effects.sql_lookers"
+-- READ ONLY lets functions through that change something all the same: sql_called.lua looks for them first.
 local settings = require "settings"
+local sql_called = require "effects.sql_called"
 local tasks = require "tasks"
 
 local sql_server = {}
@@ -69,49 +65,6 @@ local function take(dsn)
   return place and place.conn
 end
 
---------------------------------------------------------------- Functions --
-
--- A list of strings or numbers as PostgreSQL writes an array.
-function sql_server.array(list)
-  local quoted = {}
-  for i, item in ipairs(list) do quoted[i] = '"' .. tostring(item):gsub('["\\]', "\\%0") .. '"' end
-  return "{" .. table.concat(quoted, ",") .. "}"
-end
-
-local LOOK_UP = [[
-  SELECT p.proname AS name, n.nspname AS schema, pg_catalog.pg_function_is_visible(p.oid) AS visible,
-         pg_catalog.bool_or(p.provolatile = 'v') AS volatile
-  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  WHERE p.proname = ANY ($1::pg_catalog.name[]) GROUP BY 1, 2, 3]]
-
-local function may_call(found)
-  if found.schema ~= "pg_catalog" then return not found.volatile end
-  if lookers.changes[found.name] then return false end
-  return not found.volatile or lookers.look(found.name)
-end
-
-local function names_it(call, found)
-  if call.schema then return call.name == found.name and call.schema == found.schema end
-  return call.name == found.name and found.visible
-end
-
--- nil, or the error that refuses the read. `calls` as of sql_text.calls.
-local function refuse_functions(conn, calls, due)
-  if #calls == 0 then return nil end
-  local names = {}
-  for i, call in ipairs(calls) do names[i] = call.name end
-  local found, err = conn:query(LOOK_UP, { sql_server.array(names) }, { timeout = left(due) })
-  if not found then return err end
-  for _, row in ipairs(found.rows) do
-    for _, call in ipairs(calls) do
-      if names_it(call, row) and not may_call(row) then
-        return { kind = "permission", message = ("refused: %s.%s() may change something, and a read only looks: "
-          .. "sql.execute, in a remedy, runs it"):format(row.schema, row.name) }
-      end
-    end
-  end
-end
-
 ------------------------------------------------------------------- Reads --
 
 local SETTINGS = [[
@@ -143,14 +96,14 @@ local function open(lease, dsn, role, due)
   return begin(lease.conn, role, due)
 end
 
--- One read: { sql =, params =, calls = functions to look up, max_rows =, role = }. The rows as raw.pg gives them; nil
--- and the error otherwise.
+-- One read: { sql =, params =, of_script = true for a script's statement, max_rows =, role = }. The rows as raw.pg gives
+-- them; nil and the error otherwise.
 function sql_server.read(dsn, seconds, read)
   local due = tasks.now() + seconds
   local lease <close> = setmetatable({}, lease_type)
   local begun, err = open(lease, dsn, read.role, due)
   if not begun then return nil, err end
-  local refused = refuse_functions(lease.conn, read.calls or {}, due)
+  local refused = read.of_script and sql_called.refuse(lease.conn, read.sql, due)
   if refused then return nil, refused end
   local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = BYTES_MAX,
     stop_at_cut = true }

@@ -4,6 +4,7 @@ local blame = require "blame"
 local catalogue = require "catalogue"
 local duration = require "duration"
 local outcome = require "outcome"
+local sql_called = require "effects.sql_called"
 local sql_dsn = require "effects.sql_dsn"
 local sql_server = require "effects.sql_server"
 local tasks = require "tasks"
@@ -43,8 +44,8 @@ local ALLOWED = [[(a.backend_start IS NOT NULL AND (
 local BEGAN = "(extract(epoch FROM a.backend_start) * 1000000)::bigint"
 
 local function meaning(call)
-  return { call.dbname or "", sql_server.array(sql_server.own_pids()), call.user, call.application,
-           call.older_than, call.state, call.pids and sql_server.array(call.pids), n = 7 }
+  return { call.dbname or "", sql_called.array(sql_server.own_pids()), call.user, call.application,
+           call.older_than, call.state, call.pids and sql_called.array(call.pids), n = 7 }
 end
 
 ----------------------------------------------------------------- Preview --
@@ -163,7 +164,7 @@ local CAME = "SELECT pg_catalog.count(*) AS count" .. MEANT .. [[
 local function arrays(pins)
   local pids, moments = {}, {}
   for i, pin in ipairs(pins) do pids[i], moments[i] = pin[1], pin[2] end
-  return sql_server.array(pids), sql_server.array(moments)
+  return sql_called.array(pids), sql_called.array(moments)
 end
 
 local function count_of(call, sql, params)

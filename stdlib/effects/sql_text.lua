@@ -101,8 +101,8 @@ local function take_word(text, at)
   return { kind = "word", text = prefix }, after
 end
 
--- One token: { kind = "word" | "name" | "string" | "param" | "number" | "mark", text = } and where the next begins; nil
--- and why.
+-- One token: { kind = "word" | "name" | "string" | "param" | "number" | "mark", text =, at = } and where the next begins;
+-- nil and why.
 local function take(text, at)
   local char = text:sub(at, at)
   if char == "'" then return take_string(text, at, false) end
@@ -120,6 +120,7 @@ function sql_text.tokens(text)
   while at and at <= #text do
     local token, after = take(text, at)
     if not token then return nil, after end
+    token.at = at
     tokens[#tokens + 1] = token
     at = skip(text, after)
   end
@@ -257,6 +258,25 @@ function sql_text.calls(tokens)
     end
   end
   return calls
+end
+
+-- Every word and name in it: what it may be about.
+function sql_text.names(tokens)
+  local names, seen = {}, {}
+  for _, token in ipairs(tokens) do
+    if (token.kind == "word" or token.kind == "name") and not seen[token.text] then
+      names[#names + 1], seen[token.text] = token.text, true
+    end
+  end
+  return names
+end
+
+-- The part of a read's text that would be carried out: of EXPLAIN ANALYZE its statement; nil of SHOW and EXPLAIN.
+function sql_text.carried_out(text, tokens)
+  local verb = sql_text.verb(tokens)
+  if queries[verb] then return text end
+  local start, analyze = explained(tokens)
+  return verb == "explain" and analyze and text:sub(tokens[start].at) or nil
 end
 
 ------------------------------------------------------------------- Writes --

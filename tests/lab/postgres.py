@@ -64,6 +64,11 @@ class Postgres(Server):
         assert done.returncode == 0, done.stderr
         return done.stdout.rstrip("\n")
 
+    def psql_file(self, sql, dbname="conduit"):
+        """The same for SQL that is longer than a command line may be."""
+        done = subprocess.run(self.psql_command(dbname, "postgres"), input=sql, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr[-500:]
+
     def psql_command(self, dbname="conduit", user="postgres"):
         return [self.bin + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.uri(user, dbname)]
 
