@@ -10,9 +10,10 @@
  *     One statement. Params: strings, numbers, booleans; nil is NULL when params.n counts them; NULL is an
  *     absent field. At a limit the statement is read to its end and the rest dropped, as a write needs it;
  *     with stop_at_cut it is cancelled and the connection closed, as a read wants it.
- * connection:parse(sql, {timeout=, max_bytes=}) → {notices=, cut=}
- *     Has a statement parsed and rewritten, without carrying it out: the details of what the server says of
- *     it meanwhile, a line each.
+ * connection:tree(sql, {timeout=}) → text
+ *     What the server's rewriter makes of a statement that is not carried out, as debug_print_rewritten prints it; inside a
+ *     transaction only. "" when the server sent nothing. An error of the server's about its settings, not about the
+ *     statement, has unknown = true.
  * connection:info() → {host=, address=, port=, db=, user=, server_version=, pid=, in_recovery=}
  * connection:close()
  *
@@ -219,48 +220,22 @@ static int push_result(lua_State *L, struct op *op) {
   return count;
 }
 
-static void need_options(lua_State *L, int index) {
+/* The options at `index`, the last one: a table in any case. */
+static void want_options(lua_State *L, int index) {
   lua_settop(L, index);
   if (!lua_isnil(L, index)) return;
   lua_newtable(L);
   lua_replace(L, index);
 }
 
-static int push_notices(lua_State *L, struct op *op) {
-  struct pg_query *query = (struct pg_query *)op;
-  int count = 1;
-  if (query->failure.error.kind[0]) {
-    count = push_pg_failure(L, &query->failure);
-  } else {
-    lua_createtable(L, 0, 2);
-    lua_pushlstring(L, query->cells.data ? query->cells.data : "", query->cells.len);
-    lua_setfield(L, -2, "notices");
-    set_bool(L, "cut", query->cut);
-  }
-  pg_query_release(op);
-  return count;
-}
-
-static int conn_parse(lua_State *L) {
-  struct pg_conn *conn = check_conn(L);
-  const char *sql = check_text(L, 2);
-  need_options(L, 3);
-  options_check(L, 3, "timeout max_bytes");
-  double timeout = options_seconds(L, 3, "timeout", PG_TIMEOUT_SECONDS, OPTIONS_SECONDS_MAX);
-  size_t max_bytes = (size_t)options_integer(L, 3, "max_bytes", PG_BYTES_MAX, 0, PG_BYTES_LIMIT);
-  if (conn->query) return luaL_error(L, "the connection is busy with another query");
-  if (!conn->pg) return push_closed(L);
-  struct pg_query *query = op_new(L, sizeof *query, pg_query_cancel, pg_query_release, push_notices);
-  query->max_bytes = max_bytes;
-  pg_query_parse(query, conn, sql);
-  op_timeout(&query->op, timeout, "parsing the statement");
-  return op_await(L, &query->op);
+static struct pg_query *new_query(lua_State *L, int (*push)(lua_State *, struct op *)) {
+  return op_new(L, sizeof(struct pg_query), pg_query_cancel, pg_query_release, push);
 }
 
 static int conn_query(lua_State *L) {
   struct pg_conn *conn = check_conn(L);
   const char *sql = check_text(L, 2);
-  need_options(L, 4);
+  want_options(L, 4);
   options_check(L, 4, "timeout max_rows max_bytes stop_at_cut");
   double timeout = options_seconds(L, 4, "timeout", PG_TIMEOUT_SECONDS, OPTIONS_SECONDS_MAX);
   size_t max_rows = (size_t)options_integer(L, 4, "max_rows", PG_ROWS_MAX, 0, PG_ROWS_LIMIT);
@@ -270,11 +245,37 @@ static int conn_query(lua_State *L) {
   const char **values = read_params(L, &count);
   if (conn->query) return luaL_error(L, "the connection is busy with another query");
   if (!conn->pg) return push_closed(L);
-  struct pg_query *query = op_new(L, sizeof *query, pg_query_cancel, pg_query_release, push_result);
+  struct pg_query *query = new_query(L, push_result);
   query->max_rows = max_rows;
   query->max_bytes = max_bytes;
   query->stop_at_cut = stop_at_cut;
   pg_query_start(query, conn, sql, count, values);
+  op_timeout(&query->op, timeout, "the query");
+  return op_await(L, &query->op);
+}
+
+static int push_tree(lua_State *L, struct op *op) {
+  struct pg_query *query = (struct pg_query *)op;
+  int count = 1;
+  if (query->failure.error.kind[0])
+    count = push_pg_failure(L, &query->failure);
+  else
+    lua_pushlstring(L, query->cells.data ? query->cells.data : "", query->cells.len);
+  if (pg_tree_is_unknown(query)) set_bool(L, "unknown", true);
+  pg_query_release(op);
+  return count;
+}
+
+static int conn_tree(lua_State *L) {
+  struct pg_conn *conn = check_conn(L);
+  const char *sql = check_text(L, 2);
+  want_options(L, 3);
+  options_check(L, 3, "timeout");
+  double timeout = options_seconds(L, 3, "timeout", PG_TIMEOUT_SECONDS, OPTIONS_SECONDS_MAX);
+  if (conn->query) return luaL_error(L, "the connection is busy with another query");
+  if (!conn->pg) return push_closed(L);
+  struct pg_query *query = new_query(L, push_tree);
+  pg_tree_start(query, conn, sql);
   op_timeout(&query->op, timeout, "the query");
   return op_await(L, &query->op);
 }
@@ -316,7 +317,7 @@ __attribute__((visibility("default"))) int luaopen_raw_pg(lua_State *L);
 
 int luaopen_raw_pg(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"query", conn_query}, {"parse", conn_parse}, {"info", conn_info}, {"close", conn_close}, {NULL, NULL}};
+      {"query", conn_query}, {"tree", conn_tree}, {"info", conn_info}, {"close", conn_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__gc", conn_close}, {"__close", conn_close}, {"__tostring", conn_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"connect", l_connect}, {"parse", l_parse}, {NULL, NULL}};

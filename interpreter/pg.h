@@ -5,6 +5,7 @@
  *   pg_lookup.c   host names, off the loop
  *   pg_connect.c  one connection attempt per address until one succeeds
  *   pg_query.c    one statement and its rows
+ *   pg_tree.c     what the server makes of a statement before it is carried out
  *   pg_failure.c  libpq's texts and SQLSTATEs as kinds and words
  *   pg_rows.c     rows as Lua values
  *   lib_pg.c      Lua's options, the connection object
@@ -26,6 +27,7 @@
 #define PG_ROWS_LIMIT 1000000      /* the most max_rows may say */
 #define PG_BYTES_MAX (8L << 20)    /* kept of a result, unless max_bytes says otherwise */
 #define PG_BYTES_LIMIT (64L << 20) /* the most max_bytes may say */
+#define PG_TREE_MAX (4L << 20)     /* bytes of a statement's trees */
 #define PG_PARAMS_MAX 1000         /* of a query */
 #define PG_HOSTS_MAX 16            /* in a connection string */
 #define PG_ADDRESSES_MAX 16        /* tried of a name */
@@ -109,21 +111,27 @@ struct pg_query {
   struct pg_conn *conn; /* NULL once over */
   size_t max_rows, max_bytes;
   bool stop_at_cut;
-  bool listens;        /* takes the server's notices into `cells` instead of rows */
   PGresult *shape;     /* names and types of the columns */
   struct buffer cells; /* row by row, for each cell its length as int (-1: NULL) and its bytes */
   size_t rows;
   bool cut;
   char command[64]; /* "SELECT 3" */
+  bool is_tree;     /* asks for trees, which become the cells; see pg_tree.c */
+  int step, failed; /* with is_tree: which of its messages is being answered, and which one failed */
   struct pg_failure failure;
 };
 
 /* Sends one statement; its end completes the op. */
 void pg_query_start(struct pg_query *query, struct pg_conn *conn, const char *sql, int count,
                     const char *const *values);
-/* Has one statement parsed and rewritten, neither planned nor carried out; what the server says of it meanwhile
- * stands in query->cells, up to max_bytes (else `cut`). Its end completes the op. */
-void pg_query_parse(struct pg_query *query, struct pg_conn *conn, const char *sql);
+/* Sends a statement to be understood, not carried out: the trees into which the server's rewriter turned it, with views
+ * and policies put in their places, are in `cells` at the end. Needs a transaction, whose settings it changes. */
+void pg_tree_start(struct pg_query *query, struct pg_conn *conn, const char *sql);
+/* Whether a failed pg_tree_start says nothing of the statement: the server doesn't know how to show trees. */
+bool pg_tree_is_unknown(const struct pg_query *query);
+/* The messages of pg_tree_start, which are answered in turn; false when they can't be sent. */
+enum { PG_TREE_ON, PG_TREE_PREPARE, PG_TREE_OFF };
+bool pg_tree_send(struct pg_conn *conn, const char *sql);
 void pg_query_cancel(struct op *op);
 void pg_query_release(struct op *op);
 /* Closes; a query under way ends with "cancelled" and the server is asked to stop it. */

@@ -118,8 +118,10 @@ static bool take_result(struct pg_query *query, PGresult *result) {
   else if (is_copy(status))
     error_set(&query->failure.error, "usage", "COPY does not work here");
   else if (!is_row && status != PGRES_EMPTY_QUERY &&
-           !query->failure.error.kind[0]) /* the first has the reason */
+           !query->failure.error.kind[0]) { /* the first has the reason */
     pg_failure_of_result(&query->failure, result, query->conn->pg);
+    query->failed = query->step;
+  }
   if (!query->shape)
     query->shape = result;
   else
@@ -128,7 +130,8 @@ static bool take_result(struct pg_query *query, PGresult *result) {
 }
 
 static void query_end(struct pg_query *query) {
-  query_leave(query, PQstatus(query->conn->pg) == CONNECTION_OK);
+  PGconn *pg = query->conn->pg;
+  query_leave(query, PQstatus(pg) == CONNECTION_OK && (!query->is_tree || PQexitPipelineMode(pg)));
   op_complete(&query->op);
 }
 
@@ -138,12 +141,22 @@ static void query_broken(struct pg_query *query) {
   op_complete(&query->op);
 }
 
+/* The end is no result or, of several messages that are sent together, the answer to the last. */
+static bool is_end(const struct pg_query *query, const PGresult *result) {
+  return query->is_tree ? PQresultStatus(result) == PGRES_PIPELINE_SYNC : !result;
+}
+
 /* What has arrived. True while more is to come. */
 static bool take_results(struct pg_query *query) {
   PGconn *pg = query->conn->pg;
   while (!PQisBusy(pg)) {
     PGresult *result = PQgetResult(pg);
-    if (!result) return query_end(query), false;
+    if (is_end(query, result)) return PQclear(result), query_end(query), false;
+    if (!result && PQstatus(pg) == CONNECTION_BAD) return query_broken(query), false;
+    if (!result) {
+      query->step++;
+      continue;
+    }
     if (!take_result(query, result)) return query_broken(query), false;
     if (query->cut && query->stop_at_cut) {
       query_abort(query);
@@ -173,34 +186,31 @@ static void on_ready(struct pg_wait *wait) {
     query_broken(query);
 }
 
-/* ---- Notices ---- */
-
-static void take_notice(void *data, const PGresult *notice) {
-  struct pg_query *query = ((struct pg_conn *)data)->query;
-  const char *detail = PQresultErrorField(notice, PG_DIAG_MESSAGE_DETAIL);
-  if (!query || !query->listens || !detail || query->cut) return;
-  query->cut = query->cells.len + strlen(detail) + 1 > query->max_bytes;
-  if (!query->cut) buffer_printf(&query->cells, "%s\n", detail);
+/* Waits for the answer to what was sent. */
+static void listen_to(struct pg_query *query, bool sent) {
+  if (sent)
+    await(query);
+  else
+    query_broken(query);
 }
 
-void pg_query_parse(struct pg_query *query, struct pg_conn *conn, const char *sql) {
+static void enter(struct pg_query *query, struct pg_conn *conn) {
   query->conn = conn;
-  query->listens = true;
   conn->query = query;
   conn->wait.ready = on_ready;
-  PQsetNoticeReceiver(conn->pg, take_notice, conn);
-  if (!PQsendPrepare(conn->pg, "", sql, 0, NULL)) return query_broken(query);
-  await(query);
 }
-
-/* ---- The start ---- */
 
 void pg_query_start(struct pg_query *query, struct pg_conn *conn, const char *sql, int count,
                     const char *const *values) {
-  query->conn = conn;
-  conn->query = query;
-  conn->wait.ready = on_ready;
-  if (!PQsendQueryParams(conn->pg, sql, count, NULL, values, NULL, NULL, 0)) return query_broken(query);
-  PQsetSingleRowMode(conn->pg); /* a result of any size passes through; we keep its beginning */
-  await(query);
+  enter(query, conn);
+  bool sent = PQsendQueryParams(conn->pg, sql, count, NULL, values, NULL, NULL, 0);
+  if (sent) PQsetSingleRowMode(conn->pg); /* a result of any size passes through; we keep its beginning */
+  listen_to(query, sent);
+}
+
+void pg_tree_start(struct pg_query *query, struct pg_conn *conn, const char *sql) {
+  enter(query, conn);
+  query->is_tree = true;
+  query->failed = PG_TREE_PREPARE; /* unless the server says something else */
+  listen_to(query, pg_tree_send(conn, sql));
 }

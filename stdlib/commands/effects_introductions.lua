@@ -86,13 +86,20 @@ return unresolved "declined"
 families.sql = {
   text = [[
 PostgreSQL. Reads are one SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN in a READ ONLY transaction with
-timeouts; what calls a function that could change something is refused. Those that stand in the text are
-looked up; what views, operators, casts, aggregates, policies and domains call is asked of the server, which
-tells it on parsing (and writes it into its own log, so it is asked only where somebody made one of these over
-a VOLATILE function, or a view or a policy at all). What that can't show is what functions do that were
-declared STABLE or IMMUTABLE, and what foreign tables do on their own server: a role that may only read, the
-config's `reader`, keeps these out too. `execute` commits by itself. Ending sessions ends those that the plan
-listed, by pid and start time; what came since is left and counted.]],
+timeouts. `execute` commits by itself. Ending sessions ends those that the plan listed, by pid and start
+time; what came since is left and counted.
+
+READ ONLY lets functions through that change something all the same: they end sessions, reload the
+configuration, take locks. Those that the text names are looked up. Those behind views, row security policies,
+operators, casts and domains only the server knows: it is asked what it makes of the statement, in the same
+transaction and without carrying it out. It writes the answer into its own log too, so it is asked once in a
+run, and only where somebody made an operator or a cast over a VOLATILE function, a domain with a check, or a
+view or policy that the statement may be about. A VOLATILE function is refused, with its name, unless it is
+known to look: `ALTER FUNCTION … STABLE` says so of one's own, and `execute`, in a remedy, runs what does
+change something. Where a server or a pooler does not say, only the names count; the result's `unasked` says
+why. Not seen are the bodies of functions that were marked STABLE or IMMUTABLE, foreign
+tables, and the checks of a domain in a literal of a composite or array type: there only the config's `reader`
+role keeps a read from changing something.]],
   example = [[
 runbook { title = "sql" }
 local db = "postgresql://conduit@db1:5432/conduit"

@@ -191,15 +191,18 @@ local read_options = {
 }
 
 local function read(call, max_rows)
-  if not sql_text.statement(call.sql) then return outcome.failed("usage", "not one statement: %s", call.sql) end
-  local answer, err = sql_server.read(call.dsn, call.timeout, { sql = call.sql, params = bound(call.params), of_script = true,
-    max_rows = max_rows, role = settings.reader })
+  local tokens = sql_text.statement(call.sql)
+  if not tokens then return outcome.failed("usage", "not one statement: %s", call.sql) end
+  local answer, err = sql_server.read(call.dsn, call.timeout, { sql = call.sql, params = bound(call.params),
+    carried_out = sql_text.carried_out(tokens, call.sql), calls = sql_text.calls(tokens),
+    names = sql_text.names(tokens), max_rows = max_rows, role = settings.reader })
   if not answer then return nil, err end
   return answer
 end
 
 local function reader(name, entry)
   entry.class, entry.params = "read", { dsn_param, sql_param }
+  entry.result.unasked = "string: why the server was not asked what the statement calls; nil when it was"
   entry.options = entry.options or {}
   entry.options.params = read_options.params
   entry.check, entry.command, entry.target = checker("sql." .. name, sql_text.not_a_read), read_by_hand, target
@@ -227,7 +230,7 @@ reader("row", {
   run = function(call)
     local answer, err = read(call, 1)
     if not answer then return learned(err) end
-    return { row = answer.rows[1], columns = answer.columns }
+    return { row = answer.rows[1], columns = answer.columns, unasked = answer.unasked }
   end,
   specimen = function(call) return { row = specimen_row(call) } end,
   sum_up = function(fields) return fields.row and row_text(fields.row) or "no row" end,
@@ -239,7 +242,7 @@ reader("value", {
   run = function(call)
     local answer, err = read(call, 1)
     if not answer then return learned(err) end
-    return { value = answer.rows[1] and answer.rows[1][answer.columns[1]] }
+    return { value = answer.rows[1] and answer.rows[1][answer.columns[1]], unasked = answer.unasked }
   end,
   specimen = { value = 1 },
   sum_up = function(fields) return tostring(fields.value) end,
@@ -253,7 +256,8 @@ reader("rows", {
   run = function(call)
     local answer, err = read(call, call.max_rows)
     if not answer then return learned(err) end
-    return { rows = answer.rows, count = #answer.rows, columns = answer.columns, cut = answer.cut or nil }
+    return { rows = answer.rows, count = #answer.rows, columns = answer.columns, cut = answer.cut or nil,
+             unasked = answer.unasked }
   end,
   specimen = { rows = {}, count = 0, columns = {} },
   sum_up = function(fields)

@@ -1,7 +1,6 @@
 -- Connections to PostgreSQL and what reads do on them: one READ ONLY transaction, with limits of its own, rolled back.
--- READ ONLY lets functions through that change something all the same: sql_called.lua looks for them first.
-local settings = require "settings"
 local sql_called = require "effects.sql_called"
+local settings = require "settings"
 local tasks = require "tasks"
 
 local sql_server = {}
@@ -96,14 +95,59 @@ local function open(lease, dsn, role, due)
   return begin(lease.conn, role, due)
 end
 
--- One read: { sql =, params =, of_script = true for a script's statement, max_rows =, role = }. The rows as raw.pg gives
--- them; nil and the error otherwise.
+---------------------------------------------------------------- Judgment --
+
+-- The statements of this process that were found to only look, by database, role and text: a poll asks once.
+local harmless = {}
+-- Why a server can't be asked what it makes of a statement, by connection string.
+local unasked = {}
+
+local function key_of(dsn, read) return ("%s\0%s\0%s"):format(dsn, read.role or "", read.sql) end
+
+-- A server that knows no trees has ended the transaction with its refusal: then a new one.
+local function begin_again(lease, dsn, read, due)
+  lease.conn:query("ROLLBACK", nil, { timeout = left(due) })
+  return begin(lease.conn, read.role, due)
+end
+
+-- What the server makes of a read; nil where it can't say; nil and the error of a read that can't be.
+local function tree_of(lease, dsn, read, due)
+  if unasked[dsn] then return nil end
+  local tree, err = lease.conn:tree(read.carried_out, { timeout = left(due) })
+  if tree and tree ~= "" then return tree end
+  if err and not err.unknown then return nil, err end
+  unasked[dsn] = err and err.message or "nothing came back: a pooler before the server may hold back what it says"
+  if not err then return nil end
+  local begun, failure = begin_again(lease, dsn, read, due)
+  return nil, not begun and failure or nil
+end
+
+-- nil, or the error that keeps a read from being sent.
+local function look_behind(lease, dsn, read, due)
+  local tree, err = tree_of(lease, dsn, read, due)
+  if tree then return sql_called.tree_refused(lease.conn, tree, read.calls, left(due)) end
+  if not err or err.kind ~= "limit" then return err end
+  return { kind = "permission", message = ("refused: %s, so it is not known what is called behind it: name the tables "
+    .. "themselves"):format(err.message) }
+end
+
+local function judge(lease, dsn, read, due)
+  if not read.carried_out or harmless[key_of(dsn, read)] then return nil end
+  local err, asks = sql_called.text_refused(lease.conn, read.calls, read.names, left(due))
+  if not err and asks then err = look_behind(lease, dsn, read, due) end
+  if err then return err end
+  harmless[key_of(dsn, read)] = true
+end
+
+-- One read: { sql =, params =, max_rows =, role =, carried_out = what of its text is carried out, calls = the functions and
+-- names = all that it names }; without `carried_out` it is our own, or calls nothing, and is not judged. The rows as raw.pg
+-- gives them, and `unasked`, why the server could not be asked what it calls; nil and the error otherwise.
 function sql_server.read(dsn, seconds, read)
   local due = tasks.now() + seconds
   local lease <close> = setmetatable({}, lease_type)
   local begun, err = open(lease, dsn, read.role, due)
   if not begun then return nil, err end
-  local refused = read.of_script and sql_called.refuse(lease.conn, read.sql, due)
+  local refused = judge(lease, dsn, read, due)
   if refused then return nil, refused end
   local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = BYTES_MAX,
     stop_at_cut = true }
@@ -111,6 +155,7 @@ function sql_server.read(dsn, seconds, read)
   answer, err = lease.conn:query(read.sql, read.params, limits)
   if not answer then return nil, err end
   if not answer.cut and lease.conn:query("ROLLBACK", nil, { timeout = left(due) }) then linger(dsn, lease) end
+  answer.unasked = read.carried_out and unasked[dsn]
   return answer
 end
 
@@ -130,6 +175,7 @@ end
 -- One statement on a connection of its own, committed by itself. `lock_seconds` bounds how long it waits for a lock.
 function sql_server.write(dsn, seconds, sql, params, lock_seconds, max_rows)
   local due = tasks.now() + seconds
+  harmless = {} -- it may define what a read calls
   local lease <close> = setmetatable({}, lease_type)
   local err
   lease.conn, err = connect(dsn, due)

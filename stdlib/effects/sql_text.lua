@@ -101,8 +101,8 @@ local function take_word(text, at)
   return { kind = "word", text = prefix }, after
 end
 
--- One token: { kind = "word" | "name" | "string" | "param" | "number" | "mark", text =, at = } and where the next begins;
--- nil and why.
+-- One token: { kind = "word" | "name" | "string" | "param" | "number" | "mark", text = } and where the next begins; nil
+-- and why. `at`, where it stands, is added to it.
 local function take(text, at)
   local char = text:sub(at, at)
   if char == "'" then return take_string(text, at, false) end
@@ -244,6 +244,26 @@ function sql_text.not_a_read(tokens)
   if part then return ("it holds %s, which changes rows"):format(part:upper()) end
 end
 
+-- Every word and name in it: what it may be about.
+function sql_text.names(tokens)
+  local names, seen = {}, {}
+  for _, token in ipairs(tokens) do
+    if (token.kind == "word" or token.kind == "name") and not seen[token.text] then
+      names[#names + 1], seen[token.text] = token.text, true
+    end
+  end
+  return names
+end
+
+-- What of a read's text the server carries out; nil when it carries out nothing that calls functions.
+function sql_text.carried_out(tokens, text)
+  local verb = sql_text.verb(tokens)
+  if verb == "show" then return nil end
+  if verb ~= "explain" then return text end
+  local start, analyze = explained(tokens)
+  return analyze and text:sub(tokens[start].at) or nil
+end
+
 -- Every name followed by "(": a function, perhaps. A list of { name =, schema = or nil }.
 function sql_text.calls(tokens)
   local calls, seen = {}, {}
@@ -258,25 +278,6 @@ function sql_text.calls(tokens)
     end
   end
   return calls
-end
-
--- Every word and name in it: what it may be about.
-function sql_text.names(tokens)
-  local names, seen = {}, {}
-  for _, token in ipairs(tokens) do
-    if (token.kind == "word" or token.kind == "name") and not seen[token.text] then
-      names[#names + 1], seen[token.text] = token.text, true
-    end
-  end
-  return names
-end
-
--- The part of a read's text that would be carried out: of EXPLAIN ANALYZE its statement; nil of SHOW and EXPLAIN.
-function sql_text.carried_out(text, tokens)
-  local verb = sql_text.verb(tokens)
-  if queries[verb] then return text end
-  local start, analyze = explained(tokens)
-  return verb == "explain" and analyze and text:sub(tokens[start].at) or nil
 end
 
 ------------------------------------------------------------------- Writes --

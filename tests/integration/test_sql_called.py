@@ -98,7 +98,7 @@ def read(runbook, sandbox, databases):
 
 @pytest.mark.parametrize("reason, statement", CALLED)
 def test_what_is_called_behind_a_name_is_refused(read, reason, statement):
-    """Broken by: a LOOK_UP without this reason; collect without its ids."""
+    """Broken by: a LOOK_UP without this reason; sql_called.ids without its fields."""
     told = read(REASONS[reason][0], statement)
     assert told["status"] == "failed" and told["result"]["error"]["kind"] == "permission", told
     assert "may change something" in told["result"]["error"]["message"], told
@@ -126,7 +126,7 @@ def test_the_servers_log_is_left_alone_without_a_reason(read, postgres):
 
 
 def test_what_can_not_be_seen_whole_is_refused(read):
-    """Of what the server prints 4 MB are read. Broken by: rewritten() that takes silence for nothing called."""
+    """Of what the server prints 4 MB are read. Broken by: look_behind() that takes too much for nothing called."""
     values = ",".join(map(str, range(40000)))
     told = read(f"CREATE VIEW big AS SELECT a FROM t WHERE a IN ({values})", "SELECT * FROM big")
-    assert "does not say what is called" in told["result"]["error"]["message"], told
+    assert "it is not known what is called behind it" in told["result"]["error"]["message"], told

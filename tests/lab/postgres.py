@@ -4,7 +4,9 @@ import glob
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 
 from .process import HOST, Server
 
@@ -103,3 +105,26 @@ def fatal(sqlstate, words, detail=None):
     told = ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", sqlstate), (b"M", words), (b"D", detail))
     fields = b"".join(code + text.encode() + b"\0" for code, text in told if text) + b"\0"
     return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+
+# A Wire between a client and a PostgreSQL server, for connections with sslmode=disable.
+
+def relay(port, change=lambda data: data, is_kept=lambda kind: True):
+    """Passes all on: what the client sends as `change` has it, of the server's messages those whose type `is_kept`."""
+    def serve(connection, _):
+        with socket.create_connection((HOST, port)) as server:
+            back = threading.Thread(target=pass_messages, args=(server, connection, is_kept), daemon=True)
+            back.start()
+            while data := connection.recv(65536):
+                server.sendall(change(data))
+            server.shutdown(socket.SHUT_WR)
+            back.join()
+    return serve
+
+
+def pass_messages(server, client, is_kept):
+    stream = server.makefile("rb")
+    while head := stream.read(5):
+        body = stream.read(int.from_bytes(head[1:], "big") - 4)
+        if is_kept(head[:1]):
+            client.sendall(head + body)
