@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "linescan.h"
 #include "buffer.h"
 #include "error.h"
 #include "tree.h"
@@ -51,6 +52,9 @@ bool files_walk(const struct files_filter *filter, atomic_bool *stop, struct fil
  * read anyway. Anything but a regular file is kind "usage" and was not opened: opening a device or FIFO may
  * block, or do something. */
 bool files_read(const char *path, size_t max, bool tail, struct buffer *text, uint64_t *size, bool *cut,
+                struct error *error);
+/* The lines of a regular file, to its end or until `stop`. */
+bool files_scan(const char *path, struct linescan *scan, atomic_bool *stop, uint64_t *size,
                 struct error *error);
 /* The first file of the list that exists, from its beginning; *path is the list's own, NULL when none exists. */
 bool files_read_first(const struct file_list *list, size_t max, const char **path, struct buffer *text,

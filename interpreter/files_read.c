@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "files.h"
@@ -61,6 +62,27 @@ bool files_read(const char *path, size_t max, bool tail, struct buffer *text, ui
   *cut = start > 0 || ((!tail || info.st_size == 0) && more_at(fd, start + (off_t)text->len));
   close(fd);
   return well;
+}
+
+#define SCAN_CHUNK (256 * 1024)
+
+bool files_scan(const char *path, struct linescan *scan, atomic_bool *stop, uint64_t *size,
+                struct error *error) {
+  struct stat info;
+  int fd = open_regular(path, &info, error);
+  if (fd < 0) return false;
+  char *chunk = xmalloc(SCAN_CHUNK);
+  ssize_t len;
+  posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+  do {
+    len = read(fd, chunk, SCAN_CHUNK);
+    if (len > 0 && !linescan_feed(scan, chunk, (size_t)len)) break;
+  } while ((len > 0 || (len < 0 && errno == EINTR)) && !atomic_load(stop));
+  if (len < 0) error_set_code(error, errno, path);
+  *size = (uint64_t)info.st_size;
+  free(chunk);
+  close(fd);
+  return len >= 0;
 }
 
 bool files_read_first(const struct file_list *list, size_t max, const char **path, struct buffer *text,

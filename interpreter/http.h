@@ -17,6 +17,7 @@
 #include <curl/curl.h>
 #include <uv.h>
 #include "buffer.h"
+#include "linescan.h"
 #include "op.h"
 
 /* ---- Limits ---- */
@@ -75,6 +76,7 @@ struct http_request {
   size_t body_bytes;             /* received, kept or not */
   size_t max_body;
   bool keep_tail;
+  struct linescan *scan; /* looks at the body while it passes; with it the transfer goes on to its end */
   bool head_overflow, body_full; /* we ended the transfer: too many headers; the body's head is complete */
   CURLcode code;
   char detail[CURL_ERROR_SIZE]; /* curl's own words */

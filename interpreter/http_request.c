@@ -41,9 +41,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *user) {
     body_keep_tail(request, data, len);
     return len;
   }
+  if (request->scan) linescan_feed(request->scan, data, len);
   size_t room = request->max_body - request->body.len;
   buffer_append(&request->body, data, len < room ? len : room);
-  request->body_full = len > room;
+  request->body_full = len > room && !request->scan;
   return request->body_full ? CURL_WRITEFUNC_ERROR : len;
 }
 
@@ -201,6 +202,8 @@ void http_request_release(struct op *op) {
   http_peer_drop(&request->peer);
   buffer_free(&request->head);
   buffer_free(&request->body);
+  linescan_free(request->scan);
+  request->scan = NULL;
   free(request->target);
   free(request->unix_socket);
   request->target = request->unix_socket = NULL;

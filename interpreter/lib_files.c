@@ -4,6 +4,7 @@
  * walk{under=, name=, older_than=, newer_than=, min_bytes=, flat=, max=, timeout=}
  *   → {files = {{path=, bytes=, modified=, dev=, ino=}…} by path, cut=, errors = {count=, first=}}
  * read{path=, max=1 MiB, keep="head"|"tail", owned=, timeout=} → {text=, cut=, bytes=}
+ * scan{path=, scan=, timeout=} → {bytes=, scanned=}: its lines, see scanning.h
  * read_first{paths={…}, max=1 MiB, owned=, timeout=} → {path=, text=, cut=} of the first that exists, false when none does
  * owned: only if nobody but us and root can change it (owner.h); else kind "owner"
  * stat(path) → {state="file"|"directory"|"symlink"|"other"|"absent", bytes=, modified=, mode=, uid=, gid=},
@@ -27,6 +28,7 @@
 #include "options.h"
 #include "redact.h"
 #include "owner.h"
+#include "scanning.h"
 #include "work.h"
 
 #define FILES_TIMEOUT 10.0
@@ -42,6 +44,7 @@ struct files_work {
   struct buffer text;
   struct stat info;
   struct files_held *held;
+  struct linescan *scan;
   uint64_t size;
   size_t max;
   int mode;
@@ -53,6 +56,7 @@ static void files_clear(struct work *base) {
   free(work->path);
   free(work->name);
   free(work->held);
+  linescan_free(work->scan);
   buffer_free(&work->text);
   file_list_free(&work->list);
 }
@@ -155,6 +159,34 @@ static int l_read(lua_State *L) {
   work->max = max;
   work->tail = tail;
   work->owned = field_bool(L, 1, "owned", false);
+  return work_await(L, &work->work, timeout, "reading a file");
+}
+
+/* ---- scan ---- */
+
+static void scan_run(struct work *base) {
+  struct files_work *work = (struct files_work *)base;
+  files_scan(work->path, work->scan, &base->offload.stop, &work->size, &base->error);
+}
+
+static int scan_push(lua_State *L, struct work *base) {
+  struct files_work *work = (struct files_work *)base;
+  lua_createtable(L, 0, 2);
+  set_integer(L, "bytes", (long long)work->size);
+  set_scanned(L, work->scan);
+  return 1;
+}
+
+static int l_scan(lua_State *L) {
+  static const struct work_kind kind = {.run = scan_run, .push = scan_push, .clear = files_clear};
+  lua_settop(L, 1);
+  options_check(L, 1, "path scan timeout");
+  const char *path = options_path(L, 1, "path");
+  double timeout = files_timeout(L);
+  struct files_work *work = work_new(L, sizeof *work, &kind);
+  work->path = xstrdup(path);
+  work->scan = options_scan(L, 1);
+  if (!work->scan) return luaL_error(L, "option 'scan': a table expected");
   return work_await(L, &work->work, timeout, "reading a file");
 }
 
@@ -395,8 +427,9 @@ static int l_held_open(lua_State *L) {
 
 int luaopen_raw_files(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"walk", l_walk},     {"read", l_read},   {"read_first", l_read_first}, {"stat", l_stat},
-      {"delete", l_delete}, {"write", l_write}, {"held_open", l_held_open},   {NULL, NULL}};
+      {"walk", l_walk}, {"read", l_read},     {"scan", l_scan},   {"read_first", l_read_first},
+      {"stat", l_stat}, {"delete", l_delete}, {"write", l_write}, {"held_open", l_held_open},
+      {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -25,11 +25,12 @@
 #include "luautil.h"
 #include "options.h"
 #include "redact.h"
+#include "scanning.h"
 #include "runtime.h"
 
 #define POOL_TYPE "http.pool"
 static const char known_options[] = "method url headers body unix_socket timeout connect_timeout follow "
-                                    "max_body keep auth resolve connect_to ca_file "
+                                    "max_body keep scan auth resolve connect_to ca_file "
                                     "cert_file key_file verify proxy";
 
 /* ---- Options ---- */
@@ -310,6 +311,7 @@ static int push_outcome(lua_State *L, struct op *op) {
     set_text(L, "message", error.message);
   }
   set_answer(L, request, well);
+  if (well) set_scanned(L, request->scan);
   set_connection(L, request);
   set_phases(L, request->easy);
   set_certificate(L, request);
@@ -335,6 +337,7 @@ static int l_request(lua_State *L) {
   set_auth(L, request);
   set_addresses(L, request);
   set_tls(L, request);
+  request->scan = options_scan(L, 1);
   if (set_place(L, request))
     http_request_start(request);
   else

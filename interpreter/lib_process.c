@@ -1,7 +1,7 @@
 /* raw.process: child processes, see process.h.
  *
  * run{argv=, env=, cwd=, stdin=, timeout=10, max_output=1 MiB, keep="head"|"tail",
- *     hold_input=false: keeps stdin open until the child has ended, last=: its last word on stderr, see process.h}
+ *     scan=: lines of standard output, see scanning.h; hold_input=false: keeps stdin open until the child has ended, last=: its last word on stderr, see process.h}
  *   → {code=, signal=name|nil, stdout=, stderr=, cut=, left=, ms=}; code is 128 + its number when a signal ended it;
  *     left: it ended with 0, or with its last word, and left a process running that holds its output, which is cut
  *   | nil, {kind=, message=}: missing (no such program or folder), permission, limit, io;
@@ -19,6 +19,7 @@
 #include "options.h"
 #include "process.h"
 #include "redact.h"
+#include "scanning.h"
 
 #define PROCESS_TIMEOUT 10.0
 #define PROCESS_OUTPUT_BYTES (1L << 20)       /* kept of each stream unless the caller says otherwise */
@@ -30,6 +31,7 @@ struct run {
   struct process *process; /* NULL when it is not under way */
   struct process_result result;
   char **env;
+  struct linescan *scan;
   bool late, keep_tail;
   char program[64]; /* for the message of a timeout */
 };
@@ -52,6 +54,8 @@ static void run_release(struct op *op) {
   struct run *run = (struct run *)op;
   if (run->process) process_abandon(run->process);
   run->process = NULL;
+  linescan_free(run->scan);
+  run->scan = NULL;
   env_free(run);
   buffer_free(&run->result.out);
   buffer_free(&run->result.err);
@@ -94,6 +98,7 @@ static int run_push(lua_State *L, struct op *op) {
   set_integer(L, "code", run->result.code);
   if (run->result.signal) set_signal(L, run->result.signal);
   set_output(L, run);
+  set_scanned(L, run->scan);
   set_bool(L, "left", run->result.left);
   set_number(L, "ms", run->result.ms);
   return 1;
@@ -150,7 +155,7 @@ static bool keep_tail(lua_State *L, int index) {
 
 static int l_run(lua_State *L) {
   lua_settop(L, 1);
-  options_check(L, 1, "argv env cwd stdin timeout max_output keep hold_input last");
+  options_check(L, 1, "argv env cwd stdin timeout max_output keep hold_input last scan");
   struct process_spec spec = {.keep_tail = keep_tail(L, 1),
                               .hold_input = field_bool(L, 1, "hold_input", false)};
   spec.max_output =
@@ -167,6 +172,7 @@ static int l_run(lua_State *L) {
   struct run *run = op_new(L, sizeof *run, run_cancel, run_release, run_push);
   snprintf(run->program, sizeof run->program, "%s", spec.argv[0]);
   run->keep_tail = spec.keep_tail;
+  spec.scan = run->scan = options_scan(L, 1);
   env_fill(L, 1, run, env_count);
   spec.env = run->env;
   run->process = process_start(runtime_loop(), &spec, run_done, run, &run->op.error);

@@ -23,6 +23,7 @@ struct process {
   struct process_output out, err;
   struct process_result result;
   size_t max_output;
+  struct linescan *scan; /* the caller's */
   bool keep_tail, hold_input, spawned, reaped, stopping, killed, silent;
   char *last;
   uint64_t started; /* ns */
@@ -78,6 +79,7 @@ static void process_finish(struct process *process) {
   result->ended = process->reaped;
   tail_trim(process, &result->out);
   tail_trim(process, &result->err);
+  process->scan = NULL;
   process->done(process->data, result);
   process->done = NULL;
   process_close(process);
@@ -186,6 +188,7 @@ void process_stop(struct process *process) {
 
 void process_abandon(struct process *process) {
   group_signal(process, SIGKILL);
+  process->scan = NULL;
   process->done = NULL;
   process_close(process);
 }
@@ -210,6 +213,7 @@ static void output_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 }
 
 static void output_keep(struct process *process, struct buffer *kept, const char *bytes, size_t len) {
+  if (process->scan && kept == &process->result.out) linescan_feed(process->scan, bytes, len);
   size_t room = process->max_output > kept->len ? process->max_output - kept->len : 0;
   if (process->keep_tail) {
     if (kept->len + len > 2 * process->max_output + sizeof discard) tail_trim(process, kept);
@@ -299,6 +303,7 @@ static struct process *process_new(uv_loop_t *loop, const struct process_spec *s
   process->out.kept = &process->result.out;
   process->err.kept = &process->result.err;
   process->max_output = spec->max_output;
+  process->scan = spec->scan;
   process->keep_tail = spec->keep_tail;
   process->hold_input = spec->hold_input;
   process->last = spec->last ? xstrdup(spec->last) : NULL;

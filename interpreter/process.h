@@ -18,6 +18,7 @@
 #include <uv.h>
 #include "buffer.h"
 #include "error.h"
+#include "linescan.h"
 
 #define PROCESS_GRACE_MS 2000   /* between SIGTERM and SIGKILL */
 #define PROCESS_LINGER_MS 100   /* for the end of the output after the child's own end */
@@ -33,7 +34,9 @@ struct process_spec {
   size_t input_len;  /* with input NULL: /dev/null */
   size_t max_output; /* bytes kept of each stream */
   bool keep_tail;    /* the last bytes are kept, not the first */
-  bool hold_input;   /* the input is closed only when the child has ended */
+  struct linescan
+      *scan;       /* NULL, or what looks at standard output while it passes; the caller's, until `done` */
+  bool hold_input; /* the input is closed only when the child has ended */
   const char
       *last; /* NULL, or what on stderr is the last word of the child: one that goes on saying nothing for
                       * PROCESS_SILENCE_MS after it is stopped, as an ssh whose sshd waits for a daemon's output */

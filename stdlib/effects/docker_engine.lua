@@ -85,7 +85,7 @@ local function send(self, host, method, path, options)
     method = method, url = host.url .. path, unix_socket = host.unix_socket, body = body,
     headers = { ["Content-Type"] = body and "application/json" or nil },
     timeout = math.min(options.seconds or math.huge, self:left()), max_body = options.max_body or BODY_MAX,
-    verify = host.verify, keep = options.keep, ca_file = host.ca, cert_file = host.cert, key_file = host.key,
+    verify = host.verify, keep = options.keep, scan = options.scan, ca_file = host.ca, cert_file = host.cert, key_file = host.key,
   }
   if not reply then
     err = explain(host, err)

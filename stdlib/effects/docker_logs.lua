@@ -2,9 +2,9 @@
 local blame = require "blame"
 local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
-local duration = require "duration"
 local engine = require "effects.docker_engine"
 local json = require "raw.json"
+local scanned = require "effects.scanned"
 local stream = require "effects.docker_stream"
 local tasks = require "tasks"
 local values = require "values"
@@ -16,27 +16,14 @@ local TAIL = 100
 -- Of events, the newest up to this many are kept, and the stream's newest bytes.
 local EVENTS_MAX, EVENTS_BYTES = 1000, 1 << 20
 
----------------------------------------------------------------------- Time --
-
--- A point in time: seconds since 1970, or a duration ("10m") before now.
-local function moment(value)
-  if type(value) == "number" then return value end
-  return tasks.wall() - duration.parse(value)
-end
-
-local function check_moment(name, option, value)
-  if value == nil or type(value) == "number" or values.is_placeholder(value) then return end
-  if type(value) ~= "string" or not duration.parse(value) then
-    local expected = "a duration before now like \"10m\", or seconds since 1970, expected"
-    blame.raise("%s: option '%s': %s, got %s", name, option, expected, values.describe(value))
-  end
-end
+local moment, check_moment = scanned.moment, scanned.check_since
 
 local function stamp(value) return ("%.9f"):format(moment(value)) end
 
 ---------------------------------------------------------------------- Logs --
 
 local function check_logs(call)
+  scanned.check("docker.logs", call)
   engine.check_name("docker.logs", call.container)
   check_moment("docker.logs", "since", call.since)
   check_moment("docker.logs", "until", call["until"])
@@ -48,8 +35,8 @@ local function check_logs(call)
   end
 end
 
--- With `since` the span says how much; else the last lines do.
-local function tail_of(call) return call.tail or call.since and "all" or TAIL end
+-- With `since` the span says how much, and what is looked for is looked for in all of it; else the last lines do.
+local function tail_of(call) return call.tail or (call.since or scanned.is_wanted(call)) and "all" or TAIL end
 
 local function logs_query(call)
   local both = call.stream == "both"
@@ -70,12 +57,20 @@ local function logs(call)
   local it = engine.open(call.timeout)
   local inspect, err = it:inspect(call.container)
   if err then return nil, err end
-  if not inspect then return { ok = true, state = "absent", text = "", cut = false } end
+  if not inspect then return scanned.none(call, { ok = true, state = "absent", text = "", cut = false }) end
+  local scan = scanned.is_wanted(call) and scanned.spec(call, { framed = not inspect.Config.Tty }) or nil
   local reply
   reply, err = it:request("GET", engine.path("/containers/%s/logs", inspect.Id), { query = logs_query(call),
-                          max_body = LOG_MAX, keep = "tail" })
+                          max_body = LOG_MAX, keep = not scan and "tail" or nil, scan = scan })
   if not reply then return nil, err end
   if reply.status ~= 200 then return nil, engine.problem(reply) end
+  if scan then
+    local fields
+    fields, err = scanned.fields(call, reply)
+    if not fields then return nil, err end
+    fields.ok, fields.state = true, inspect.State.Status or "unknown"
+    return fields
+  end
   local text = stream.read(reply, inspect.Config.Tty, true).both
   if reply.cut and inspect.Config.Tty then text = after_newline(text) end
   return { ok = true, state = inspect.State.Status or "unknown", text = text, cut = reply.cut or false }
@@ -86,14 +81,16 @@ catalogue.effect("docker.logs", {
   class = "read",
   params = { { "container", "string", "Name or id" } },
   options = {
-    tail = { "any", nil, "Lines from the end, or \"all\"; 100, with `since` all. The newest 1 MB is kept" },
+    tail = { "any", nil, "Lines from the end, or \"all\"; 100, with `since`, `match` and `count` all. The newest 1 MB is kept" },
     since = { "any", nil, "From there on: \"10m\" before now, or seconds since 1970" },
     ["until"] = { "any", nil, "Up to there" },
     stream = { "string", "both", "Which of its streams", one_of = { "both", "stdout", "stderr" } },
     timestamps = { "boolean", false, "Each line begins with its time" },
+    match = scanned.options.match, count = scanned.options.count,
   },
-  result = { text = "string: the lines, both streams as they came",
+  result = { text = "string: the lines, both streams as they came; nil with `count`",
              cut = "boolean: older lines were left out for size",
+             lines = scanned.result.lines, matched = scanned.result.matched,
              state = "string: the container's; absent when there is none" },
   check = check_logs,
   run = logs,
@@ -102,12 +99,13 @@ catalogue.effect("docker.logs", {
     if call.since then words[#words + 1] = "--since=" .. tostring(call.since) end
     if call["until"] then words[#words + 1] = "--until=" .. tostring(call["until"]) end
     words[#words + 1] = call.container
-    return words
+    return scanned.command(call, words)
   end,
   place = docker_host.place,
-  specimen = { state = "running", text = "INFO listening on :80\n", cut = false },
+  specimen = scanned.specimen { state = "running", text = "INFO listening on :80\n", cut = false },
   sum_up = function(fields)
     if fields.state == "absent" then return "there is no such container" end
+    if fields.lines then return scanned.sum_up(fields) end
     local _, count = (fields.text or ""):gsub("\n", "")
     return ("%d lines%s"):format(count, fields.cut and ", older ones cut" or "")
   end,

@@ -5,7 +5,9 @@ local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
 local machine = require "effects.machine"
+local outcome = require "outcome"
 local remote = require "effects.files_remote"
+local scanned = require "effects.scanned"
 local search = require "effects.files_search"
 local values = require "values"
 
@@ -20,7 +22,26 @@ end
 
 ---------------------------------------------------------------------- read --
 
+-- The lines that match, or are to be counted. Nothing in a file says when it was written but its own lines.
+local function scan(call)
+  local since = call.since and scanned.moment(call.since) or nil
+  local look = (machine.is_away() and remote or files).scan
+  local it, err = look { path = call.path, scan = scanned.spec(call, { since = since }), timeout = call.timeout }
+  if not it then
+    if err.kind ~= "missing" then return nil, err end
+    return scanned.none(call, { state = "absent", cut = false })
+  end
+  if since and it.scanned and not it.scanned.timed and it.bytes > 0 then
+    return outcome.failed("usage", "no line of %s begins with a time (2026-11-26 03:02:11, 2026-11-26T03:02:11Z or Nov 26 "
+      .. "03:02:11): `since` can't be told", call.path)
+  end
+  local fields, why = scanned.fields(call, it)
+  if fields then fields.state, fields.bytes = "file", it.bytes end
+  return fields, why
+end
+
 local function read(call)
+  if scanned.is_wanted(call) or call.since then return scan(call) end
   local it, err = (machine.is_away() and remote or files).read {
     path = call.path, max = call.max, keep = call.keep, timeout = call.timeout }
   if it then return { state = "file", text = it.text, bytes = it.bytes, cut = it.cut } end
@@ -33,23 +54,32 @@ machine.effect("files.read", {
   class = "read",
   params = { path_param },
   options = { max = { "size", "1MB", "How much of it, at most 1 MB" },
-              keep = { "string", "head", "Which end of a longer one", one_of = { "head", "tail" } } },
-  result = { text = "string: its bytes; nil when it is absent", cut = "boolean: there is more of it",
+              keep = { "string", "head", "Which end of a longer one", one_of = { "head", "tail" } },
+              match = scanned.options.match, count = scanned.options.count,
+              since = { "any", nil, "Only lines from there on, by the time that they begin with: \"10m\" before now, or seconds "
+                .. "since 1970", what = true } },
+  result = { text = "string: its bytes; nil when it is absent, and with `count`", cut = "boolean: there is more of it",
+             lines = scanned.result.lines, matched = scanned.result.matched,
              bytes = "integer: its size on disk", state = "string: file absent" },
   check = function(call)
     check_path "files.read" (call)
     if not values.is_placeholder(call.max) and (call.max < 1 or call.max > READ_MAX) then
       blame.raise("files.read: option 'max': at most %s", duration.size_text(READ_MAX))
     end
+    scanned.check("files.read", call)
+    scanned.check_since("files.read", "since", call.since)
   end,
   run = read,
   as_root = true,
   command = function(call)
+    if call.match then return { "grep", call.count and "-cP" or "-P", "--", call.match, call.path } end
+    if call.count then return { "wc", "-l", "--", call.path } end
     return { call.keep == "tail" and "tail" or "head", "-c", ("%d"):format(call.max), "--", call.path }
   end,
-  specimen = { state = "file", text = "", cut = false, bytes = 0 },
+  specimen = scanned.specimen { state = "file", text = "", cut = false, bytes = 0 },
   sum_up = function(it)
     if it.state == "absent" then return "absent" end
+    if it.lines then return scanned.sum_up(it) end
     return duration.size_text(it.bytes) .. (it.cut and ", cut" or "")
   end,
 })

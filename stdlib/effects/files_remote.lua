@@ -36,7 +36,7 @@ end
 local function script(text, arguments, more)
   local argv = { "/bin/sh", "-c", text, "sh", table.unpack(arguments) }
   local ended, err = machine.run { argv = argv, reading = READING, timeout = more.timeout, stdin = more.stdin,
-                                   max_output = more.max_output }
+                                   max_output = more.max_output, scan = more.scan }
   if not ended then return nil, err end
   return ended
 end
@@ -90,6 +90,26 @@ function remote.read(asked)
   -- files of /proc tell a size of 0
   local cut = ended.cut or size > #text or size == 0 and #text == asked.max
   return { text = cut and raw_secret.whole(text, keep) or text, bytes = size, cut = cut }
+end
+
+-- Its size goes to the other stream: this one's lines are all the file's.
+local SCAN = [[
+[ -e "$1" ] || [ -L "$1" ] || { stat -L -- "$1" >/dev/null; exit; }
+[ -f "$1" ] || { stat -L -- "$1" >/dev/null && exit 9; exit; }
+stat -L -c %s -- "$1" >&2 && exec cat -- "$1"
+]]
+-- Kept of its bytes, before which the login's own text stands.
+local SCAN_HEAD = 16 << 10
+
+-- As raw.files.scan.
+function remote.scan(asked)
+  local ended, err = script(SCAN, { asked.path }, { timeout = asked.timeout, max_output = SCAN_HEAD, scan = asked.scan })
+  if not ended then return nil, err end
+  if ended.code == 9 then return outcome.failed("usage", "%s is not a regular file", asked.path) end
+  if ended.code ~= 0 then return nil, complaint(ended, "reading") end
+  local size = math.tointeger(tonumber(ended.stderr:match "(%d+)\n$"))
+  if not size then return outcome.failed("io", "reading %s: no size was told", asked.path) end
+  return { bytes = size, scanned = ended.scanned, scan_error = ended.scan_error }
 end
 
 ---------------------------------------------------------------------- walk --

@@ -19,14 +19,11 @@ local OBJECTS_MAX = 4 << 20
 local LIST_MAX = 64 << 20
 -- One object, in bytes; a server takes 1.5 MB.
 local OBJECT_MAX = 8 << 20
--- Lines of a log asked for unless the script says otherwise, and at most.
-local TAIL, TAIL_MAX = 100, 10000
 -- Of events, the newest up to this many are kept, and of their JSON this many bytes are read.
 local EVENTS_MAX, EVENTS_BYTES = 500, 16 << 20
 
 local kind_param = { "kind", "string", 'Kind of object: "pods", "deployment", "nodes" …' }
 local name_param = { "name", "string", "Name of the object" }
-local pod_param = { "pod", "string", "Name of the pod" }
 
 local function options(more, all)
   local help = all and 'Namespace; "*": all; else the config\'s or the context\'s'
@@ -42,7 +39,8 @@ local function read(name, entry)
   local words, check = entry.words, entry.check
   entry.class, entry.ending = entry.class or "read", client.ENDING_SECONDS
   entry.options = options(entry.options or {}, entry.all)
-  entry.command = function(call) return client.command(call, words(call)) end
+  local through = entry.through or function(_, command) return command end
+  entry.command = function(call) return through(call, client.command(call, words(call))) end
   entry.check = function(call)
     client.check(name, call, entry.all)
     if check then check(call) end
@@ -219,59 +217,7 @@ read("kubectl.describe", {
   sum_up = function(it) return it.state == "absent" and "there is no such object" or "described" end,
 })
 
------------------------------------------------------------------------- logs --
-
-local function logs_words(call)
-  local words = { "logs", call.pod, "--tail=" .. tostring(call.tail) }
-  if call.container then words[#words + 1] = "--container=" .. call.container end
-  if call.previous then words[#words + 1] = "--previous" end
-  if call.since then words[#words + 1] = ("--since=%ds"):format(math.ceil(call.since)) end
-  return words
-end
-
--- A container that has written nothing yet, or whose earlier life is not kept, is a fact.
-local function no_log(err)
-  if err.kind == "absent" then return { state = "absent", summary = err.message, cut = false } end
-  local waiting = err.message:match "is waiting to start: .*" or err.message:match "is terminated$"
-  if waiting then
-    return { state = "present", text = "", summary = "no log: the container " .. waiting, cut = false }
-  end
-  if err.message:find "^Error from server %(BadRequest%): previous terminated container" then
-    return { state = "absent", summary = "no earlier container's log is kept", cut = false }
-  end
-  return client.failed(err)
-end
-
-read("kubectl.logs", {
-  summary = "Reads the last lines of the log of a pod's container",
-  params = { pod_param },
-  options = {
-    tail = { "integer", TAIL, ("How many lines, at most %d"):format(TAIL_MAX) },
-    previous = { "boolean", false, "Of the container before its last restart", what = true },
-    container = { "string", nil, "Which container; needed when the pod has several", what = true },
-    since = { "duration", nil, "Only lines younger than this" },
-  },
-  result = { text = "string: the lines; the last 1 MB; nil when there is no such log",
-             cut = "boolean: the beginning is missing",
-             state = "string: present; absent: no such pod, or no container before this one",
-             summary = "string: why there is no text" },
-  check = function(call)
-    if type(call.tail) == "number" and (call.tail < 1 or call.tail > TAIL_MAX) then
-      blame.raise("kubectl.logs: option 'tail': 1 to %d expected", TAIL_MAX)
-    end
-  end,
-  words = logs_words,
-  run = function(call)
-    local done, err = client.open(call):carry_out(logs_words(call), { keep = "tail" })
-    if not done then return no_log(err) end
-    if done.stdout:find "^unable to retrieve container logs for %S+$" then -- the kubelet's words, with code 0
-      return { state = "absent", summary = "the node no longer keeps this container's log", cut = false }
-    end
-    local _, lines = done.stdout:gsub("\n", "")
-    return { state = "present", text = done.stdout, cut = done.cut, summary = ("%d lines"):format(lines) }
-  end,
-  specimen = { state = "present", text = "", cut = false, summary = "0 lines" },
-})
+require("effects.kubectl_logs")(read)
 
 ------------------------------------------------------------------------- top --
 

@@ -221,7 +221,7 @@ function run:start(words, options)
   local done
   local seconds = math.min(options.seconds or math.huge, self:left())
   done, err = process.run { argv = vector(place, call, words), env = environment(), timeout = seconds,
-                            max_output = options.max or client.TEXT_MAX, keep = options.keep,
+                            max_output = options.max or client.TEXT_MAX, keep = options.keep, scan = options.scan,
                             stdin = options.stdin }
   if done then return done end
   if err.kind ~= "timeout" then return nil, { kind = err.kind, message = err.message } end

@@ -138,14 +138,14 @@ function machine.run(spec)
   if there then
     return ssh.run(there.name, { argv = spec.argv, env = spec.env, reading = spec.reading, cwd = spec.cwd,
                                  stdin = spec.stdin, timeout = spec.timeout, keep = spec.keep,
-                                 max_output = max_output, changes = there.changes,
+                                 max_output = max_output, scan = spec.scan, changes = there.changes,
                                  sudo = there.sudo and spec.sudo ~= false })
   end
   local env = values.copy_shallow(settings.environment)
   for name, value in pairs(spec.reading or {}) do env[name] = value end
   for name, value in pairs(spec.env or {}) do env[name] = value end
   return process.run { argv = spec.argv, env = env, cwd = spec.cwd, stdin = spec.stdin, timeout = spec.timeout,
-                       keep = spec.keep, max_output = max_output }
+                       keep = spec.keep, max_output = max_output, scan = spec.scan }
 end
 
 -- The first line of a child's text that says something, for messages; cut.

@@ -387,9 +387,11 @@ local function carry_out(it, name, spec, due, progress)
   local words, destination = ssh.words(name)
   append(words, careful(it.socket, "no"), { "--", destination, line })
   local ended
+  if spec.scan then spec.scan.after = mark end
   progress.sent = true
   ended, err = local_run { argv = words, stdin = input, hold_input = true, last = mark .. " ended ", timeout = left,
-                           keep = spec.keep, max_output = spec.max_output and spec.max_output + #mark + 1 }
+                           keep = spec.keep, max_output = spec.max_output and spec.max_output + #mark + 1,
+                           scan = spec.scan }
   if not ended then return late(name, spec, mark, err) end
   return explain(name, spec, mark, ended)
 end

@@ -64,6 +64,9 @@ row("docker.disk_usage", {}, { "docker", "system", "df" })
 row("docker.version", {}, { "docker", "version" })
 row("docker.stats", { "c" }, { "docker", "stats", "--no-stream", "c" })
 row("docker.logs", { "c" }, { "docker", "logs", "--tail", "100", "c" })
+row("docker.logs", { "c", { match = "^ERROR 'x'" } },
+  { "docker", "logs", "--tail", "all", "c", through = { "grep", "-P", "--", "^ERROR 'x'" } })
+row("docker.logs", { "c", { count = true } }, { "docker", "logs", "--tail", "all", "c", through = { "wc", "-l" } })
 row("docker.events", { { container = "c" } }, { "docker", "events", "--since", "10m", "--until", "0s", "--filter=container=c" })
 row("docker.restart", { "c" }, { "docker", "restart", "-t", "10", "c" })
 row("docker.stop", { "c", { grace = "3s" } }, { "docker", "stop", "-t", "3", "c" })
@@ -145,6 +148,9 @@ row("http.delete", { "http://h/" .. values.placeholder "id" })
 row("kubectl.get", { "pods" }, kubectl("get", "pods", "--output=json"))
 row("kubectl.describe", { "pod", "a" }, kubectl("describe", "pod", "a"))
 row("kubectl.logs", { "a" }, kubectl("logs", "a", "--tail=100"))
+row("files.read", { "/x", { match = "a b" } }, { "grep", "-P", "--", "a b", "/x" })
+row("files.read", { "/x", { match = "a b", count = true } }, { "grep", "-cP", "--", "a b", "/x" })
+row("files.read", { "/x", { count = true } }, { "wc", "-l", "--", "/x" })
 row("kubectl.top", { "pods" }, kubectl("top", "pods", "--no-headers"))
 row("kubectl.rollout_status", { "deployment", "a" }, kubectl("rollout", "status", "deployment/a", "--watch=false"))
 row("kubectl.rollout_history", { "deployment", "a" }, kubectl("rollout", "history", "deployment/a"))
@@ -172,6 +178,7 @@ local missing = {}
 for name, entry in pairs(catalogue.effects) do if entry.command and not seen[name] then missing[#missing + 1] = name end end
 for _, it in ipairs(rows) do
   local env = {}
+  it.through, it.argv.through = it.argv.through and json.list(it.argv.through), nil
   for key, value in pairs(it.argv) do if type(key) == "string" then env[key] = value end end
   local words = {}
   for i, word in ipairs(it.argv) do words[i] = word end
@@ -203,7 +210,7 @@ def paste_fixture(sandbox):
     folder = os.path.join(sandbox.folder, "bin")
     os.mkdir(folder)
     for name in ("curl docker docker-compose psql pg_isready redis-cli free df du uptime vmstat pgrep ps grep systemctl "
-                 "journalctl ssh head stat find ls tee install app if a=b kubectl").split():
+                 "journalctl ssh wc head stat find ls tee install app if a=b kubectl").split():
         path = os.path.join(folder, name)
         with open(path, "w", encoding="utf-8") as file:
             file.write(IMITATION)
@@ -231,7 +238,9 @@ def test_a_command_is_taken_as_it_is_meant(calls, paste):
     for shell in ("sh", "bash"):
         for row in given:
             seen, done = paste(row["text"], shell, TOKEN="s3cret value")
-            assert len(seen) == 1, (row, seen, done)
+            assert len(seen) == (2 if row.get("through") else 1), (row, seen, done)
+            seen.sort(key=lambda one: one["argv"] == row.get("through"))
+            assert seen[1:] == [] or seen[1]["argv"] == row["through"], row["text"]
             assert (seen[0]["argv"], seen[0]["env"]) == (row["argv"], row["env"] or {}), row["text"]
             assert seen[0]["stdin"] == row.get("stdin", ""), row["text"]
 

@@ -86,6 +86,22 @@ def test_logs_of_a_terminal_and_of_a_span_of_time(docker_engine, effects):
     assert recent["text"] == "after\n" and until["text"] == "before\n"
 
 
+def test_lines_of_a_log_are_found_while_it_passes(docker_engine, effects):
+    docker_engine.run("says", "sh", "-c", "i=0; while [ $i -lt 300 ]; do echo INFO $i; echo ERROR $i >&2; i=$((i+1)); done; "
+                      "echo END; sleep 1000")
+    docker_engine.run("tells", "sh", "-c", "printf 'one\\nERROR two\\n'; sleep 1000", options=("-t",))
+    wait_for(lambda: "END" in docker_engine.cli("logs", "says"), "it has spoken")
+    wait_for(lambda: "two" in docker_engine.cli("logs", "tells"), "it has spoken")
+    found, counted, whole, tty, last, nobody = (it["fields"] for it in effects(
+        ("docker.logs", "says", {"match": "^ERROR 2.5$"}), ("docker.logs", "says", {"match": "ERROR", "count": True}),
+        ("docker.logs", "says", {"count": True, "stream": "stdout"}), ("docker.logs", "tells", {"match": "^ERROR"}),
+        ("docker.logs", "says", {"match": "ERROR", "tail": 10, "stream": "stderr"}), ("docker.logs", "nobody", {"match": "x"})))
+    assert found["text"].split() == [word for n in range(10) for word in ("ERROR", f"2{n}5")] and found["matched"] == 10, found
+    assert found["lines"] == 601 and (counted["matched"], counted["lines"], counted.get("text")) == (300, 601, None), counted
+    assert (whole["matched"], whole["lines"]) == (301, 301) and tty["text"] == "ERROR two\r\n" and last["lines"] == 10
+    assert (nobody["state"], nobody["matched"], nobody["text"]) == ("absent", 0, "")
+
+
 @pytest.mark.slow
 def test_a_large_log_keeps_its_newest_megabyte(docker_engine, effect):
     docker_engine.run("floods", "sh", "-c", "yes '0123456789 0123456789 0123456789' | head -n 1000000; echo the end")

@@ -217,6 +217,10 @@ def test_logs_of_containers_in_trouble(kubectl, cluster):
     name = next(iter(cluster.world["logs"]))
     log, = kubectl(("logs", name, {"previous": True}))
     assert "DATABASE_URL is not set" in log["fields"]["text"] and log["line"] == f"kubectl.logs {name} previous=true"
+    found, counted = kubectl(("logs", name, {"previous": True, "match": "^.*URL is not"}), ("logs", name, {"count": True}))
+    assert found["fields"]["matched"] == 1 and "DATABASE_URL is not set" in found["fields"]["text"], found
+    assert found["fields"]["lines"] == log["fields"]["text"].count("\n") and "text" not in counted["fields"]
+    assert counted["fields"]["lines"] == counted["fields"]["matched"] > 0, counted
     cluster.load("imagepull")
     name = next(iter(cluster.world["logs"]))
     none, before = kubectl(("logs", name), ("logs", name, {"previous": True}))

@@ -49,6 +49,29 @@ def test_reading_and_looking(perform, tmp_path):
     assert no_folder["error"]["kind"] == "usage"
 
 
+def test_lines_that_match(perform, tmp_path):
+    """The same there as here. Broken by: a scan that takes the login's own text for the file's; a size among the lines."""
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(b"2026-11-26T03:%02d:00Z %s \xc3\xa4 line %d\r\n" % (n % 60, b"ERROR" if n % 7 == 0 else b"INFO", n)
+                              for n in range(60)) + b"ERROR last")
+    since = 1795662000 + 30 * 60  # 2026-11-26T03:30:00Z
+    asked = [{"match": "ERROR"}, {"match": "^ERROR last$", "count": True}, {"count": True}, {"match": "line", "since": since},
+             {"match": "ERROR", "since": since, "count": True}]
+    there = perform(*[("files.read", str(path), on(**options)) for options in asked])
+    here = perform(*[("files.read", str(path), options) for options in asked])
+    assert [it["fields"] for it in there] == [it["fields"] for it in here]
+    found, last, all_of_it, late, counted = (it["fields"] for it in here)
+    assert found["matched"] == found["text"].count("\n") == 10 and found["text"].endswith("ERROR last\n"), found
+    assert (last["matched"], last["lines"], all_of_it["lines"], all_of_it["matched"]) == (1, 61, 61, 61)
+    assert late["text"].startswith("2026-11-26T03:30:00Z") and (late["lines"], late["matched"], counted["matched"]) == (31, 30, 5)
+    for options in (on(), {}):
+        none, folder, no_time = perform(("files.read", str(tmp_path / "none"), {**options, "match": "x"}),
+                                        ("files.read", str(tmp_path), {**options, "match": "x"}),
+                                        ("files.read", "/etc/passwd", {**options, "since": "10m"}))
+        assert (none["fields"]["state"], none["fields"]["matched"]) == ("absent", 0) and folder["error"]["kind"] == "usage"
+        assert "begins with a time" in no_time["error"]["message"]
+
+
 def test_writing_there(perform, tmp_path):
     path = tmp_path / "it's new"
     made, same = perform(("files.write", str(path), "one\n", on(mode="0600")), ("files.write", str(path), "one\n", on()))
