@@ -5,11 +5,12 @@
  *     default_transaction_read_only = "on"}; a name that ends in _ms is milliseconds (poolers such as
  *     PgBouncer refuse them). hosts sends a name elsewhere (rehearsals).
  * parse(dsn) → {host=, port=, dbname=, user=, password_given=}
- * connection:query(sql, params, {timeout=, max_rows=, max_bytes=, stop_at_cut=})
+ * connection:query(sql, params, {timeout=, max_rows=, max_bytes=, stop_at_cut=, simple=})
  *       → {columns={name…}, rows={{name = value}…}, command=, affected=, cut=}
  *     One statement. Params: strings, numbers, booleans; nil is NULL when params.n counts them; NULL is an
  *     absent field. At a limit the statement is read to its end and the rest dropped, as a write needs it;
- *     with stop_at_cut it is cancelled and the connection closed, as a read wants it.
+ *     with stop_at_cut it is cancelled and the connection closed, as a read wants it. simple: for a pooler's console,
+ *     which takes no params.
  * connection:tree(sql, {timeout=}) → text
  *     What the server's rewriter makes of a statement that is not carried out, as debug_print_rewritten prints it; inside a
  *     transaction only. "" when the server sent nothing. An error of the server's about its settings, not about the
@@ -19,7 +20,8 @@
  *
  * Each but close may give nil, {kind=, message=, sqlstate=}. After a timeout, a cancellation or a lost
  * connection the object is closed; whether the statement took effect is not known.
- * Of the environment libpq sees PGPASSWORD and PGPASSFILE only, and it reads ~/.pgpass and ~/.postgresql.
+ * Of the environment libpq sees PGPASSWORD, PGPASSFILE, PGSERVICEFILE and PGSYSCONFDIR only, and it reads ~/.pgpass,
+ * ~/.pg_service.conf and ~/.postgresql.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -236,20 +238,24 @@ static int conn_query(lua_State *L) {
   struct pg_conn *conn = check_conn(L);
   const char *sql = check_text(L, 2);
   want_options(L, 4);
-  options_check(L, 4, "timeout max_rows max_bytes stop_at_cut");
+  options_check(L, 4, "timeout max_rows max_bytes stop_at_cut simple");
   double timeout = options_seconds(L, 4, "timeout", PG_TIMEOUT_SECONDS, OPTIONS_SECONDS_MAX);
   size_t max_rows = (size_t)options_integer(L, 4, "max_rows", PG_ROWS_MAX, 0, PG_ROWS_LIMIT);
   size_t max_bytes = (size_t)options_integer(L, 4, "max_bytes", PG_BYTES_MAX, 0, PG_BYTES_LIMIT);
-  bool stop_at_cut = field_bool(L, 4, "stop_at_cut", false);
+  bool stop_at_cut = field_bool(L, 4, "stop_at_cut", false), simple = field_bool(L, 4, "simple", false);
   int count;
   const char **values = read_params(L, &count);
+  if (simple && count > 0) return luaL_error(L, "the simple protocol has no parameters");
   if (conn->query) return luaL_error(L, "the connection is busy with another query");
   if (!conn->pg) return push_closed(L);
   struct pg_query *query = new_query(L, push_result);
   query->max_rows = max_rows;
   query->max_bytes = max_bytes;
   query->stop_at_cut = stop_at_cut;
-  pg_query_start(query, conn, sql, count, values);
+  if (simple)
+    pg_query_start_simple(query, conn, sql);
+  else
+    pg_query_start(query, conn, sql, count, values);
   op_timeout(&query->op, timeout, "the query");
   return op_await(L, &query->op);
 }

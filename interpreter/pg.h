@@ -42,13 +42,15 @@ struct pg_failure {
 };
 
 /* ---- Connection strings ---- */
-/* From now on libpq sees none of its environment variables but PGPASSWORD and PGPASSFILE: where a runbook
- * connects must be written in the runbook. */
+/* From now on libpq sees none of its environment variables but those that name files (PGPASSFILE, PGSERVICEFILE and
+ * PGSYSCONFDIR) and PGPASSWORD: where a runbook connects must be written in the runbook. */
 void pg_environment_clear(void);
-/* NULL with `error` (kind usage) filled. host, port, user and dbname have values afterwards; free with
+/* A service is looked up in its file. NULL with `error` (kind usage) filled. host, port, user and dbname have values afterwards; free with
  * PQconninfoFree. */
 PQconninfoOption *pg_dsn_parse(const char *text, struct error *error);
 const char *pg_dsn_get(const PQconninfoOption *dsn, const char *keyword); /* NULL when not given */
+/* Whether there is a password file, named in `path`, that libpq does not use because others may read it. */
+bool pg_passfile_is_passed_over(const PQconninfoOption *dsn, char *path, size_t size);
 
 /* ---- Waiting ---- */
 /* One wait at a time for one of libpq's sockets. Every wait has a poll handle of its own, closed before libpq
@@ -81,6 +83,7 @@ struct pg_connect {
   double timeout, deadline;
   struct pg_place places[PG_HOSTS_MAX];
   size_t place_count, place; /* which is tried */
+  const char *attrs;         /* target_session_attrs of this pass over the places; NULL: as the DSN says */
   char **addresses;          /* of the place; owned */
   size_t address_count, address;
   struct pg_lookup *lookup;
@@ -124,6 +127,9 @@ struct pg_query {
 /* Sends one statement; its end completes the op. */
 void pg_query_start(struct pg_query *query, struct pg_conn *conn, const char *sql, int count,
                     const char *const *values);
+/* The same in the simple protocol, which is all that a pooler's console speaks: it has no parameters, and `sql` must be known
+ * to be one statement. */
+void pg_query_start_simple(struct pg_query *query, struct pg_conn *conn, const char *sql);
 /* Sends a statement to be understood, not carried out: the trees into which the server's rewriter turned it, with views
  * and policies put in their places, are in `cells` at the end. Needs a transaction, whose settings it changes. */
 void pg_tree_start(struct pg_query *query, struct pg_conn *conn, const char *sql);

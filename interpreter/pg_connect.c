@@ -1,4 +1,5 @@
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "pg.h"
@@ -124,6 +125,11 @@ static void drop_step(struct pg_connect *connect) {
   connect->pg = NULL;
 }
 
+/* prefer-standby goes over all places twice. libpq, which is given one at a time, would take the first. */
+static bool wants_standby(const struct pg_connect *connect) {
+  return connect->attrs && strcmp(connect->attrs, "standby") == 0;
+}
+
 /* This address, or this name, did not work: the next one, or the end. */
 static void step_failed(struct pg_connect *connect) {
   bool was_address = connect->address < connect->address_count;
@@ -133,7 +139,9 @@ static void step_failed(struct pg_connect *connect) {
   drop_addresses(connect);
   if (++connect->place < connect->place_count) return try_place(connect);
   connect->place = 0;
-  op_complete(&connect->op);
+  if (!wants_standby(connect)) return op_complete(&connect->op);
+  connect->attrs = "any";
+  try_place(connect);
 }
 
 static void step_late(void *data) {
@@ -152,7 +160,7 @@ static void step_late(void *data) {
 
 /* The time that is left is shared out: an address that doesn't answer must not take it all. */
 static void step_deadline(struct pg_connect *connect) {
-  size_t steps = connect->place_count - connect->place;
+  size_t steps = connect->place_count - connect->place + (wants_standby(connect) ? connect->place_count : 0);
   if (connect->address_count > connect->address) steps += connect->address_count - connect->address - 1;
   double left = (connect->deadline - runtime_now()) / (double)steps;
   timer_stop(connect->timer);
@@ -173,7 +181,8 @@ static void add(struct parameters *parameters, const char *keyword, const char *
 }
 
 static bool is_ours(const char *keyword) {
-  static const char *const ours[] = {"host", "hostaddr", "port", "options", "connect_timeout", NULL};
+  static const char *const ours[] = {
+      "host", "hostaddr", "port", "options", "service", "target_session_attrs", "connect_timeout", NULL};
   for (const char *const *name = ours; *name; name++)
     if (strcmp(keyword, *name) == 0) return true;
   return false;
@@ -197,6 +206,8 @@ static PGconn *start_pg(const struct pg_connect *connect) {
   add_defaults(&parameters, connect->dsn);
   buffer_printf(&options, "%s %s", given ? given : "", connect->options.data ? connect->options.data : "");
   add(&parameters, "options", options.len > 1 ? options.data : NULL);
+  add(&parameters, "target_session_attrs",
+      connect->attrs ? connect->attrs : pg_dsn_get(connect->dsn, "target_session_attrs"));
   add(&parameters, "host", place->host);
   add(&parameters, "port", place->port);
   if (!is_folder(place)) add(&parameters, "hostaddr", connect->addresses[connect->address]);
@@ -205,10 +216,19 @@ static PGconn *start_pg(const struct pg_connect *connect) {
   return pg;
 }
 
+/* A password that was expected to come from a file: libpq says only that there was none. */
+static void explain_no_password(struct pg_connect *connect) {
+  char *words = connect->failure.error.message, path[256];
+  size_t len = strlen(words), size = sizeof connect->failure.error.message;
+  if (strstr(words, "no password supplied") && pg_passfile_is_passed_over(connect->dsn, path, sizeof path))
+    snprintf(words + len, size - len, "; %s is not used, because others may read it: chmod 600", path);
+}
+
 static void attempt_failed(struct pg_connect *connect) {
   struct buffer target = target_of(connect);
   memset(&connect->failure, 0, sizeof connect->failure);
   pg_failure_of_connection(&connect->failure, connect->pg, target.data);
+  explain_no_password(connect);
   buffer_free(&target);
   step_failed(connect);
 }
@@ -274,6 +294,8 @@ static void try_place(struct pg_connect *connect) {
 }
 
 void pg_connect_start(struct pg_connect *connect) {
+  const char *attrs = pg_dsn_get(connect->dsn, "target_session_attrs");
+  if (attrs && strcmp(attrs, "prefer-standby") == 0) connect->attrs = "standby";
   connect->wait.ready = on_ready;
   connect->deadline = runtime_now() + connect->timeout;
   try_place(connect);

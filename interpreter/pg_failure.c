@@ -25,6 +25,24 @@ static const char *kind_of(const char *sqlstate) {
   return "sqlstate";
 }
 
+/* Files of our own that TLS needs: what is wrong with them says nothing of the server, so they come before the codes of the
+ * system, of which their words may hold one. */
+static const char *kind_of_own_file(const char *text) {
+  static const struct {
+    const char *words, *kind;
+  } known[] = {{"root certificate file", "trust"},     /* missing */
+               {"certificate verify failed", "trust"}, /* an issuer that we don't know */
+               {"private key file", "usage"},
+               {"certificate file", "usage"},
+               {"load certificate", "usage"},
+               {"read certificate", "usage"},
+               {"certificate revocation list", "usage"},
+               {"invalid SSL protocol version", "usage"}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (strstr(text, known[i].words)) return known[i].kind;
+  return NULL;
+}
+
 /* What libpq says without the server having said anything; English, as this program sets no locale. */
 static const char *kind_of_text(const char *text) {
   static const int codes[] = {ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH,
@@ -35,19 +53,17 @@ static const char *kind_of_text(const char *text) {
                {"received invalid", "protocol"},
                {"closed the connection", "reset"},
                {"no password supplied", "login"},
+               {"channel binding", "login"},
                {"SCRAM", "login"},
                {"authentication", "login"},
-               {"root certificate file", "trust"}, /* ours that is missing, or an issuer that we don't know */
-               {"certificate verify failed", "trust"},
-               {"private key file", "usage"},
-               {"load certificate", "usage"},
-               {"read certificate", "usage"},
                {"SSL", "tls"},
                {"certificate", "tls"},
                {"session is", "unreachable"}, /* target_session_attrs: none of the role that is wanted */
                {"server is", "unreachable"},
                {"invalid", "usage"},
                {"must be", "usage"}};
+  const char *own = kind_of_own_file(text);
+  if (own) return own;
   for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
     if (strstr(text, strerror(codes[i]))) return error_kind_of(codes[i]);
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)

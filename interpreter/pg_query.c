@@ -208,6 +208,13 @@ void pg_query_start(struct pg_query *query, struct pg_conn *conn, const char *sq
   listen_to(query, sent);
 }
 
+void pg_query_start_simple(struct pg_query *query, struct pg_conn *conn, const char *sql) {
+  enter(query, conn);
+  bool sent = PQsendQuery(conn->pg, sql);
+  if (sent) PQsetSingleRowMode(conn->pg);
+  listen_to(query, sent);
+}
+
 void pg_tree_start(struct pg_query *query, struct pg_conn *conn, const char *sql) {
   enter(query, conn);
   query->is_tree = true;

@@ -142,6 +142,17 @@ local function target(call) return sql_dsn.target(call.dsn) end
 -- Whether the very refusal says that no session is left: PostgreSQL's own, or a pooler's in front of it.
 local function is_full(err)
   return err.sqlstate == "53300" or err.message:find("no more connections allowed", 1, true) ~= nil
+    or err.message:find("client connections exceeded", 1, true) ~= nil
+end
+
+-- What a pooler says when it has no server to give: it speaks for itself, so nothing is known of the server but that.
+local serverless = { "cannot connect to server", "server login has been failing", "(server down)", "query_wait_timeout",
+                     "server_connect_timeout" }
+
+local function has_no_server(err)
+  if err.sqlstate ~= "08P01" then return false end
+  for _, words in ipairs(serverless) do if err.message:find(words, 1, true) then return true end end
+  return false
 end
 
 -- As pg_isready sees it: a server that refuses this login, or has no session left, accepts connections all the same.
@@ -153,7 +164,7 @@ local function ready(call)
     return { state = "accepting", full = false, ms = ms, version = info.server_version, in_recovery = info.in_recovery }
   end
   if err.kind == "starting" then return outcome.not_well(err.message, { state = "starting", full = false, ms = ms }) end
-  if err.sqlstate or err.kind == "login" then
+  if (err.sqlstate or err.kind == "login") and not has_no_server(err) then
     return { state = "accepting", full = is_full(err), ms = ms, login_refused = err.message,
              summary = "accepts connections, but not this one: " .. err.message }
   end

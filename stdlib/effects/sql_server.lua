@@ -72,6 +72,12 @@ local SETTINGS = [[
 
 local function milliseconds(seconds) return math.max(1, math.floor(seconds * 1000)) end
 
+-- PgBouncer's console is no database: one statement at a time, in the simple protocol, outside a transaction.
+local function is_console(conn)
+  local info = conn:info()
+  return info ~= nil and tostring(info.server_version):find("/bouncer$") ~= nil
+end
+
 -- Begins the transaction; nil and the error when it can't be.
 local function begin(conn, role, due)
   local done, err = conn:query("BEGIN READ ONLY", nil, { timeout = left(due) })
@@ -81,18 +87,38 @@ local function begin(conn, role, due)
   return conn:query(text, params, { timeout = left(due) })
 end
 
--- A connection with a transaction begun. One that waited may have been closed by the server meanwhile: then a new one.
+local function start(lease, role, due)
+  lease.is_console = is_console(lease.conn)
+  if lease.is_console then return true end
+  return begin(lease.conn, role, due)
+end
+
+-- A connection with a transaction begun, or to a console. One that waited may have been closed by the server meanwhile:
+-- then a new one.
 local function open(lease, dsn, role, due)
   lease.conn = take(dsn)
   if lease.conn then
-    local begun, err = begin(lease.conn, role, due)
+    local begun, err = start(lease, role, due)
     if begun or err.kind ~= "reset" then return begun, err end
     lease.conn:close()
   end
   local err
   lease.conn, err = connect(dsn, due)
   if not lease.conn then return nil, err end
-  return begin(lease.conn, role, due)
+  return start(lease, role, due)
+end
+
+local function ask_console(lease, sql, max_rows, due)
+  local answer, err = lease.conn:query(sql, nil, { timeout = left(due), max_rows = max_rows, max_bytes = BYTES_MAX,
+    simple = true })
+  if err and err.sqlstate then err.kind = "sqlstate" end -- it has one code for all that it refuses
+  return answer, err
+end
+
+local function read_console(lease, read, due)
+  if read.calls and not read.carried_out then return ask_console(lease, read.sql, read.max_rows, due) end
+  return nil, { kind = "usage", message = "this is PgBouncer's console, which answers SHOW only: name a database of the "
+    .. "server's" }
 end
 
 ---------------------------------------------------------------- Judgment --
@@ -147,6 +173,7 @@ function sql_server.read(dsn, seconds, read)
   local lease <close> = setmetatable({}, lease_type)
   local begun, err = open(lease, dsn, read.role, due)
   if not begun then return nil, err end
+  if lease.is_console then return read_console(lease, read, due) end
   local refused = judge(lease, dsn, read, due)
   if refused then return nil, refused end
   local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = BYTES_MAX,
@@ -180,6 +207,7 @@ function sql_server.write(dsn, seconds, sql, params, lock_seconds, max_rows)
   local err
   lease.conn, err = connect(dsn, due)
   if not lease.conn then return nil, err end
+  if is_console(lease.conn) then return ask_console(lease, sql, max_rows, due) end
   local set
   set, err = lease.conn:query([[SELECT pg_catalog.set_config('statement_timeout', $1, false),
     pg_catalog.set_config('lock_timeout', $2, false)]],

@@ -425,7 +425,7 @@ def test_parse(luahost):
         "host": "a,b", "port": "1,2", "dbname": "d", "user": "u", "password_given": False}
     assert parse("user=u")[0] == {
         "host": "/var/run/postgresql", "port": 5432, "dbname": "u", "user": "u", "password_given": False}
-    for dsn in ("password=my secret", "postgresql://u:%zzsecret@h/", "nonsense", "hots=x", "service=x"):
+    for dsn in ("password=my secret", "postgresql://u:%zzsecret@h/", "nonsense", "hots=x", "service=no-such-service"):
         nothing, error = parse(dsn)
         assert nothing is None and error["kind"] == "usage" and "secret" not in error["message"], dsn
 

@@ -1,12 +1,13 @@
 """Which SQL is sent as a read: what the server says a statement calls, through poolers and from servers that don't say."""
 
 import os
+import subprocess
 
 import pytest
 
 from lab.pgbouncer import PgBouncer
-from lab.postgres import relay
-from lab.process import HOST
+from lab.postgres import Postgres, relay
+from lab.process import HOST, wait_for
 from lab.program import ROOT
 from lab.wire import wire
 
@@ -89,6 +90,74 @@ def test_a_server_that_does_not_say_is_judged_by_the_names_in_the_text(play, bum
     assert why in first["unasked"] and why in second["unasked"]
     assert "bumped.bump() may change something" in named["error"]["message"], named
     assert shown["value"] and "unasked" not in shown
+
+
+class Tiny(Postgres):
+    settings = {**Postgres.settings, "max_connections": "6", "superuser_reserved_connections": "2", "max_wal_senders": "0"}
+
+
+def full_of(server, user, count):
+    return [server.session("SELECT 1", user=user) for _ in range(count)]
+
+
+def test_a_server_without_a_free_session(play, server_of):
+    """Its own two refusals: those that are left are a superuser's, and none is left."""
+    server = server_of(Tiny)
+    body = '  note(sql.ready(db))\n  note(sql.value(db, "SELECT 1"))\n  note(sql.activity(db))'
+    sessions = full_of(server, "conduit", 4)
+    for dsn, words in ((server.dsn, "remaining connection slots are reserved"), (server.admin_dsn, "too many clients")):
+        ready, value, activity = results(play(dsn, body))
+        assert ready["ok"] and ready["full"] and words in ready["login_refused"], ready
+        assert not value["ok"] and words in value["why"] and words in activity["why"], value
+        sessions += full_of(server, "postgres", 2) if dsn == server.dsn else []
+    for session in sessions:
+        session.kill()
+
+
+def test_poolers_that_have_no_server_are_not_ready(play, pooler, closed_port):
+    """PgBouncer takes a login for a server that is gone. Broken by: every refusal with a code is a server's."""
+    site = pooler(closed_port, client_login_timeout=1, server_login_retry=1)
+    ready, value = results(play(site.uri(), '  note(sql.ready(db))\n  note(sql.value(db, "SELECT 1"))'))
+    assert not ready["ok"] and ready["state"] == "silent" and "server" in ready["why"], ready
+    assert not value["ok"] and value["why"], value
+
+
+def test_a_pooler_without_room_is_full(play, pooler, postgres):
+    site = pooler(postgres.port, max_client_conn=1)
+    sleeps = [postgres.bin + "/psql", "-Xc", "SELECT pg_sleep(60)", site.uri()]
+    with subprocess.Popen(sleeps, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+        wait_for(lambda: postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'") == "1", "a client")
+        ready, value = results(play(site.uri(), '  note(sql.ready(db))\n  note(sql.value(db, "SELECT 1"))'))
+        client.kill()
+    assert ready["ok"] and ready["full"] and "no more connections allowed" in ready["login_refused"], ready
+    assert not value["ok"] and "no more connections allowed" in value["why"], value
+
+
+def test_a_poolers_console_shows_its_pools(play, pooler, postgres):
+    site = pooler(postgres.port)
+    pools, again, nonsense, select, activity = results(play(site.uri(dbname="pgbouncer"), """
+      note(sql.rows(db, "SHOW POOLS"))  note(sql.row(db, "SHOW VERSION"))  note(sql.rows(db, "SHOW NONSENSE"))
+      note(sql.value(db, "SELECT 1"))  note(sql.activity(db))"""))
+    assert {"cl_active", "sv_idle", "maxwait"} <= set(pools["columns"]) and pools["count"] >= 1, pools
+    assert "PgBouncer" in again["row"]["version"]
+    assert "SHOW NONSENSE" in nonsense["error"]["message"], nonsense
+    for refused in (select, activity):
+        assert refused["error"]["kind"] == "usage" and "answers SHOW only" in refused["error"]["message"], refused
+
+
+def test_a_poolers_console_takes_commands_in_a_remedy(runbook, sandbox, pooler, postgres):
+    site = pooler(postgres.port)
+    script = sandbox.write("pause.lua", f'''runbook {{ title = "Pause" }}
+local pause = remedy("Pause", {{ risk = "low" }}, function()
+  sql.execute("{site.uri('postgres', 'pgbouncer')}", "DISABLE conduit")
+end)
+pause()
+return resolved "paused"
+''')
+    result = runbook("run", script, "--answers", sandbox.write("answers.lua", 'return { Pause = "yes" }'))
+    assert results(result)[-1]["command"] == "DISABLE", result
+    ready, = results(runbook("run", sandbox.write("look.lua", RUNBOOK % (site.uri(), "  note(sql.ready(db))"))))
+    assert "is disabled" in ready["login_refused"] and not ready["full"], ready
 
 
 @pytest.fixture

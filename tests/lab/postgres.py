@@ -86,6 +86,19 @@ class Postgres(Server):
         return client
 
 
+class Standby(Postgres):
+    """A hot standby of another server, which `of` names; it reads on its own."""
+    of = None
+
+    def __init__(self, folder):
+        Server.__init__(self, folder)
+        self.bin, self.data = programs(), os.path.join(folder, "data")
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        copy = [self.bin + "/pg_basebackup", "-D", self.data, "-R", "--no-sync", "-c", "fast", "-d", self.of.uri("postgres", "")]
+        subprocess.run(copy, check=True, capture_output=True, cwd=folder, **self._identity())
+
+
 # What a Wire needs to pass for a PostgreSQL server of one answer.
 
 SSL_REQUEST = b"\x04\xd2\x16\x2f"
