@@ -8,6 +8,7 @@ local outcome = require "outcome"
 local sends = require "sends"
 local settings = require "settings"
 local sql_called = require "effects.sql_called"
+local sql_class = require "effects.sql_class"
 local sql_dsn = require "effects.sql_dsn"
 local sql_server = require "effects.sql_server"
 local sql_text = require "effects.sql_text"
@@ -288,6 +289,12 @@ local function find_change(node)
   end
 end
 
+-- A query that calls something for each of its rows.
+local function counted(rows, call)
+  return { size = rows, text = ("runs %s for about %d row%s, the planner expects"):format(
+    sql_text.headline(sql_text.statement(call.sql)), rows, rows == 1 and "" or "s") }
+end
+
 -- What the planner expects an INSERT, UPDATE, DELETE, MERGE or WITH to touch; asked as a read, nothing is carried out.
 local function estimate(call)
   local answer, err = sql_server.read(call.dsn, call.timeout,
@@ -295,6 +302,7 @@ local function estimate(call)
   if not answer then return nil, err end
   local plan = json.decode(answer.rows[1]["QUERY PLAN"])
   local change = plan and find_change(plan[1].Plan)
+  if plan and not change then return counted(plan[1].Plan["Plan Rows"], call) end
   if not change then return nil end
   local rows = 0
   for _, child in ipairs(change.Plans or {}) do rows = rows + child["Plan Rows"] end
@@ -351,9 +359,10 @@ catalogue.effect("sql.execute", {
   summary = "Runs one statement on a connection of its own; it is committed when it succeeds",
   class = function(call)
     local tokens = type(call.sql) == "string" and sql_text.statement(call.sql)
-    return tokens and sql_text.class(tokens) or "write"
+    return tokens and sql_class(tokens) or "write"
   end,
-  class_help = "write; destructive for DROP, TRUNCATE, DELETE, ALTER, MERGE, and UPDATE without WHERE",
+  class_help = "write; destructive for DROP, TRUNCATE, DELETE, ALTER, MERGE, GRANT, REVOKE, CLUSTER, VACUUM FULL, REINDEX "
+    .. "without CONCURRENTLY, DO, an UPDATE whose WHERE leaves no row out, and calls of what ends sessions or resets",
   params = { dsn_param, sql_param },
   options = {
     params = read_options.params,

@@ -166,9 +166,10 @@ end
 
 local function is_word(token, text) return token and token.kind == "word" and token.text == text end
 local function is_mark(token, text) return token and token.kind == "mark" and token.text == text end
+sql_text.is_word, sql_text.is_mark = is_word, is_mark
 
 -- The position after the parenthesis that closes the one at `i`.
-local function after_parens(tokens, i)
+function sql_text.after_parens(tokens, i)
   local depth = 0
   for j = i, #tokens do
     if is_mark(tokens[j], "(") then depth = depth + 1 end
@@ -193,7 +194,7 @@ function sql_text.verb(tokens) return (verb_at(tokens, 1)) end
 local function explained(tokens)
   local i, analyze = 2, false
   if is_mark(tokens[2], "(") then
-    i = after_parens(tokens, 2)
+    i = sql_text.after_parens(tokens, 2)
     -- (SELECT …) after EXPLAIN is the statement itself, not its options.
     if queries[verb_at(tokens, 2)] then return 2, false end
     for j = 2, i - 1 do
@@ -205,6 +206,14 @@ local function explained(tokens)
     i = i + 1
   end
   return i, analyze
+end
+
+-- Where the statement's word stands that says what it does: past EXPLAIN and parentheses. And whether it is carried out.
+function sql_text.doing(tokens)
+  local verb, first = verb_at(tokens, 1)
+  if verb ~= "explain" then return first, true end
+  local start, analyze = explained(tokens)
+  return select(2, verb_at(tokens, start)), analyze
 end
 
 -- A changing statement inside WITH, or after it; nil when there is none to be seen.
@@ -282,11 +291,6 @@ end
 
 ------------------------------------------------------------------- Writes --
 
--- What is lost can't be brought back. UPDATE joins them without a WHERE.
-local destructive = { drop = true, truncate = true, delete = true, alter = true, merge = true, reassign = true }
-local destructive_calls = { pg_terminate_backend = true, pg_drop_replication_slot = true, lo_unlink = true,
-                            pg_stat_reset = true, pg_promote = true }
-
 -- Statements that make no sense when each has a connection of its own, or can't go over this protocol.
 local pointless = { begin = true, start = true, commit = true, rollback = true, ["end"] = true, abort = true,
                     savepoint = true, release = true,
@@ -302,51 +306,10 @@ function sql_text.not_a_write(tokens)
   end
 end
 
-local function holds(tokens, text)
-  for _, token in ipairs(tokens) do if is_word(token, text) then return true end end
-  return false
-end
-
--- Words before `update` where it changes no table by itself: FOR UPDATE, ON CONFLICT DO UPDATE.
-local no_statement = { ["for"] = true, key = true, ["do"] = true }
-
--- Whether the UPDATE at `at` has a WHERE of its own: one of a subselect or of another WITH limits nothing.
-local function is_limited(tokens, at)
-  local depth = 0
-  for i = at + 1, #tokens do
-    local token = tokens[i]
-    if token.kind == "mark" and token.text == "(" then depth = depth + 1 end
-    if token.kind == "mark" and token.text == ")" then depth = depth - 1 end
-    if depth < 0 then return false end
-    if depth == 0 and is_word(token, "where") then return true end
-  end
-  return false
-end
-
-local function updates_all(tokens)
-  for i, token in ipairs(tokens) do
-    local before = tokens[i - 1]
-    local is_own = is_word(token, "update") and not (before and before.kind == "word" and no_statement[before.text:lower()])
-    if is_own and not is_limited(tokens, i) then return true end
-  end
-  return false
-end
-
--- "write" or "destructive", by the leading word and what a WITH, EXPLAIN ANALYZE or SELECT holds.
-function sql_text.class(tokens)
-  local verb = sql_text.verb(tokens)
-  if verb == "explain" or verb == "with" then
-    for word_in in pairs(destructive) do if holds(tokens, word_in) then return "destructive" end end
-  end
-  if destructive[verb] or updates_all(tokens) then return "destructive" end
-  for _, call in ipairs(sql_text.calls(tokens)) do if destructive_calls[call.name] then return "destructive" end end
-  return "write"
-end
-
 -- Does the planner know how many rows it would touch?
 function sql_text.is_planned(tokens)
   local verb = sql_text.verb(tokens)
-  return changes[verb] or verb == "with"
+  return changes[verb] or queries[verb]
 end
 
 -- "DROP TABLE", "TRUNCATE": the words at the beginning, for people.

@@ -49,6 +49,12 @@ def test_every_entry(sandbox, postgres, closed_port):
     assert result.code == 0, result
 
 
+def test_what_can_not_be_brought_back(sandbox):
+    """Each way to write a statement that loses something has the class that is asked for as such."""
+    result = sandbox.run("luahost", os.path.join(ROOT, "tests", "stdlib", "sql_class_test.lua"))
+    assert result.code == 0, result
+
+
 def test_a_server_that_starts_up_is_not_well(play, wire):
     site = wire(answers_start_up_with(fatal("57P03", "the database system is starting up")))
     result = play('  check("up", sql.ready(p.database), { fault = "down" })',

@@ -52,8 +52,6 @@ local function write(name, ...)
   return entry(name).run(call, entry(name).preview(call))
 end
 
-local function class(name, ...) return entry(name).class(call_of(name, ...)) end
-
 local tests = {}
 
 ------------------------------------------------------------------- Texts --
@@ -80,23 +78,6 @@ function tests.what_a_read_may_be()
   for text, part in pairs(bad) do
     raises(part, catalogue.call, entry "row", dsn, text)
   end
-end
-
-function tests.classes_of_writes()
-  equal(class("execute", dsn, "INSERT INTO x VALUES (1)"), "write")
-  equal(class("execute", dsn, "UPDATE x SET a = 1 WHERE b"), "write")
-  for _, text in ipairs { "INSERT INTO x VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 2", "SELECT 1 FROM x FOR NO KEY UPDATE",
-    "UPDATE x SET a = (SELECT 1 FROM y WHERE z) WHERE (SELECT true)", "WITH a AS (SELECT 1 WHERE b) UPDATE x SET c = 1 WHERE d" } do
-    equal(class("execute", dsn, text), "write", text)
-  end
-  for _, text in ipairs { "UPDATE x SET a = (SELECT b FROM y WHERE c)", "WITH a AS (UPDATE x SET b = 1) SELECT 1 WHERE c",
-    "WITH a AS (SELECT 1 WHERE b) UPDATE x SET c = 1", "UPDATE x SET a = 1", "DELETE FROM x", "drop table x", "TRUNCATE x",
-    "ALTER TABLE x ADD y int",
-    "WITH a AS (DELETE FROM x RETURNING 1) SELECT 1", "/* x */ SELECT pg_terminate_backend(1)" } do
-    equal(class("execute", dsn, text), "destructive", text)
-  end
-  raises("would end with this statement", catalogue.call, entry "execute", dsn, "BEGIN")
-  raises("more than one", catalogue.call, entry "execute", dsn, "VACUUM; VACUUM")
 end
 
 function tests.connection_strings_lose_their_password()
@@ -274,6 +255,7 @@ function tests.execute()
   has(preview("execute", dsn, "DELETE FROM nowhere").impossible, "nowhere")
   has(preview("execute", ("postgresql://conduit@%s:%s/x"):format(place, closed_port), "DELETE FROM x").text,
     "radius unknown")
+  has(preview("execute", dsn, "SELECT pg_cancel_backend(a) FROM rw").text, "runs SELECT for about ")
   equal(preview("execute", dsn, "VACUUM rw").text, "runs VACUUM on conduit@" .. place)
   equal(write("execute", dsn, "VACUUM rw").command, "VACUUM")
   local it = entry("execute")
