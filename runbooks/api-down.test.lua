@@ -155,6 +155,43 @@ scenario "a pod crashes over and over" {
               does = { "kubectl.rollout_restart deployment conduit-api" }, never = { "docker.*" }, pages = 0 },
 }
 
+-- A restart would make the bad revision again, and the one before would be one further away.
+local of_new = { metadata = { name = "conduit-api-2", labels = { ["pod-template-hash"] = "new" } } }
+local bad_rollout = {
+  ["kubectl.get deployment *"] = deployment,
+  ["kubectl.get pods selector=app=conduit-api"] = { ready = 1, total = 2, summary = "1 of 2 ready: conduit-api-2 (ImagePullBackOff)",
+    not_ready = { { name = "conduit-api-2", ready = false, reason = "ImagePullBackOff", object = of_new } } },
+  ["kubectl.rollout_history *"] = { current = 7, revisions = {
+    { revision = 6, at = ago "9d", images = { "conduit-api:1.4.2" }, hash = "old" },
+    { revision = 7, at = ago "4m", images = { "conduit-api:9.9.9" }, hash = "new" } } },
+}
+
+scenario "a new revision fails" {
+  params  = { platform = "kubernetes" },
+  given   = bad_rollout,
+  answers = { ["Roll back to the revision before"] = "yes", ["*"] = "no" },
+  after   = { ["kubectl.rollout_undo *"] = { ["http.head *"] = { ok = true, status = 200 } } },
+  expect  = { outcome = "resolved", by = "Roll back to the revision before", pages = 0,
+              does = { "kubectl.rollout_undo deployment conduit-api" }, never = { "kubectl.rollout_restart *" } },
+}
+
+scenario "a new revision fails, and nobody wants it back" {
+  params  = { platform = "kubernetes" },
+  given   = bad_rollout,
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "the Service selects none of its pods" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get deployment *"] = deployment,
+              ["kubectl.get pods selector=app=conduit-api"] = { ready = 2, total = 2 },
+              ["kubectl.get service *"] = { state = "present", object = { spec = { selector = { app = "conduit-apx" } } } },
+              ["kubectl.get endpoints *"] = { state = "present", object = { metadata = {} } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1, never = { "kubectl.rollout_restart *" } },
+}
+
 scenario "somebody scaled it to 0" {
   params  = { platform = "kubernetes" },
   given   = { ["kubectl.get deployment *"] = { state = "present", place = "conduit @ prod", object = { spec = { replicas = 0,

@@ -90,19 +90,22 @@ local function rollouts(name)
   return events, unknown
 end
 
-local function config_maps()
-  local result, events, dateless = kubectl.get("configmaps", { objects = false }), {}, 0
-  local unknown = not_known("config maps", result)
+local words = { configmaps = "config map", services = "Service" }
+
+local function objects(kind)
+  local word = words[kind]
+  local result, events, dateless = kubectl.get(kind, { objects = false }), {}, 0
+  local unknown = not_known(word .. "s", result)
   for _, it in ipairs(is_well(result) and result.items or {}) do
     if it.name == "kube-root-ca.crt" then -- the cluster's own, in each namespace
     elseif it.changed then
-      events[#events + 1] = { at = it.changed, what = "config map " .. it.name,
+      events[#events + 1] = { at = it.changed, what = word .. " " .. it.name,
                               did = "was changed by " .. (it.manager or "somebody") }
     else
       dateless = dateless + 1
     end
   end
-  if dateless > 0 then unknown = ("when %d config maps were changed"):format(dateless) end
+  if dateless > 0 then unknown = ("when %d %ss were changed"):format(dateless, word) end
   return events, unknown
 end
 
@@ -129,7 +132,8 @@ local function looks(it)
     add(container, it.name)
   else
     add(rollouts, it.name)
-    add(config_maps)
+    add(objects, "configmaps")
+    add(objects, "services")
   end
   return list
 end

@@ -1,6 +1,7 @@
 -- How the API's container or pods are. What the runbooks share, by `local workload = require "lib.workload"`:
 --
---   local work = workload.probe(place)      its findings: gone, scaled_to_zero, stopped, out_of_memory, fatal_logged
+--   local work = workload.probe(place)      its findings: gone, scaled_to_zero, stopped, rollout_failed, cut_off, out_of_memory,
+--                                           fatal_logged
 --
 -- `place` says where it runs (lib/platform.lua).
 local api = require "lib.api"
@@ -100,11 +101,55 @@ local function pods_wanted(place, deployment, pods)
                detail = wanted == 0 and place.name .. " is scaled to 0" or nil }) and wanted or nil
 end
 
+-- A rollout that is younger than this is the first to be doubted, in seconds.
+local NEW = 3600
+
+-- Whether pods of a new revision are what fails: then a restart would only make the same again, and the way back longer.
+local function check_rollout(place, pods)
+  local history = kubectl.rollout_history("deployment", place.name)
+  if history.error then return note("its revisions can't be looked at: " .. history.error.message) end
+  local newest, before = history.revisions[#history.revisions], history.revisions[#history.revisions - 1]
+  if not newest or not before or not newest.at or time.since(newest.at) > NEW then return end
+  local failing = 0
+  for _, pod in ipairs(pods.not_ready) do
+    local labels = pod.object and pod.object.metadata.labels or {}
+    if newest.hash and labels["pod-template-hash"] == newest.hash then failing = failing + 1 end
+  end
+  check(("pods of revision %d not ready"):format(newest.revision), failing, "==", 0, { fault = "rollout_failed",
+        detail = ("rolled out %s with %s; revision %d had %s"):format(time.ago(newest.at),
+          table.concat(newest.images or {}, ", "), before.revision, table.concat(before.images or {}, ", ")) })
+end
+
+local function selector_text(selector)
+  local parts = {}
+  for name, value in pairs(selector) do parts[#parts + 1] = name .. "=" .. value end
+  return table.concat(parts, ",")
+end
+
+-- Whether the Service of its name leads to the pods that are ready: healthy pods that nobody reaches are not mended by a restart.
+local function check_service(place, pods)
+  local service = kubectl.get("service", place.name)
+  if service.error then return note("its Service can't be looked at: " .. service.error.message) end
+  local selector = service.state == "present" and service.object and service.object.spec and service.object.spec.selector
+  if not selector or pods.ready == 0 then return end
+  local endpoints = kubectl.get("endpoints", place.name)
+  if endpoints.error then return note("its endpoints can't be looked at: " .. endpoints.error.message) end
+  local addresses = 0
+  for _, subset in ipairs(endpoints.object and endpoints.object.subsets or {}) do
+    addresses = addresses + #(subset.addresses or {})
+  end
+  check("addresses behind its Service", addresses, ">", 0, { fault = "cut_off",
+        detail = addresses == 0 and ("none: Service %s looks for %s, and %d pods are ready"):format(place.name,
+          selector_text(selector), pods.ready) or nil })
+end
+
 local function look_at_pods(place)
   local pods, deployment = api.pods(place)
   local wanted = pods_wanted(place, deployment, pods)
   if not wanted then return end
   check("pods ready", pods.ready, ">=", math.max(wanted, pods.total), { fault = "stopped", detail = pods.summary })
+  if #pods.not_ready > 0 then check_rollout(place, pods) end
+  check_service(place, pods)
   for _, pod in ipairs(in_question(pods)) do look_at_pod(pod) end
 end
 

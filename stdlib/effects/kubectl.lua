@@ -309,7 +309,8 @@ read("kubectl.rollout_history", {
   summary = "The revisions of a workload that are kept; of a deployment also when each was rolled out and its images",
   params = { kind_param, name_param },
   result = { revisions = "list: each revision (integer) cause (string or nil), oldest first; of a deployment also at "
-               .. "(seconds since 1970 of its rollout; nil for an earlier one that an undo went back to) images (list)",
+               .. "(seconds since 1970 of its rollout; nil for an earlier one that an undo went back to) images (list) hash "
+               .. "(its pods have it in their label pod-template-hash)",
              current = "integer: the newest revision", state = "string: present absent" },
   words = history.words,
   run = function(call)

@@ -44,7 +44,8 @@ local function revision_of(set, deployment)
     local now = ((deployment.metadata.annotations or {})[PREFIX .. "revision"]) == tostring(number)
     at = now and rolled_out(deployment) or nil
   end
-  return { revision = number, cause = notes["kubernetes.io/change-cause"], at = at, images = images(set) }
+  return { revision = number, cause = notes["kubernetes.io/change-cause"], at = at, images = images(set),
+           hash = (set.metadata.labels or {})["pod-template-hash"] }
 end
 
 local function fields_of(revisions)

@@ -1,5 +1,7 @@
 """API Down's lines, dry, against real programs: from a laptop, where API, PostgreSQL and Redis are elsewhere, and on Kubernetes."""
 
+import time
+
 import pytest
 
 from test_api_down import RUNBOOK
@@ -104,3 +106,47 @@ def test_the_logs_of_the_containers_in_trouble(runbook, sandbox, cluster, kubect
     assert {line for line in lines if line.startswith("kubectl.logs ")} == expected
     status, = [it for it in result.events("probe.ended") if it["probe"] == "Container or pod status"]
     assert status["state"] == "known" and status["findings"]["stopped"] and status["findings"]["out_of_memory"], status
+
+
+def look_at_cluster(runbook, sandbox, nowhere):
+    sandbox.env["KUBECONFIG"] = sandbox.folder + "/kubeconfig"
+    result, _ = dry(runbook, "-p", "platform=kubernetes", "-p", f"base_url=http://{nowhere}",
+                    "-p", f"database=postgresql://a@{nowhere}/x", "-p", f"redis=redis://{nowhere}")
+    status, = [it for it in result.events("probe.ended") if it["probe"] == "Container or pod status"]
+    return result, status["findings"]
+
+
+REVISION = "deployment.kubernetes.io/revision"
+
+
+def ago(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
+
+
+@pytest.mark.parametrize("minutes, offered", [(4, "Roll back to the revision before"), (70, "Restart the API service")])
+def test_a_new_revision_that_fails_is_rolled_back_first(runbook, sandbox, cluster, kubectl, closed_port,  # noqa: F811
+                                                        minutes, offered):
+    """A restart would make another revision of the same image. Broken by: restart_api before roll_back; any age taken for new."""
+    cluster.load("rollout-stuck")
+    sets = sorted(cluster.objects("replicasets"), key=lambda it: int(it["metadata"]["annotations"][REVISION]))
+    for number, it in enumerate(sets):
+        it["metadata"]["creationTimestamp"] = ago(86400 * 9 if number == 0 else minutes * 60)
+    result, findings = look_at_cluster(runbook, sandbox, f"127.0.0.1:{closed_port}")
+    assert findings["stopped"] and bool(findings.get("rollout_failed")) == (minutes == 4), (findings, result)
+    named = [event["remedy"] for event in result.events("remedy.started")]
+    assert offered in named and named.count("Restart the API service") == (0 if minutes == 4 else 1), named
+    if minutes == 4:
+        assert "not ready" in result.stdout and "revision 1 had " in result.stdout, result
+
+
+@pytest.mark.parametrize("addresses", [2, 0])
+def test_a_service_that_selects_no_pod(runbook, sandbox, cluster, kubectl, closed_port, addresses):  # noqa: F811
+    """Healthy pods that nobody reaches are not restarted. Broken by: a probe that looks at pods alone."""
+    cluster.service({"app": "conduit-api" if addresses else "conduit-apx"}, addresses, kubectl_edit=ago(3))
+    result, findings = look_at_cluster(runbook, sandbox, f"127.0.0.1:{closed_port}")
+    assert findings["cut_off"] == (addresses == 0) and findings["stopped"] is False, (findings, result)
+    restarted = "Restart the API service" in [event["remedy"] for event in result.events("remedy.started")]
+    assert restarted == (addresses == 2), result
+    assert "Service conduit-api was changed by kubectl-edit" in result.stdout, result
+    if not addresses:
+        assert "Service conduit-api looks for app=conduit-apx, and 2 pods are ready" in result.stdout, result

@@ -32,9 +32,10 @@ users: [{{name: oncall, user: {{token: x}}}}]
 """
 NAMESPACE = "conduit"
 GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch",
-          "configmaps": ""}
+          "configmaps": "", "services": "", "endpoints": ""}
 KINDS = {"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "events": "Event", "deployments": "Deployment",
-         "replicasets": "ReplicaSet", "jobs": "Job", "configmaps": "ConfigMap"}
+         "replicasets": "ReplicaSet", "jobs": "Job", "configmaps": "ConfigMap",
+         "services": "Service", "endpoints": "Endpoints"}
 RESOURCE = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<kind>[a-z]+)"
                       r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
 
@@ -138,6 +139,18 @@ class Cluster(Site):
             one = copy.deepcopy(pod)
             one["metadata"].update(name=f"conduit-api-{number:05}", uid=f"uid-{number}")
             self.world["pods"].append(one)
+
+    def service(self, selector, addresses=2, name="conduit-api", **changed):
+        """A Service with that selector, and so many addresses behind it."""
+        meta = {"name": name, "namespace": NAMESPACE, "uid": "uid-" + name, "resourceVersion": "1",
+                "creationTimestamp": "2026-11-20T08:00:00Z"}
+        fields = [{"manager": manager.replace("_", "-"), "operation": "Update", "apiVersion": "v1", "time": at,
+                   "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}} for manager, at in changed.items()]
+        self.world["services"] = [{"kind": "Service", "apiVersion": "v1", "metadata": {**meta, "managedFields": fields},
+                                   "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]}}]
+        behind = [{"addresses": [{"ip": f"10.88.0.{n + 1}"} for n in range(addresses)]}] if addresses else None
+        self.world["endpoints"] = [{"kind": "Endpoints", "apiVersion": "v1", "metadata": meta,
+                                    **({"subsets": behind} if behind else {})}]
 
     def config_map(self, name, **changed):
         """A config map as the server keeps it: changed(manager=time, …) says who wrote it last and when."""
