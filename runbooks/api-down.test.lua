@@ -159,7 +159,8 @@ scenario "a pod crashes over and over" {
 local of_new = { metadata = { name = "conduit-api-2", labels = { ["pod-template-hash"] = "new" } } }
 local bad_rollout = {
   ["kubectl.get deployment *"] = deployment,
-  ["kubectl.get pods selector=app=conduit-api"] = { ready = 1, total = 2, summary = "1 of 2 ready: conduit-api-2 (ImagePullBackOff)",
+  ["kubectl.get pods selector=app=conduit-api"] = {
+    ready = 1, total = 2, summary = "1 of 2 ready: conduit-api-2 (ImagePullBackOff)",
     not_ready = { { name = "conduit-api-2", ready = false, reason = "ImagePullBackOff", object = of_new } } },
   ["kubectl.rollout_history *"] = { current = 7, revisions = {
     { revision = 6, at = ago "9d", images = { "conduit-api:1.4.2" }, hash = "old" },
