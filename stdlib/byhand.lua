@@ -86,7 +86,8 @@ end
 function byhand.text(command)
   local line, stdin = byhand.words(command), command.stdin
   if command.quiet then line = line .. " >/dev/null" end
-  if command.through then line = ("%s 2>&1 | %s"):format(line, byhand.words(command.through)) end
+  local through = command.through
+  if through then line = ("%s%s | %s"):format(line, through.both and " 2>&1" or "", byhand.words(through)) end
   if stdin == nil then return line end
   if stdin == "" then return line .. " </dev/null" end
   if last_text(stdin):sub(-1) == "\n" then return here_document(line, stdin) end

@@ -185,7 +185,7 @@ catalogue.effect("docker.version", {
   end,
 })
 
-for _, module in ipairs { "change", "logs", "stats", "exec", "prune", "recreate" } do
+for _, module in ipairs { "change", "logs", "stats", "exec", "prune", "read", "recreate" } do
   require("effects.docker_" .. module)
 end
 

@@ -67,9 +67,9 @@ end
 -- A command that writes a log, with what looks for the lines behind it.
 function scanned.command(call, words)
   if call.match then
-    words.through = { "grep", call.count and "-cP" or "-P", "--", call.match }
+    words.through = { "grep", call.count and "-cP" or "-P", "--", call.match, both = true }
   elseif call.count then
-    words.through = { "wc", "-l" }
+    words.through = { "wc", "-l", both = true }
   end
   return words
 end

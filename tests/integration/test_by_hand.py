@@ -67,6 +67,7 @@ row("docker.logs", { "c" }, { "docker", "logs", "--tail", "100", "c" })
 row("docker.logs", { "c", { match = "^ERROR 'x'" } },
   { "docker", "logs", "--tail", "all", "c", through = { "grep", "-P", "--", "^ERROR 'x'" } })
 row("docker.logs", { "c", { count = true } }, { "docker", "logs", "--tail", "all", "c", through = { "wc", "-l" } })
+row("docker.read", { "c", "/a b" }, { "docker", "cp", "-L", "c:/a b", "-", through = { "tar", "-xO" } })
 row("docker.events", { { container = "c" } }, { "docker", "events", "--since", "10m", "--until", "0s", "--filter=container=c" })
 row("docker.restart", { "c" }, { "docker", "restart", "-t", "10", "c" })
 row("docker.stop", { "c", { grace = "3s" } }, { "docker", "stop", "-t", "3", "c" })
@@ -210,7 +211,7 @@ def paste_fixture(sandbox):
     folder = os.path.join(sandbox.folder, "bin")
     os.mkdir(folder)
     for name in ("curl docker docker-compose psql pg_isready redis-cli free df du uptime vmstat pgrep ps grep systemctl "
-                 "journalctl ssh wc head stat find ls tee install app if a=b kubectl").split():
+                 "journalctl ssh tar wc head stat find ls tee install app if a=b kubectl").split():
         path = os.path.join(folder, name)
         with open(path, "w", encoding="utf-8") as file:
             file.write(IMITATION)

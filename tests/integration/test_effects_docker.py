@@ -112,6 +112,33 @@ def test_a_large_log_keeps_its_newest_megabyte(docker_engine, effect):
     assert 500_000 < len(text) < 1 << 20 and set(text.splitlines()[1:-1]) == {"0123456789 0123456789 0123456789"}
 
 
+# Files of containers
+
+def test_a_file_of_a_container_without_a_program_in_it(docker_engine, effects):
+    """Broken by: follow() that takes a link for the file, or one without an end; first_entry without linkpath."""
+    long = "/a" + "/long-name-of-a-folder" * 6
+    docker_engine.run("holds", "sh", "-c", "echo settings > /settings; ln -s /settings /link; mkdir -p /d/e; "
+                      "ln -s ../../link /d/e/up; for i in 2 3 4 5 6 7 8 9 10 11; do ln -s l$((i+1)) /l$i; done; "
+                      "ln -s settings /l12; "
+                      f"ln -s loop /loop; mkdir -p {long}; echo far > {long}/far; ln -s {long}/far /to-far; mkfifo /pipe; "
+                      "yes 0123456789abcde | head -c 3000000 > /big; printf 'a\\0\\377' > /bytes; exit 0")
+    wait_for(lambda: docker_engine.inspect("holds")["State"]["Status"] == "exited", "it ends")
+    asked = ["/settings", "/link", "/d/e/up", "/to-far", "/none", "/settings/x", "/d", "/loop", "/pipe", "/dev/../settings",
+             "/l3", "/l2"]
+    done = effects(*[("docker.read", "holds", path) for path in asked], ("docker.read", "holds", "/big"),
+                   ("docker.read", "holds", "/settings", {"max": 4}), ("docker.read", "nobody", "/settings"))
+    plain, link, up, far, none, below, folder, loop, pipe, dots, ten, more, big, cut, nobody = done
+    for it in (plain, link, up, dots, ten):
+        assert it["fields"] == {"state": "file", "text": "settings\n", "bytes": 9, "cut": False}, it
+    assert far["fields"]["text"] == "far\n"
+    for it in (none, below, nobody):
+        assert it.get("fields") == {"state": "absent", "cut": False}, it
+    assert "is a folder, not" in folder["error"]["message"] and "is a named pipe" in pipe["error"]["message"]
+    assert "more than 10 links" in more["error"]["message"] and "links" in loop["error"]["message"], (more, loop)
+    assert len(big["fields"]["text"]) == 1 << 20 and big["fields"]["bytes"] == 3_000_000 and big["fields"]["cut"]
+    assert cut["fields"] == {"state": "file", "text": "sett", "bytes": 9, "cut": True}
+
+
 # Programs in containers
 
 def test_exec_tells_code_and_both_streams(docker_engine, effects):
