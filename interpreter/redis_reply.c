@@ -167,6 +167,8 @@ const char *redis_failure_kind(const char *text) {
       {"ERR invalid password", "login"},
       {"ERR Client sent AUTH", "login"},
       {"ERR AUTH", "login"},
+      {"ERR operation not permitted", "login"}, /* NOAUTH of Redis 2 */
+      {"ERR wrong number of arguments for 'auth'", "login"},
       {"NOPERM", "permission"},
       {"DENIED", "permission"},
   };

@@ -22,7 +22,7 @@
 --   permission(call)  → { name =, why = }: who may change this at all must type its name; nil when it is allowed
 --   match(call)    → list: what the plan pins beyond the line (full SQL, body)
 --   preview(call)  → { text=, size=, detail= and sends= lists of lines, … } by reads alone; the apply pass gives it to run
---                    as `plan`
+--                    as `plan`; `loses` when it takes away for good what its class doesn't tell
 --   intends(call)  → what it is meant to do, in words, told by its arguments alone: what a scenario's plan shows
 --   would(call)    → fields of the dry result; what only a real run can know is left out
 --   verify(call)   → true, false or nil: did it happen?

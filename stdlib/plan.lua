@@ -132,7 +132,8 @@ end
 function plan:level()
   local level = self.remedy.risk or "low"
   for _, act in ipairs(self.entries) do
-    if act.class == "destructive" and level ~= "high" then return "high", "it can't be undone" end
+    local loses = act.class == "destructive" or act.preview and act.preview.loses
+    if loses and level ~= "high" then return "high", "it can't be undone" end
   end
   return level
 end

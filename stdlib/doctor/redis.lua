@@ -52,7 +52,7 @@ local function look_at(what, url, uses)
     return { look.row(what, answer, { mend = refused_us and "put user and password right: redis://USER:PASSWORD@…" }) }
   end
   local info = look.ask("redis.info", url, "server")
-  local text = look.is_well(info) and ("Redis %s answers"):format(info.redis_version or "?") or "it answers"
+  local text = look.is_well(info) and (redis_server.product(info.fields) or "Redis") .. " answers" or "it answers"
   return { { what = what, state = "ok", text = text }, access(what, url, uses) }
 end
 

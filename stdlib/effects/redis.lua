@@ -4,6 +4,7 @@ local catalogue = require "catalogue"
 local duration = require "duration"
 local outcome = require "outcome"
 local redis_commands = require "effects.redis_commands"
+local redis_plan = require "effects.redis_plan"
 local redis_server = require "effects.redis_server"
 local tasks = require "tasks"
 local values = require "values"
@@ -78,7 +79,8 @@ catalogue.effect("redis.info", {
   params = { url_param,
     { "section", "string", "INFO's section: server memory clients replication keyspace …", optional = true } },
   result = {
-    used_percent = "number: memory used of maxmemory, or without one of the machine's; in the section memory",
+    used_percent = "number: memory used of maxmemory, or without one of the machine's; in the section memory; "
+      .. "nil when the server tells neither",
     fields = "map: all names the server sent, and their values",
     used_memory = "integer: bytes", maxmemory = "integer: bytes, 0 without a limit", redis_version = "string: 7.0.15",
     connected_clients = "integer", role = "string: master or slave",
@@ -106,7 +108,7 @@ catalogue.effect("redis.info", {
   sum_up = function(fields)
     local parts = {}
     local function add(text, value) if value then parts[#parts + 1] = text:format(value) end end
-    add("Redis %s", fields.redis_version)
+    add("%s", redis_server.product(fields))
     add("up %s", math.type(fields.uptime_in_seconds) and duration.text(fields.uptime_in_seconds))
     add("%s", fields.role)
     add("memory %.1f %%", fields.used_percent)
@@ -152,93 +154,6 @@ local function run_write(call)
   return { value = value }
 end
 
------------------------------------------------------------------- Preview --
-
-local function counted(count, word) return ("%d %s%s"):format(count, word, count == 1 and "" or "s") end
-
--- Keys of all databases, from INFO's db0:keys=12,expires=0,…
-local function keys_of_all(info)
-  local keys = 0
-  for name, value in pairs(info) do
-    if name:find "^db%d+$" then keys = keys + tonumber(tostring(value):match "keys=(%d+)" or 0) end
-  end
-  return keys
-end
-
--- What a command takes away: how many keys, and of what; nil when that can't be told in keys.
-local function losses(ask, words, place, info)
-  local name = words[1]:upper()
-  if name == "FLUSHALL" then return keys_of_all(info), "every database" end
-  if name == "FLUSHDB" then
-    local keys, err = ask { "DBSIZE" }
-    return keys, ("db %d"):format(place.db), err
-  end
-  if name ~= "DEL" and name ~= "UNLINK" and name ~= "GETDEL" then return nil end
-  local question = { "EXISTS", table.unpack(words, 2) }
-  local keys, err = ask(question)
-  return keys, ("db %d"):format(place.db), err
-end
-
--- What a command is meant to do, told by its words alone.
-local function meaning(words, place)
-  local name = words[1]:upper()
-  if name == "FLUSHALL" then return "deletes every key of every database" end
-  if name == "FLUSHDB" then return ("deletes every key of db %d"):format(place.db) end
-  if (name == "DEL" or name == "UNLINK") and words[2] then return "deletes " .. table.concat(words, ", ", 2) end
-  if name == "SET" and words[2] then return "sets " .. words[2] end
-  if name == "CONFIG" and words[3] and words[2]:upper() == "SET" then return "sets " .. words[3] end
-  return "runs " .. name
-end
-
-local function intends(call)
-  local place, words = redis_server.place(call.url), {}
-  for i, word in ipairs(call.words) do words[i] = tostring(word) end
-  place = place or { name = tostring(redis_server.shown(call.url)), db = 0 }
-  return ("%s on %s"):format(meaning(words, place), place.name)
-end
-
-local function circumstances(info)
-  local role = info.role == "slave" and "replica" or info.role or "role unknown"
-  local replicas = (info.connected_slaves or 0) > 0 and ", " .. counted(info.connected_slaves, "replica") or ""
-  return ("%s, %s%s, %s used"):format(counted(info.connected_clients or 0, "client"), role, replicas,
-    duration.size_text(info.used_memory or 0))
-end
-
--- Why the server can't run a command: a name that was renamed, disabled or came with a later version. nil when it can, and
--- when it doesn't say. COMMAND, which it must know when it answers, shows that no other answer is taken for a no.
-local function unknown_command(ask, name, place)
-  local known = ask { "COMMAND", "INFO", name, "COMMAND" }
-  if type(known) ~= "table" or type(known[1]) == "table" or type(known[2]) ~= "table" then return nil end
-  return ("%s has no command %s: it is renamed or disabled there, or its version lacks it"):format(place.name, name:upper())
-end
-
-local function look(ask, call)
-  local place = redis_server.place(call.url)
-  local why = unknown_command(ask, call.words[1], place)
-  if why then return { text = why, size = 0, impossible = why } end
-  local text, err = ask { "INFO" }
-  if not text then return nil, err end
-  local info = redis_server.info(text)
-  local keys, of, problem = losses(ask, call.words, place, info)
-  if problem then return nil, problem end
-  local made = { size = keys or 1 }
-  if keys then
-    made.text = ("deletes %s of %s on %s (%s)"):format(counted(keys, "key"), of, place.name, circumstances(info))
-    if info.role == "slave" and info.slave_read_only == 1 then
-      made.impossible = ("%s is a read-only replica of %s:%s: send it there"):format(place.name,
-        info.master_host, info.master_port)
-    end
-  else
-    made.text = ("%s (%s)"):format(intends(call), circumstances(info))
-  end
-  return made
-end
-
-local function preview(call)
-  local made, err = redis_server.with(call.url, call.timeout, function(ask) return look(ask, call) end)
-  return made or { text = "radius unknown: " .. err.message, size = math.huge, unknown = true }
-end
-
 -- What is lost is told by the server's own numbers; of clients also who they were.
 local function evidence(save, call)
   if redis_commands.class(call.words) ~= "destructive" and call.words[1]:upper() ~= "CLIENT" then return end
@@ -255,7 +170,8 @@ catalogue.effect("redis.command", {
   summary = "Runs one command: redis.command(url, \"GET\", \"key\")",
   class = function(call) return plain(call.words) and redis_commands.class(call.words) or "write" end,
   class_help = "read for commands of the catalogue's list; destructive for FLUSHDB, FLUSHALL, DEL and others that "
-    .. "take away; else write",
+    .. "take away, and for those that replace or expire at once (EXPIRE k 0, COPY … REPLACE); else write. A command goes to "
+    .. "the node of the address alone, of a cluster too, and its plan says so",
   params = { url_param },
   rest = { "words", "the command and its arguments" },
   result = { value = "any: the reply; integers, strings, lists; nil when there is nothing" },
@@ -275,8 +191,8 @@ catalogue.effect("redis.command", {
     return redis_cli(call, table.unpack(words))
   end,
   target = target,
-  intends = intends,
-  preview = preview,
+  intends = redis_plan.intends,
+  preview = redis_plan.preview,
   evidence = evidence,
   would = function() return {} end,
   specimen = function(call)
@@ -284,7 +200,7 @@ catalogue.effect("redis.command", {
     return {}
   end,
   sum_up = function(fields)
-    if type(fields.value) == "table" then return counted(#fields.value, "element") end
+    if type(fields.value) == "table" then return ("%d element%s"):format(#fields.value, #fields.value == 1 and "" or "s") end
     return fields.value == nil and "nothing" or tostring(fields.value)
   end,
 })

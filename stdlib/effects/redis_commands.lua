@@ -34,17 +34,22 @@ local read_parts = {
   FUNCTION = set "LIST STATS DUMP", SCRIPT = set "EXISTS", XINFO = set "STREAM GROUPS CONSUMERS",
 }
 
+-- With the names that Redis 8, Valkey and the modules of JSON, search, time series, filters and vectors brought.
 local destructive = set [[
-  FLUSHDB FLUSHALL DEL UNLINK GETDEL HDEL SREM SPOP ZREM ZPOPMIN ZPOPMAX ZMPOP ZREMRANGEBYRANK ZREMRANGEBYSCORE
-  ZREMRANGEBYLEX LREM LTRIM LPOP RPOP LMPOP XDEL XTRIM RENAME SWAPDB RESTORE MIGRATE SHUTDOWN REPLICAOF SLAVEOF FAILOVER
-  EVAL EVALSHA FCALL
+  FLUSHDB FLUSHALL DEL UNLINK GETDEL DELEX DELIFEQ HDEL HGETDEL SREM SPOP ZREM ZPOPMIN ZPOPMAX ZMPOP ZREMRANGEBYRANK
+  ZREMRANGEBYSCORE ZREMRANGEBYLEX LREM LTRIM LPOP RPOP LMPOP XDEL XDELEX XACKDEL XTRIM RENAME SWAPDB RESTORE MIGRATE
+  SHUTDOWN REPLICAOF SLAVEOF FAILOVER EVAL EVALSHA FCALL
+  JSON.DEL JSON.FORGET JSON.CLEAR FT.DROPINDEX FT.DROP TS.DEL CF.DEL VREM
 ]]
 
 local destructive_parts = {
-  FUNCTION = set "DELETE FLUSH RESTORE",
-  CLUSTER = set "RESET FLUSHSLOTS DELSLOTS DELSLOTSRANGE FAILOVER FORGET REPLICATE",
-  SENTINEL = set "FAILOVER RESET REMOVE", XGROUP = set "DESTROY DELCONSUMER", ACL = set "DELUSER",
+  FUNCTION = set "DELETE FLUSH RESTORE", SCRIPT = set "FLUSH", MODULE = set "UNLOAD",
+  CLUSTER = set "RESET FLUSHSLOTS DELSLOTS DELSLOTSRANGE SETSLOT FAILOVER FORGET REPLICATE",
+  SENTINEL = set "FAILOVER RESET REMOVE", XGROUP = set "DESTROY DELCONSUMER", ACL = set "DELUSER SETUSER LOAD",
 }
+
+-- Writes that with one of these words take something away: a longer stream is cut, what stood there is replaced.
+local destructive_words = { XADD = set "MAXLEN MINID", COPY = set "REPLACE", FUNCTION = set "REPLACE" }
 
 local blocks = "it waits, and holds its connection as long"
 local alone = "each call has a connection of its own, so it would do nothing"
@@ -65,6 +70,7 @@ local refused = {
 -- Why a command is never sent; nil when it may be. `words` are the command's, in capitals or not.
 function redis_commands.refusal(words)
   local name = words[1]:upper()
+  if name:find "%s" or name == "" then return "it is no command's name: each word is an argument of its own" end
   if refused[name] then return refused[name] end
   if name == "XREAD" or name == "XREADGROUP" then
     for _, word in ipairs(words) do if word:upper() == "BLOCK" then return blocks end end
@@ -72,15 +78,35 @@ function redis_commands.refusal(words)
   if name == "CLIENT" and words[2] and words[2]:upper() == "REPLY" then return alone end
 end
 
--- An expiry that has passed deletes at once.
-local expiries = { EXPIRE = true, PEXPIRE = true }
-local moments = { EXPIREAT = 1, PEXPIREAT = 1000 } -- units in a second
+-- An expiry that has passed deletes at once: seconds from now, or the moment by the units in a second.
+local spans = set "EXPIRE PEXPIRE HEXPIRE HPEXPIRE EXPIREMEMBER"
+local moments = { EXPIREAT = 1, PEXPIREAT = 1000, HEXPIREAT = 1, HPEXPIREAT = 1000, EXPIREMEMBERAT = 1,
+                  PEXPIREMEMBERAT = 1000 }
+-- Commands that take a moment as an option: SET k v EXAT 1.
+local with_moments = set "SET GETEX HSETEX HGETEX MSETEX"
+local moment_words = { EXAT = 1, PXAT = 1000 }
+
+local function has_passed(text, units)
+  local number = tonumber(text)
+  return number ~= nil and number <= tasks.wall() * units
+end
 
 local function deletes_at_once(name, words)
-  local number = tonumber(words[3])
-  if not number then return false end
-  if expiries[name] then return number <= 0 end
-  return moments[name] ~= nil and number <= tasks.wall() * moments[name]
+  local last = name:find "MEMBER" and words[4] or words[3]
+  if spans[name] then return (tonumber(last) or 1) <= 0 end
+  if moments[name] then return has_passed(last, moments[name]) end
+  for i = 2, with_moments[name] and #words - 1 or 0 do
+    local units = moment_words[words[i]:upper()]
+    if units and has_passed(words[i + 1], units) then return true end
+  end
+  return false
+end
+
+local function has_word_of(words, some)
+  for i = 2, some and #words or 0 do
+    if some[words[i]:upper()] then return true end
+  end
+  return false
 end
 
 -- "read", "destructive" or "write".
@@ -88,7 +114,7 @@ function redis_commands.class(words)
   local name, part = words[1]:upper(), (words[2] or ""):upper()
   if reads[name] or read_parts[name] and read_parts[name][part] then return "read" end
   if destructive[name] or destructive_parts[name] and destructive_parts[name][part] then return "destructive" end
-  if deletes_at_once(name, words) then return "destructive" end
+  if deletes_at_once(name, words) or has_word_of(words, destructive_words[name]) then return "destructive" end
   return "write"
 end
 

@@ -102,8 +102,13 @@ function redis_server.with(url, seconds, f)
     err.connecting = true
     return nil, err
   end
+  local said -- the reason, when the server hangs up next
   return f(function(words)
-    return conn:call(words, { timeout = math.max(0.001, due - tasks.now()), max_reply = redis_server.REPLY_MAX })
+    local options = { timeout = math.max(0.001, due - tasks.now()), max_reply = redis_server.REPLY_MAX }
+    local value, problem = conn:call(words, options)
+    if problem and problem.kind == "reset" and said then problem.message = problem.message .. " after " .. said end
+    said = problem and problem.kind == "reply" and problem.message or nil
+    return value, problem
   end)
 end
 
@@ -115,12 +120,34 @@ local conditions = { LOADING = true, MASTERDOWN = true, BUSY = true, MISCONF = t
                      INPROG = true, UNKILLABLE = true }
 
 local function is_condition(message)
-  return conditions[message:match "^-?(%u+)"] or message:find "^ERR max number of clients" ~= nil
+  return conditions[message:match "^-?(%u+)"] or message:find("ERR max number of clients", 1, true) ~= nil
+end
+
+-- What an error reply says, where its own words don't tell what to do: another node of the cluster has the key, or the server
+-- is older than its users.
+local function in_words(message)
+  local word, slot, place = message:match "^(%u+) (%d+) (%S+)"
+  if word == "MOVED" then return ("another node of the cluster has slot %s: ask %s (%s)"):format(slot, place, message) end
+  if word == "ASK" then return ("slot %s is on its way to another node: ask %s (%s)"):format(slot, place, message) end
+  if message:find "^CROSSSLOT" then return "the keys are in several slots of the cluster: a call for each (" .. message .. ")" end
+  if message:find "^ERR wrong number of arguments for 'auth'" then
+    return "this server is older than Redis 6 and knows no users: leave the user out of the address (" .. message .. ")"
+  end
+  return message
+end
+
+-- Whether an error reply says that this server will never carry the command out as it is.
+function redis_server.rules_out(err)
+  local word = err.kind == "reply" and err.message:match "^%u+"
+  return (word == "MOVED" or word == "ASK" or word == "CROSSSLOT") and in_words(err.message) or nil
 end
 
 -- For reads: not well, or nil and the error.
 function redis_server.learned(err)
-  if err.kind == "reply" and not is_condition(err.message) then return outcome.failed("usage", "%s", err.message) end
+  if err.kind == "reply" and not is_condition(err.message) then
+    return outcome.failed("usage", "%s", in_words(err.message))
+  end
+  if err.kind == "login" then return outcome.failed("login", "%s", in_words(err.message)) end
   -- Nobody listens at the socket.
   if err.kind == "missing" and err.connecting then return outcome.not_well(err.message) end
   return outcome.from_error(err)
@@ -131,18 +158,31 @@ function redis_server.undone(err)
   if err.connecting and (err.kind == "timeout" or err.kind == "reset") then
     return outcome.failed("unreachable", "%s", err.message)
   end
-  return nil, err
+  return nil, { kind = err.kind, message = in_words(err.message), connecting = err.connecting }
 end
 
--- INFO's text as { name = value }: whole and decimal numbers and percentages as numbers, all else as text.
+-- INFO's text as { name = value }: whole and decimal numbers and percentages as numbers, all else as text. What a server
+-- doesn't tell, or tells as no number (nan), is absent.
 function redis_server.info(text)
   local fields = {}
-  for name, value in text:gmatch "([%w_]+):([^\r\n]*)" do
-    local number = value:match "^-?[1-9]%d*$" or value:match "^0$"
-      or value:match "^-?%d+%.%d+$" or value:match "^(-?%d+%.%d+)%%$"
-    fields[name] = number and tonumber(number) or value
+  for line in text:gmatch "[^\r\n]+" do
+    local name, value = line:match "^([^:#][^:]*):(.*)$"
+    if name and not value:find "^-?nan$" and not value:find "^-?inf$" then
+      local number = value:match "^-?[1-9]%d*$" or value:match "^0$"
+        or value:match "^-?%d+%.%d+$" or value:match "^(-?%d+%.%d+)%%$"
+      fields[name] = number and not name:find "_version$" and tonumber(number) or value
+    end
   end
   return fields
+end
+
+-- "Redis 7.0.15", "Valkey 8.1.0": who answers, when it says. Others name Redis' version for clients that look at it alone.
+function redis_server.product(info)
+  for _, name in ipairs { "valkey", "dragonfly", "keydb" } do
+    local version = info[name .. "_version"]
+    if version then return name:sub(1, 1):upper() .. name:sub(2) .. " " .. version end
+  end
+  return info.redis_version and "Redis " .. info.redis_version
 end
 
 return redis_server

@@ -9,7 +9,7 @@ import pytest
 
 from lab.process import HOST
 from lab.program import ROOT
-from lab.redis import Redis
+from lab.redis import ClusterNode, Redis, Sentinel, join
 from lab.wire import wire
 
 RUNBOOK = """
@@ -115,6 +115,96 @@ def test_what_the_server_does_not_have_is_not_promised(play, server_of):
     assert why in " ".join(live.stdout.split()) and not live.events("effect.intent"), live
     known = play("  return { act = true }", '  redis.command(p.redis, "FLUSHALL")', "--dry-run", url=server.url)
     assert "would redis.command" in known.stdout, known
+
+
+LOW, HIGH = "bar", "foo"     # their slots are 5061 and 12182
+
+
+def test_a_node_of_a_cluster(play, server_of):
+    """What goes to one node is said to: its own keys alone; a key that another node has is refused with that node's address."""
+    low, high = server_of(ClusterNode), server_of(ClusterNode)
+    join(low, high)
+    low.cli("SET", LOW, "1")
+    high.cli("SET", HIGH, "1")
+    there = f"another node of the cluster has slot 12182: ask {HOST}:{high.port}"
+    look = f'  note(redis.command(p.redis, "GET", "{HIGH}").error.message)\n  return {{ act = true }}'
+    asked = play(look, f'  redis.command(p.redis, "DEL", "{HIGH}")', "--dry-run", url=low.url)
+    assert there in " ".join(asked.stdout.split()) and "would redis.command" not in asked.stdout, asked
+    for words, why in ((f'"SET", "{HIGH}", "2"', there), (f'"DEL", "{HIGH}", "{LOW}"', "in several slots of the cluster")):
+        refused = play("  return { act = true }", f"  redis.command(p.redis, {words})", url=low.url)
+        assert why in " ".join(refused.stdout.split()) and not refused.events("effect.intent"), refused
+    flush = play("  return { act = true }", '  redis.command(p.redis, "FLUSHALL")', url=low.url)
+    assert "deletes 1 key of every database" in flush.stdout, flush
+    assert "one node of a cluster: its own keys alone" in " ".join(flush.stdout.split()), flush
+    assert flush.code == 0 and low.cli("DBSIZE") == "0" and high.cli("DBSIZE") == "1", flush
+
+
+def test_a_sentinel_holds_no_data(play, server_of):
+    server = server_of(Sentinel)
+    result = play('  check("not full", (redis.info(p.redis).used_percent or 0) < 90, { fault = "full" })\n  return { act = true }',
+                  '  redis.command(p.redis, "FLUSHDB")', "--dry-run", url=server.url)
+    assert "is a Sentinel and holds no data" in " ".join(result.stdout.split()), result
+    assert outcome(result, "redis.info")["status"] == "ok" and "would redis.command" not in result.stdout, result
+
+
+def test_a_server_without_room_for_clients_is_not_well(play, server_of):
+    class Narrow(Redis):
+        def command(self):
+            return [*super().command(), "--maxclients", "1"]
+
+    server = server_of(Narrow)
+    with socket.create_connection((HOST, server.port)) as taken:
+        taken.sendall(b"PING\r\n")
+        assert taken.recv(64)
+        result = play('  check("up", redis.ping(p.redis), { fault = "full" })\n  redis.command(p.redis, "GET", "a")',
+                      url=server.url)
+    for effect in ("redis.ping", "redis.command"):
+        assert outcome(result, effect)["status"] == "not_well", result
+        assert "max number of clients" in outcome(result, effect)["result"]["why"], result
+
+
+def answering(replies):
+    """Of a Wire: answers each command by its name, all others as one that the server hasn't."""
+    def serve(connection, _):
+        stream = connection.makefile("rb")
+        for line in stream:
+            words = [stream.read(int(stream.readline()[1:]) + 2)[:-2] for _ in range(int(line[1:]))]
+            connection.sendall(replies.get(words[0].upper().decode(), b"-ERR unknown command\r\n"))
+    return serve
+
+
+def bulk(text):
+    text = text.replace("\n", "\r\n").encode()
+    return b"$%d\r\n%s\r\n" % (len(text), text)
+
+
+@pytest.mark.parametrize("info, told", [
+    ("redis_version:3.0.7\nused_memory:1840104\nrole:master\n", "Redis 3.0.7, master"),
+    ("redis_version:7.2.4\nserver_name:valkey\nvalkey_version:8.1.0\nmaxmemory:0\n", "Valkey 8.1.0"),
+    ("mem_fragmentation_ratio:nan\n", ""), ("", "")], ids=["3.0", "valkey", "nan", "empty"])
+def test_what_info_leaves_out_is_unknown(play, wire, info, told):
+    """No limit is no percentage, no number of clients isn't none, and a server that doesn't list keys may have some."""
+    site = wire(answering({"INFO": bulk(info), "PING": b"+PONG\r\n"}))
+    look = '  local it = redis.info(p.redis)\n  note(it) note(("%s %s"):format(it.used_percent, it.mem_fragmentation_ratio))\n' \
+           '  return { act = true }'
+    result = play(look, '  redis.command(p.redis, "FLUSHALL")', "--dry-run", url=f"redis://{HOST}:{site.port}")
+    text = " ".join(result.stdout.split())
+    assert "nil nil" in text and told in text, result
+    assert "clients unknown" in text and "0 clients" not in text and "deletes 0 keys" not in text, result
+
+
+@pytest.mark.parametrize("user, reply, kind, told", [
+    ("", "NOAUTH Authentication required.", "login", "NOAUTH"),
+    ("", "ERR operation not permitted", "login", "not permitted"),
+    ("", "NOPERM this user has no permissions to run the 'ping' command", "permission", "NOPERM"),
+    ("u:p@", "WRONGPASS invalid username-password pair or user is disabled.", "login", "WRONGPASS"),
+    ("u:p@", "ERR wrong number of arguments for 'auth' command", "login", "older than Redis 6")])
+def test_a_refused_login_is_no_fault_of_the_server(play, wire, user, reply, kind, told):
+    site = wire(always(f"-{reply}\r\n".encode()))
+    result = play('  check("up", redis.ping(p.redis), { fault = "down" })', url=f"redis://{user}{HOST}:{site.port}")
+    error = outcome(result, "redis.ping")["result"]["error"]
+    assert outcome(result, "redis.ping")["status"] == "failed" and error["kind"] == kind, result
+    assert told in error["message"], result
 
 
 @pytest.mark.parametrize("seconds, code", [("0", 5), ("30", 0)], ids=["old", "young"])

@@ -1,9 +1,10 @@
 """A Redis server of the tests' own, without persistence."""
 
+import os
 import socket
 import subprocess
 
-from .process import HOST, Server
+from .process import HOST, HeldPort, Server, wait_for
 
 
 class Redis(Server):
@@ -29,3 +30,30 @@ class Redis(Server):
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.rstrip("\n")
+
+
+class ClusterNode(Redis):
+    """A node of a cluster; its bus listens on a port of its own."""
+
+    def command(self):
+        self.bus = getattr(self, "bus", None) or HeldPort()
+        return [*super().command(), "--cluster-enabled", "yes", "--cluster-port", str(self.bus.port)]
+
+
+def join(low, high):
+    """Two nodes as one cluster: `low` has the slots to 8191, `high` those above."""
+    low.cli("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
+    high.cli("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
+    low.cli("CLUSTER", "MEET", HOST, high.port, high.bus.port)
+    for node in (low, high):
+        wait_for(lambda node=node: "cluster_state:ok" in node.cli("CLUSTER", "INFO"), "the cluster is whole")
+
+
+class Sentinel(Redis):
+    """A Sentinel that watches nobody."""
+
+    def command(self):
+        path = os.path.join(self.folder, "sentinel.conf")
+        with open(path, "w") as file:
+            file.write(f"bind {HOST}\nport {self.port}\ndir {self.folder}\n")
+        return ["/usr/bin/redis-server", path, "--sentinel"]
