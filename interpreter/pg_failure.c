@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "pg.h"
+#include "text.h"
 
 /* SQLSTATEs and classes of them (appendix A of PostgreSQL's manual) that say more than "sqlstate". The first
  * that fits counts. */
@@ -110,6 +111,14 @@ static const char *last_words(const char *text) {
   return text;
 }
 
+/* A server's words may be in any bytes; those of a protocol gone wrong are. */
+static void make_readable(struct error *error) {
+  struct buffer text = {0};
+  text_inert(&text, error->message, strlen(error->message), 0, TEXT_FLAT);
+  snprintf(error->message, sizeof error->message, "%s", text.data ? text.data : "");
+  buffer_free(&text);
+}
+
 void pg_failure_of_connection(struct pg_failure *failure, PGconn *pg, const char *target) {
   const char *text = pg ? PQerrorMessage(pg) : "out of memory";
   const char *words = find_sqlstate(text, failure->sqlstate);
@@ -122,6 +131,7 @@ void pg_failure_of_connection(struct pg_failure *failure, PGconn *pg, const char
     kind = kind_of_text(words);
   }
   error_set(&failure->error, kind, "%s: %.*s%s", target, line_length(words), words, notes);
+  make_readable(&failure->error);
 }
 
 static const char *field_of(const PGresult *result, int field) {
@@ -129,7 +139,7 @@ static const char *field_of(const PGresult *result, int field) {
   return text ? text : "";
 }
 
-void pg_failure_of_result(struct pg_failure *failure, const PGresult *result, PGconn *pg) {
+static void take_result_failure(struct pg_failure *failure, const PGresult *result, PGconn *pg) {
   const char *sqlstate = result ? field_of(result, PG_DIAG_SQLSTATE) : "";
   if (!*sqlstate) { /* libpq's own: the connection broke */
     const char *text = PQerrorMessage(pg);
@@ -142,6 +152,11 @@ void pg_failure_of_result(struct pg_failure *failure, const PGresult *result, PG
   snprintf(failure->sqlstate, sizeof failure->sqlstate, "%s", sqlstate);
   error_set(&failure->error, kind_of(sqlstate), "%s%s%s%s%s", field_of(result, PG_DIAG_MESSAGE_PRIMARY),
             *detail ? "; " : "", detail, *hint ? "; " : "", hint);
+}
+
+void pg_failure_of_result(struct pg_failure *failure, const PGresult *result, PGconn *pg) {
+  take_result_failure(failure, result, pg);
+  make_readable(&failure->error);
 }
 
 bool pg_failure_is_final(const struct pg_failure *failure) {

@@ -60,7 +60,14 @@ static void push_cell(lua_State *L, unsigned type, const char *bytes, size_t len
   lua_pushlstring(L, bytes, len);
 }
 
-/* One row's table; `names` is the stack index of the first of its columns' names. Returns where the next row
+/* Of columns with one name the first is the row's. */
+static bool is_repeated(const PGresult *shape, int column) {
+  for (int before = 0; before < column; before++)
+    if (strcmp(PQfname(shape, before), PQfname(shape, column)) == 0) return true;
+  return false;
+}
+
+/* One row's table; `names` is the stack index of the first of its columns' names; nil: not taken. Returns where the next row
  * begins. */
 static const char *push_row(lua_State *L, const PGresult *shape, const char *at, int names) {
   int columns = PQnfields(shape);
@@ -70,9 +77,11 @@ static const char *push_row(lua_State *L, const PGresult *shape, const char *at,
     memcpy(&len, at, sizeof len);
     at += sizeof len;
     if (len < 0) continue; /* NULL: no field */
-    lua_pushvalue(L, names + column);
-    push_cell(L, PQftype(shape, column), at, (size_t)len);
-    lua_rawset(L, -3);
+    if (!lua_isnil(L, names + column)) {
+      lua_pushvalue(L, names + column);
+      push_cell(L, PQftype(shape, column), at, (size_t)len);
+      lua_rawset(L, -3);
+    }
     at += len;
   }
   return at;
@@ -91,7 +100,8 @@ static void set_rows(lua_State *L, const struct pg_query *query, int columns) {
   const char *at = query->cells.data;
   luaL_checkstack(L, columns + 8, "too many columns");
   int names = lua_gettop(L) + 1;
-  for (int column = 0; column < columns; column++) lua_pushstring(L, PQfname(query->shape, column));
+  for (int column = 0; column < columns; column++)
+    lua_pushstring(L, is_repeated(query->shape, column) ? NULL : PQfname(query->shape, column));
   lua_createtable(L, (int)query->rows, 0);
   for (size_t row = 0; row < query->rows; row++) {
     at = push_row(L, query->shape, at, names);

@@ -8,6 +8,7 @@ local outcome = require "outcome"
 local sends = require "sends"
 local settings = require "settings"
 local sql_called = require "effects.sql_called"
+local sql_answer = require "effects.sql_answer"
 local sql_class = require "effects.sql_class"
 local sql_dsn = require "effects.sql_dsn"
 local sql_server = require "effects.sql_server"
@@ -236,11 +237,23 @@ local function row_text(row)
   return table.concat(parts, " ")
 end
 
+-- The first row as raw.pg gives it, and the whole answer. One that does not fit is not "no row".
+local function first_row(call)
+  local answer, err = read(call, 1)
+  if answer and answer.cut and not answer.rows[1] then
+    err = { kind = "answer", message = ("the first row is larger than %d MB: select less of it"):format(
+      sql_server.BYTES_MAX >> 20) }
+    answer = nil
+  end
+  return answer, err
+end
+
 reader("row", {
   summary = "The first row of a query",
-  result = { row = "map: column → value, NULL absent; nil when there is no row", columns = "list: the columns' names" },
+  result = { row = "map: column → value, NULL absent, of columns with one name the first; nil when there is no row",
+             columns = "list: the columns' names" },
   run = function(call)
-    local answer, err = read(call, 1)
+    local answer, err = first_row(call)
     if not answer then return learned(err) end
     return { row = answer.rows[1], columns = answer.columns, unasked = answer.unasked }
   end,
@@ -252,7 +265,7 @@ reader("value", {
   summary = "The first column of a query's first row",
   result = { value = "any: number, string or boolean; nil for NULL and when there is no row" },
   run = function(call)
-    local answer, err = read(call, 1)
+    local answer, err = first_row(call)
     if not answer then return learned(err) end
     return { value = answer.rows[1] and answer.rows[1][answer.columns[1]], unasked = answer.unasked }
   end,
@@ -281,6 +294,15 @@ reader("rows", {
 
 local doing = { Update = "updates", Delete = "deletes", Insert = "inserts", Merge = "changes" }
 
+local function rows_of(node) return math.type(node["Plan Rows"]) and node["Plan Rows"] or 0 end
+
+-- EXPLAIN's JSON: a list whose first has the plan.
+local function plan_of(text)
+  local ok, said = pcall(json.decode, text)
+  local first = ok and type(said) == "table" and said[1]
+  return type(first) == "table" and type(first.Plan) == "table" and first.Plan or nil
+end
+
 local function find_change(node)
   if node["Node Type"] == "ModifyTable" then return node end
   for _, child in ipairs(node.Plans or {}) do
@@ -298,14 +320,15 @@ end
 -- What the planner expects an INSERT, UPDATE, DELETE, MERGE or WITH to touch; asked as a read, nothing is carried out.
 local function estimate(call)
   local answer, err = sql_server.read(call.dsn, call.timeout,
-    { sql = "EXPLAIN (FORMAT JSON) " .. call.sql, params = bound(call.params), max_rows = 1 })
+    { sql = "EXPLAIN (FORMAT JSON) " .. call.sql, params = bound(call.params), max_rows = 1,
+      expects = { ["QUERY PLAN"] = "string" }, least = 1 })
   if not answer then return nil, err end
-  local plan = json.decode(answer.rows[1]["QUERY PLAN"])
-  local change = plan and find_change(plan[1].Plan)
-  if plan and not change then return counted(plan[1].Plan["Plan Rows"], call) end
-  if not change then return nil end
+  local plan = plan_of(answer.rows[1]["QUERY PLAN"])
+  if not plan then return nil, sql_answer.error("a plan in JSON", "something else") end
+  local change = find_change(plan)
+  if not change then return counted(rows_of(plan), call) end
   local rows = 0
-  for _, child in ipairs(change.Plans or {}) do rows = rows + child["Plan Rows"] end
+  for _, child in ipairs(change.Plans or {}) do rows = rows + rows_of(child) end
   return { size = rows,
     text = ("%s about %d row%s of %s, the planner expects"):format(doing[change.Operation] or "changes", rows,
     rows == 1 and "" or "s", change["Relation Name"] or "a table") }
@@ -313,7 +336,8 @@ end
 
 -- How much a DROP TABLE or TRUNCATE takes along, by the statistics.
 local function contents(call, tables)
-  local answer, err = sql_server.read(call.dsn, call.timeout, { params = { sql_called.array(tables) }, sql = [[
+  local answer, err = sql_server.read(call.dsn, call.timeout, { params = { sql_called.array(tables) }, least = 1,
+    expects = { tables = "number", found = "number", rows = "number", size = "string" }, sql = [[
     SELECT pg_catalog.count(*) AS tables, pg_catalog.count(t.oid) AS found,
            coalesce(pg_catalog.sum(greatest(c.reltuples, 0)), 0)::bigint AS rows,
            pg_catalog.pg_size_pretty(coalesce(pg_catalog.sum(pg_catalog.pg_total_relation_size(t.oid)), 0)) AS size

@@ -9,6 +9,7 @@
 -- any other STABLE or IMMUTABLE. What no tree shows: the bodies of functions, foreign tables, and the checks of a domain in a
 -- literal of a composite or array type.
 local lookers = require "effects.sql_lookers"
+local sql_answer = require "effects.sql_answer"
 
 local sql_called = {}
 
@@ -105,6 +106,8 @@ local LOOK_UP = [[
       WHERE p.proname = ANY ($7::text[]) AND p.pronargs = 1 AND p.provolatile = 'v' AND t.typtype IN ('c', 'p')),
     NULL, NULL ORDER BY signature]]
 
+local FOUND = { name = "string", schema = "string", volatile = "boolean", extension = "string?", signature = "string?" }
+
 local function may_call(found)
   local from = found.schema == "pg_catalog" and "pg_catalog" or found.extension
   if lookers.changes(from, found.name) then return false end
@@ -140,7 +143,8 @@ local function refused(conn, called, seconds)
   local params = { array(ids.functions), array(ids.operators), array(ids.types), array(names), array(schemas),
     array(lookers.suspects()), array(called.words) }
   local found, err = conn:query(LOOK_UP, params, { timeout = seconds })
-  if not found then return err end
+  err = err or sql_answer.problem(found, FOUND, 1)
+  if err then return err end
   local asks = false
   for _, row in ipairs(found.rows) do
     if row.name == "" then

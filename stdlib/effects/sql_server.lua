@@ -1,4 +1,5 @@
 -- Connections to PostgreSQL and what reads do on them: one READ ONLY transaction, with limits of its own, rolled back.
+local sql_answer = require "effects.sql_answer"
 local sql_called = require "effects.sql_called"
 local settings = require "settings"
 local tasks = require "tasks"
@@ -12,7 +13,7 @@ local LOCK_SECONDS = 3
 -- What our side waits longer than the server, so that its word comes first, in seconds.
 local GRACE_SECONDS = 0.1
 -- A read's rows take this much memory at most, in bytes; what is beyond is cut.
-local BYTES_MAX = 4 << 20
+sql_server.BYTES_MAX = 4 << 20
 
 -------------------------------------------------------------- Connections --
 
@@ -66,9 +67,12 @@ end
 
 ------------------------------------------------------------------- Reads --
 
+-- A database without an encoding gives out its bytes as they are only to a client without one.
 local SETTINGS = [[
   SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('lock_timeout', $2, true),
-         pg_catalog.set_config('standard_conforming_strings', 'on', true)]]
+         pg_catalog.set_config('standard_conforming_strings', 'on', true),
+         CASE WHEN pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'
+           THEN pg_catalog.set_config('client_encoding', 'SQL_ASCII', true) END]]
 
 local function milliseconds(seconds) return math.max(1, math.floor(seconds * 1000)) end
 
@@ -82,6 +86,7 @@ end
 local function begin(conn, role, due)
   local done, err = conn:query("BEGIN READ ONLY", nil, { timeout = left(due) })
   if not done then return nil, err end
+  if done.command ~= "BEGIN" then return nil, sql_answer.error("BEGIN", done.command or "nothing") end
   local params = { milliseconds(left(due)), milliseconds(math.min(LOCK_SECONDS, left(due))), role }
   local text = role and SETTINGS .. ", pg_catalog.set_config('role', $3, true)" or SETTINGS
   return conn:query(text, params, { timeout = left(due) })
@@ -109,7 +114,7 @@ local function open(lease, dsn, role, due)
 end
 
 local function ask_console(lease, sql, max_rows, due)
-  local answer, err = lease.conn:query(sql, nil, { timeout = left(due), max_rows = max_rows, max_bytes = BYTES_MAX,
+  local answer, err = lease.conn:query(sql, nil, { timeout = left(due), max_rows = max_rows, max_bytes = sql_server.BYTES_MAX,
     simple = true })
   if err and err.sqlstate then err.kind = "sqlstate" end -- it has one code for all that it refuses
   return answer, err
@@ -166,7 +171,8 @@ local function judge(lease, dsn, read, due)
 end
 
 -- One read: { sql =, params =, max_rows =, role =, carried_out = what of its text is carried out, calls = the functions and
--- names = all that it names }; without `carried_out` it is our own, or calls nothing, and is not judged. The rows as raw.pg
+-- names = all that it names }; without `carried_out` it is our own, or calls nothing, and is not judged. expects = the columns of
+-- our own and least = the fewest rows, as of sql_answer.problem. The rows as raw.pg
 -- gives them, and `unasked`, why the server could not be asked what it calls; nil and the error otherwise.
 function sql_server.read(dsn, seconds, read)
   local due = tasks.now() + seconds
@@ -176,11 +182,13 @@ function sql_server.read(dsn, seconds, read)
   if lease.is_console then return read_console(lease, read, due) end
   local refused = judge(lease, dsn, read, due)
   if refused then return nil, refused end
-  local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = BYTES_MAX,
+  local limits = { timeout = left(due) + GRACE_SECONDS, max_rows = read.max_rows, max_bytes = sql_server.BYTES_MAX,
     stop_at_cut = true }
   local answer
   answer, err = lease.conn:query(read.sql, read.params, limits)
   if not answer then return nil, err end
+  err = read.expects and sql_answer.problem(answer, read.expects, read.least)
+  if err then return nil, err end
   if not answer.cut and lease.conn:query("ROLLBACK", nil, { timeout = left(due) }) then linger(dsn, lease) end
   answer.unasked = read.carried_out and unasked[dsn]
   return answer
@@ -217,7 +225,7 @@ function sql_server.write(dsn, seconds, sql, params, lock_seconds, max_rows)
     return nil, err
   end
   return lease.conn:query(sql, params,
-    { timeout = left(due) + GRACE_SECONDS, max_rows = max_rows, max_bytes = BYTES_MAX })
+    { timeout = left(due) + GRACE_SECONDS, max_rows = max_rows, max_bytes = sql_server.BYTES_MAX })
 end
 
 return sql_server

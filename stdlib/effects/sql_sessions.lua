@@ -4,6 +4,7 @@ local blame = require "blame"
 local catalogue = require "catalogue"
 local duration = require "duration"
 local outcome = require "outcome"
+local sql_answer = require "effects.sql_answer"
 local sql_called = require "effects.sql_called"
 local sql_dsn = require "effects.sql_dsn"
 local sql_server = require "effects.sql_server"
@@ -57,6 +58,9 @@ local LIST = "SELECT a.pid, " .. BEGAN .. [[ AS began, a.usename AS "user", a.ap
 -- Without pg_read_all_stats a role sees that others' sessions are there, and nothing of what they do.
 local COUNT = [[SELECT pg_catalog.count(*) AS total, pg_catalog.count(*) FILTER (WHERE a.state IS NULL
     AND a.query = '<insufficient privilege>') AS hidden]] .. OTHERS
+
+local LISTED = { pid = "number", began = "number?", user = "string?", application = "string?", seconds = "number?",
+                 allowed = "boolean" }
 
 local function plural(count, word, words)
   return ("%s %s"):format(count == 0 and "no" or tostring(count), count == 1 and word or words)
@@ -113,12 +117,13 @@ end
 
 local function list(call)
   local found, err = sql_server.read(call.dsn, call.timeout,
-    { sql = LIST, params = meaning(call), max_rows = SESSIONS_MAX })
+    { sql = LIST, params = meaning(call), max_rows = SESSIONS_MAX, expects = LISTED })
   if not found then return nil, err end
   local params = meaning(call)
   local counted
   counted, err = sql_server.read(call.dsn, call.timeout,
-    { sql = COUNT, params = { params[1], params[2] }, max_rows = 1 })
+    { sql = COUNT, params = { params[1], params[2] }, max_rows = 1, least = 1,
+      expects = { total = "number", hidden = "number" } })
   if not counted then return nil, err end
   return found.rows, counted.rows[1]
 end
@@ -168,7 +173,8 @@ local function arrays(pins)
 end
 
 local function count_of(call, sql, params)
-  local answer = sql_server.read(call.dsn, call.timeout, { sql = sql, params = params, max_rows = 1 })
+  local answer = sql_server.read(call.dsn, call.timeout, { sql = sql, params = params, max_rows = 1, least = 1,
+    expects = { count = "number" } })
   return answer and answer.rows[1].count
 end
 
@@ -187,12 +193,14 @@ local function ender(how)
   return function(call, plan)
     local due = tasks.now() + math.min(GONE_WITHIN, call.timeout / 2)
     plan = plan or preview(call) -- approved beyond the plan: what is there now
-    if plan.unknown or plan.impossible then return outcome.failed("permission", "%s", plan.impossible or plan.text) end
+    if plan.impossible then return outcome.failed("permission", "%s", plan.impossible) end
+    if plan.unknown then return outcome.failed("unreachable", "%s", plan.text) end
     local pids, moments = arrays(plan.pins)
     local params = meaning(call)
     params[8], params[9], params.n = pids, moments, 9
     local done, err = sql_server.write(call.dsn, call.timeout, END, params)
-    if not done then return how.undone(err) end
+    err = err or sql_answer.problem(done, { ended = "number", forbidden = "number" }, 1)
+    if err then return how.undone(err) end
     local row = done.rows[1]
     if row.forbidden > 0 then
       return outcome.failed("permission", "none was ended: this role may not end all %d of them", row.forbidden)
@@ -304,6 +312,10 @@ local ACTIVITY = [[
   FROM pg_catalog.pg_stat_activity AS a WHERE ]] .. CLIENTS .. [[ AND a.pid <> pg_catalog.pg_backend_pid()
   GROUP BY 1, 2, 3, 4 ORDER BY count DESC, 1, 2, 3, 4]]
 
+local GROUP = { state = "string", application = "string", user = "string", dbname = "string", count = "number",
+                oldest = "number?", oldest_transaction = "number?", waiting = "number", max_connections = "number",
+                slots = "number" }
+
 local function sum_states(rows)
   local sums = { total = 0, active = 0, idle = 0, idle_in_transaction = 0, waiting = 0,
     oldest_transaction = 0, rows = rows }
@@ -322,16 +334,17 @@ local function activity(how)
   return function(call)
     local settings = require "settings"
     local found, err = sql_server.read(call.dsn, call.timeout,
-      { sql = ACTIVITY, max_rows = SESSIONS_MAX, role = settings.reader })
+      { sql = ACTIVITY, max_rows = SESSIONS_MAX, role = settings.reader, expects = GROUP })
     if not found then return how.learned(err) end
     local sums = sum_states(found.rows)
     if not sums.max_connections then -- nobody but us
       found, err = sql_server.read(call.dsn, call.timeout,
-        { sql = "SELECT " .. LIMITS, max_rows = 1 })
+        { sql = "SELECT " .. LIMITS, max_rows = 1, least = 1,
+          expects = { max_connections = "number", slots = "number" } })
       if not found then return how.learned(err) end
       sums.max_connections, sums.slots = found.rows[1].max_connections, found.rows[1].slots
     end
-    sums.used_percent = math.floor(1000 * sums.total / sums.slots + 0.5) / 10
+    sums.used_percent = math.floor(1000 * sums.total / math.max(1, sums.slots) + 0.5) / 10
     return sums
   end
 end
