@@ -1,8 +1,9 @@
 #include "redact_find.h"
 
-const char redact_anchors[][3] = {":",  "=",  "}",  "--", "AK", "AS", "AI", "GO", "ya", "gh", "gi",
-                                  "gl", "xo", "xa", "sk", "rk", "wh", "np", "py", "hv", "SG", "dc",
-                                  "do", "sh", "NR", "ey", "Be", "Ba", "re", "ma", "se", "tl", ""};
+const char redact_anchors[][3] = {":",  "=",  "}",  "--", "AK", "AS", "AI", "GO", "ya", "gh", "gi", "gl",
+                                  "xo", "xa", "sk", "rk", "wh", "np", "py", "hv", "SG", "dc", "do", "sh",
+                                  "NR", "ey", "Be", "Ba", "re", "ma", "se", "tl", "hf", "AT", "AG", "pd",
+                                  "$2", "$5", "$6", "$y", "$a", "pa", "Pa", "PA", "by", "By", "BY", ""};
 
 bool redact_find(struct redact_scene *scene, size_t at, struct redact_span *span) {
   switch (scene->text[at]) {
@@ -14,6 +15,6 @@ bool redact_find(struct redact_scene *scene, size_t at, struct redact_span *span
   case '-':
     return redact_find_shape(scene, at, span) || redact_find_value(scene, at, span);
   default:
-    return redact_find_shape(scene, at, span);
+    return redact_find_shape(scene, at, span) || redact_find_word(scene, at, span);
   }
 }

@@ -37,6 +37,7 @@ bool redact_find(struct redact_scene *scene, size_t at, struct redact_span *span
 bool redact_find_url(const struct redact_scene *scene, size_t at, struct redact_span *span);
 bool redact_find_value(struct redact_scene *scene, size_t at, struct redact_span *span);
 bool redact_find_shape(const struct redact_scene *scene, size_t at, struct redact_span *span);
+bool redact_find_word(const struct redact_scene *scene, size_t at, struct redact_span *span);
 
 /* Whether a key says that its value is secret: whole words, DB_PASSWORD, apiKey, Jwt:Secret; `Key` alone only under a parent
  * that makes it one, as Jwt. */
@@ -53,5 +54,7 @@ enum redact_key redact_key(const char *key, size_t len, const char *parent, size
 bool redact_is_setting(const char *word, size_t len);
 /* Whether a value beside a secret's key is none: a reference, a literal, nothing. */
 bool redact_is_stand_in(const char *value, size_t len);
+/* Whether a word is no word of a sentence: a letter and a digit, of a secret's length. */
+bool redact_is_random(const char *value, size_t len);
 
 #endif

@@ -1,6 +1,7 @@
 #include "redact_json.h"
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 #include "redact.h"
 #include "redact_find.h"
 
@@ -12,6 +13,7 @@ struct place {
   const char *key, *parent;
   size_t len, parent_len;
   bool data, foreign;
+  bool list; /* inside a SecretList, whose items say no kind */
 };
 
 static json_t *clean_value(const json_t *value, const struct place *place);
@@ -62,22 +64,35 @@ static void set_clean(json_t *object, struct buffer *key, json_t *value) {
 
 /* { name = "DB_PASSWORD", value = "…" }: the name is the key. */
 static void use_name(const json_t *object, struct place *place) {
-  const json_t *name = json_object_get(object, "name");
-  if (place->len != 5 || memcmp(place->key, "value", 5) != 0 || !json_is_string(name)) return;
+  static const char *const keys[] = {"name", "Name", "key", "Key"};
+  const json_t *name = NULL;
+  if (place->len != 5 || strncasecmp(place->key, "value", 5) != 0) return;
+  for (size_t i = 0; i < sizeof keys / sizeof *keys && !name; i++) name = json_object_get(object, keys[i]);
+  if (!json_is_string(name)) return;
   place->key = json_string_value(name);
   place->len = json_string_length(name);
 }
 
-static bool is_data(const json_t *object, const char *key) {
+static bool is_kind(const json_t *object, const char *wanted) {
   const char *kind = json_string_value(json_object_get(object, "kind"));
-  return kind && strcmp(kind, "Secret") == 0 && (strcmp(key, "data") == 0 || strcmp(key, "stringData") == 0);
+  return kind && strcmp(kind, wanted) == 0;
+}
+
+static bool is_data(const json_t *object, const char *key, bool list) {
+  return (list || is_kind(object, "Secret")) && (strcmp(key, "data") == 0 || strcmp(key, "stringData") == 0);
 }
 
 static void add_field(json_t *copy, json_t *object, void *at, const struct place *above) {
   const char *name = json_object_iter_key(at);
   size_t len = json_object_iter_key_len(at);
-  struct place place = {name,          above->key, len, above->len, above->data || is_data(object, name),
-                        above->foreign};
+  bool list = above->list || is_kind(object, "SecretList");
+  struct place place = {.key = name,
+                        .parent = above->key,
+                        .len = len,
+                        .parent_len = above->len,
+                        .foreign = above->foreign,
+                        .list = list,
+                        .data = above->data || is_data(object, name, list)};
   struct buffer key = {0};
   use_name(object, &place);
   clean_text(&key, name, len, above->foreign);

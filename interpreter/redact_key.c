@@ -6,13 +6,14 @@
 #define WORD_MAX 24 /* bytes of the longest word that is looked for, and some */
 
 /* Values of any length are secret in KEY=VALUE beside the first of them; all are whole words. */
-static const char *const passwords[] = {"password",    "passwd",     "pwd", "passphrase",
-                                        "requirepass", "masterauth", NULL};
+static const char *const passwords[] = {"password",    "passwd",     "pwd",      "passphrase",
+                                        "requirepass", "masterauth", "passwort", NULL};
 static const char *const secrets[] = {
-    "pass",          "passcode",      "secret",       "token",           "credential", "credentials",
-    "authorization", "cookie",        "apikey",       "secretkey",       "accesskey",  "privatekey",
-    "signingkey",    "encryptionkey", "masterkey",    "accountkey",      "authtoken",  "accesstoken",
-    "clientsecret",  "sharedkey",     "sharedsecret", "sharedaccesskey", "servicekey", NULL};
+    "pass",         "passcode",        "secret",      "token",         "credential",
+    "credentials",  "authorization",   "cookie",      "apikey",        "secretkey",
+    "accesskey",    "privatekey",      "signingkey",  "encryptionkey", "masterkey",
+    "accountkey",   "authtoken",       "accesstoken", "clientsecret",  "sharedkey",
+    "sharedsecret", "sharedaccesskey", "servicekey",  "psk",           NULL};
 static const char *const long_ones[] = {"auth", "jwt", "sas", "sig", "signature", NULL};
 /* Words written together: PGPASSWORD. */
 static const char *const endings[] = {"password",  "passwd",    "passphrase", "apikey",
@@ -22,6 +23,8 @@ static const char *const makes_key[] = {
     "access", "account",     "api",     "auth",    "client",  "crypto",  "encryption",
     "hmac",   "integration", "jwt",     "license", "master",  "private", "routing",
     "secret", "service",     "session", "shared",  "signing", "ssh",     NULL};
+/* What a secret is kept as: client-key-data, secret_key_base, password_hash. */
+static const char *const kept_as[] = {"data", "base", "pem", "hash", "plain", "value", NULL};
 /* A secret behind one of these is a secret's name. */
 static const char *const names_only[] = {"existing", "pull", NULL};
 
@@ -65,6 +68,7 @@ static void last_word(const char *key, size_t *len, char word[static WORD_MAX]) 
 enum redact_key redact_key(const char *key, size_t len, const char *parent, size_t parent_len) {
   char word[WORD_MAX], before[WORD_MAX];
   last_word(key, &len, word);
+  if (is_one_of(word, kept_as)) last_word(key, &len, word);
   if (is_one_of(word, passwords) || ends_in_one(word, endings)) return KEY_PASSWORD;
   last_word(key, &len, before);
   if (is_one_of(word, secrets)) return is_one_of(before, names_only) ? KEY_HARMLESS : KEY_SECRET;
@@ -109,4 +113,13 @@ bool redact_is_stand_in(const char *value, size_t len) {
   size_t at = 0;
   while (at < len && (value[at] == 'x' || ispunct((unsigned char)value[at]) || value[at] == ' ')) at++;
   return at == len; /* ***, xxx */
+}
+
+bool redact_is_random(const char *value, size_t len) {
+  bool letter = false, digit = false;
+  for (size_t i = 0; i < len; i++) {
+    letter |= isalpha((unsigned char)value[i]) != 0;
+    digit |= isdigit((unsigned char)value[i]) != 0;
+  }
+  return len >= REDACT_KEYED_MIN && letter && digit;
 }

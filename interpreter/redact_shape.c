@@ -10,7 +10,7 @@
 #define RUN_MAX 4096    /* characters of a token that are looked at */
 #define PEM_LINE_MAX 64 /* bytes of what stands between BEGIN and the dashes */
 
-enum letters { ALNUM, UPPER, DASHED, DOTTED };
+enum letters { ALNUM, UPPER, DASHED, DOTTED, CRYPT };
 
 static const struct {
   const char *begins;
@@ -18,22 +18,38 @@ static const struct {
   unsigned char least; /* characters behind the beginning */
   bool apart;          /* no letter or digit may stand before it: its beginning is no rare one */
 } tokens[] = {
-    {"AKIA", UPPER, 16, true},      {"ASIA", UPPER, 16, true},          {"AIza", DASHED, 35, true},
-    {"GOCSPX-", DASHED, 20, false}, {"ya29.", DASHED, 20, true},        {"ghp_", ALNUM, 30, false},
-    {"gho_", ALNUM, 30, false},     {"ghu_", ALNUM, 30, false},         {"ghs_", ALNUM, 30, false},
-    {"ghr_", ALNUM, 30, false},     {"github_pat_", DASHED, 22, false}, {"glpat-", DASHED, 20, false},
-    {"glsa_", DASHED, 30, false},   {"xoxb-", DASHED, 10, false},       {"xoxp-", DASHED, 10, false},
-    {"xoxa-", DASHED, 10, false},   {"xoxr-", DASHED, 10, false},       {"xoxs-", DASHED, 10, false},
-    {"xoxe.", DOTTED, 10, false},   {"xapp-", DASHED, 10, false},       {"sk_live_", ALNUM, 16, false},
-    {"rk_live_", ALNUM, 16, false}, {"sk_test_", ALNUM, 16, false},     {"whsec_", ALNUM, 16, false},
-    {"sk-", DASHED, 32, true},      {"npm_", ALNUM, 36, false},         {"pypi-AgE", DASHED, 50, false},
-    {"hvs.", DASHED, 20, true},     {"SG.", DOTTED, 40, true},          {"dckr_pat_", DASHED, 20, false},
-    {"dop_v1_", ALNUM, 64, false},  {"shpat_", ALNUM, 32, false},       {"NRAK-", ALNUM, 27, false},
+    {"AKIA", UPPER, 16, true},          {"ASIA", UPPER, 16, true},
+    {"AIza", DASHED, 35, true},         {"GOCSPX-", DASHED, 20, false},
+    {"ya29.", DASHED, 20, true},        {"ghp_", ALNUM, 30, false},
+    {"gho_", ALNUM, 30, false},         {"ghu_", ALNUM, 30, false},
+    {"ghs_", ALNUM, 30, false},         {"ghr_", ALNUM, 30, false},
+    {"github_pat_", DASHED, 22, false}, {"glpat-", DASHED, 20, false},
+    {"glsa_", DASHED, 30, false},       {"xoxb-", DASHED, 10, false},
+    {"xoxp-", DASHED, 10, false},       {"xoxa-", DASHED, 10, false},
+    {"xoxr-", DASHED, 10, false},       {"xoxs-", DASHED, 10, false},
+    {"xoxe.", DOTTED, 10, false},       {"xapp-", DASHED, 10, false},
+    {"sk_live_", ALNUM, 16, false},     {"rk_live_", ALNUM, 16, false},
+    {"sk_test_", ALNUM, 16, false},     {"whsec_", ALNUM, 16, false},
+    {"sk-", DASHED, 32, true},          {"npm_", ALNUM, 36, false},
+    {"pypi-AgE", DASHED, 50, false},    {"hvs.", DASHED, 20, true},
+    {"SG.", DOTTED, 40, true},          {"dckr_pat_", DASHED, 20, false},
+    {"dop_v1_", ALNUM, 64, false},      {"shpat_", ALNUM, 32, false},
+    {"NRAK-", ALNUM, 27, false},        {"glrt-", DASHED, 20, false},
+    {"gldt-", DASHED, 20, false},       {"glcbt-", DASHED, 20, false},
+    {"glptt-", DASHED, 20, false},      {"xoxe-", DASHED, 10, false},
+    {"xoxd-", DASHED, 10, false},       {"hf_", ALNUM, 30, true},
+    {"doo_v1_", ALNUM, 64, false},      {"dor_v1_", ALNUM, 64, false},
+    {"ATATT3", DASHED, 30, true},       {"AGE-SECRET-KEY-1", ALNUM, 50, false},
+    {"pdus+", DASHED, 20, false},       {"$2a$", CRYPT, 50, false},
+    {"$2b$", CRYPT, 50, false},         {"$2y$", CRYPT, 50, false},
+    {"$5$", CRYPT, 44, false},          {"$6$", CRYPT, 44, false},
+    {"$y$", CRYPT, 40, false},          {"$apr1$", CRYPT, 23, false},
 };
 
 static bool is_letter(enum letters letters, unsigned char c) {
   if (letters == UPPER) return isupper(c) || isdigit(c);
   if (isalnum(c)) return true;
+  if (letters == CRYPT) return c == '.' || c == '/' || c == '$';
   return letters != ALNUM && (c == '-' || c == '_' || (letters == DOTTED && c == '.'));
 }
 

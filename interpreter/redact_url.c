@@ -5,6 +5,7 @@
 
 #define URL_MAX 2048     /* bytes looked at behind :// for its secrets */
 #define URL_TOKEN_MIN 20 /* a user without a password, of that length, is a token */
+#define HOOK_MIN 26      /* bytes behind the path of a webhook on a host that is not known */
 #define PASSWORD_MAX 256 /* bytes of a password that was put into a URL as it is */
 
 static const struct {
@@ -24,6 +25,19 @@ static const struct {
     {"events.pagerduty.com", "/integration/"},
     {"api.opsgenie.com", "/v1/json/"},
     {"hc-ping.com", "/"},
+    {"hooks.slack-gov.com", "/services/"},
+    {"ptb.discord.com", "/api/webhooks/"},
+    {"canary.discord.com", "/api/webhooks/"},
+    {"hooks.zapier.com", "/hooks/"},
+    {"maker.ifttt.com", "/trigger/"},
+    {"open.feishu.cn", "/open-apis/bot/v2/hook/"},
+    {"open.larksuite.com", "/open-apis/bot/v2/hook/"},
+    {"webexapis.com", "/v1/webhooks/incoming/"},
+    {"alert.victorops.com", "/integrations/"},
+    {"api.squadcast.com", "/v2/incidents/"},
+    {"nosnch.in", "/"},
+    {"ntfy.sh", "/"},
+    {"", "/hooks/"}, /* Mattermost and Rocket.Chat, on anybody's host */
 };
 
 /* "//" or, inside JSON, "\/\/": its length; 0 when it isn't there. */
@@ -51,6 +65,7 @@ static size_t skip_path(const char *text, size_t len, size_t at, const char *wan
 static bool is_host(const char *host, size_t len, const char *wanted) {
   const char *port = memchr(host, ':', len);
   size_t n = strlen(wanted), have = port ? (size_t)(port - host) : len;
+  if (!*wanted) return true;
   if (*wanted == '.') return have > n && strncasecmp(host + have - n, wanted, n) == 0;
   return have == n && strncasecmp(host, wanted, n) == 0;
 }
@@ -60,7 +75,7 @@ static bool find_webhook(const char *text, size_t host, size_t host_end, size_t 
   for (size_t i = 0; i < sizeof webhooks / sizeof *webhooks; i++) {
     if (!is_host(text + host, host_end - host, webhooks[i].host)) continue;
     size_t from = skip_path(text, end, host_end, webhooks[i].path);
-    if (!from || from == end) continue;
+    if (!from || from == end || (!*webhooks[i].host && end - from < HOOK_MIN)) continue;
     *span = (struct redact_span){from, end, "token"};
     return true;
   }

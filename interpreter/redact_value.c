@@ -68,6 +68,8 @@ static bool separates(const struct redact_scene *scene, size_t at) {
 static size_t bare_end(const struct redact_scene *scene, size_t at, bool in_list) {
   for (; at < scene->len; at++) {
     char c = scene->text[at];
+    if (c == '\\' && at + 1 < scene->len && scene->text[at + 1] == ' ')
+      at++, c = 'x'; /* libpq's written blank */
     if (is_line_end(c) || c == '"' || is_written_blank(scene, at)) break;
     if (c == '\\' && opening_quote(scene, at) != SIZE_MAX) break;
     if (is_blank(c) && !in_list) break;
@@ -81,6 +83,29 @@ static size_t bare_end(const struct redact_scene *scene, size_t at, bool in_list
 static bool in_connection_string(const struct redact_scene *scene, size_t from) {
   while (from > 0 && scene->text[from - 1] == ' ') from--;
   return from > 0 && scene->text[from - 1] == ';';
+}
+
+/* ---- Colours ---- */
+
+/* Behind the escapes that colour what stands at `at`. */
+static size_t skip_colours(const struct redact_scene *scene, size_t at) {
+  for (size_t to; at + 2 < scene->len && memcmp(scene->text + at, "\x1b[", 2) == 0; at = to + 1) {
+    for (to = at + 2; to < scene->len && (isdigit((unsigned char)scene->text[to]) || scene->text[to] == ';');
+         to++) {
+    }
+    if (to >= scene->len || scene->text[to] != 'm') break;
+  }
+  return at;
+}
+
+/* Where what is coloured up to `at` ends. */
+static size_t colours_before(const struct redact_scene *scene, size_t at) {
+  size_t from = at;
+  if (at < 3 || scene->text[at - 1] != 'm') return at;
+  for (from--; from > 1 && (isdigit((unsigned char)scene->text[from - 1]) || scene->text[from - 1] == ';');
+       from--) {
+  }
+  return from > 1 && memcmp(scene->text + from - 2, "\x1b[", 2) == 0 ? from - 2 : at;
 }
 
 /* ---- KEY=VALUE ---- */
@@ -120,19 +145,52 @@ static bool is_folder(const struct redact_scene *scene, size_t from, size_t to, 
          strchr("/~", scene->text[value]);
 }
 
-static bool find_assigned(const struct redact_scene *scene, size_t at, struct redact_span *span) {
-  size_t end = at, value = at + 1, quote, to;
-  if (value < scene->len && strchr("=>~", scene->text[value]) && scene->text[value]) return false;
+static bool is_naming(const struct redact_scene *scene, size_t from, size_t len) {
+  return (len == 4 && strncasecmp(scene->text + from, "name", 4) == 0) ||
+         (len == 3 && strncasecmp(scene->text + from, "key", 3) == 0);
+}
+
+static bool is_value(const struct redact_scene *scene, size_t from, size_t len) {
+  return len == 5 && strncasecmp(scene->text + from, "value", 5) == 0;
+}
+
+/* Remembers whether the text from `quote` on names a secret: its value stands next. */
+static void learn_name(struct redact_scene *scene, size_t quote) {
+  scene->named =
+      redact_key(scene->text + quote + 1, closing(scene, quote) - quote - 1, NULL, 0) != KEY_HARMLESS;
+}
+
+/* <add key="DbPassword" value="…"/> */
+static enum redact_key attribute(struct redact_scene *scene, size_t from, size_t len, size_t quote) {
+  bool named = scene->named && is_value(scene, from, len);
+  if (scene->source || from == 0 || !isspace((unsigned char)scene->text[from - 1])) return KEY_HARMLESS;
+  if (is_naming(scene, from, len)) learn_name(scene, quote);
+  if (named) scene->named = false;
+  return named ? KEY_PASSWORD : KEY_HARMLESS;
+}
+
+/* Where the key before a = at `at` ends: "key" =, ["key"] =, a coloured one. */
+static size_t key_end(const struct redact_scene *scene, size_t at) {
+  size_t end = colours_before(scene, at);
   while (end > 0 && is_blank(scene->text[end - 1])) end--;
-  if (end > 2 && scene->text[end - 1] == ']' && is_quote(scene->text[end - 2]))
-    end -= 2; /* ["X-Api-Key"] = */
+  if (end > 2 && scene->text[end - 1] == ']' && is_quote(scene->text[end - 2])) end--;
+  return end > 1 && is_quote(scene->text[end - 1]) ? end - 1 : end;
+}
+
+static bool find_assigned(struct redact_scene *scene, size_t at, struct redact_span *span) {
+  size_t end = key_end(scene, at), value = at + 1, quote, to;
+  bool arrow = value < scene->len && scene->text[value] == '>';
+  if (arrow) value = skip_blanks(scene, value + 1); /* 'key' => 'value' */
+  if (value < scene->len && strchr("=~", scene->text[value]) && scene->text[value]) return false;
   size_t from = key_before(scene, end);
   enum redact_key key = redact_key(scene->text + from, end - from, NULL, 0);
   if (end < at) value = skip_blanks(scene, value); /* `--password= --next` has none */
+  value = skip_colours(scene, value);
   if (scene->source == REDACT_SCRIPT && key != KEY_PASSWORD) return false;
-  if (key == KEY_HARMLESS || is_folder(scene, from, end, value)) return false;
   quote = opening_quote(scene, value);
-  if (quote == SIZE_MAX && scene->source) return false;
+  if (key == KEY_HARMLESS && quote != SIZE_MAX) key = attribute(scene, from, end - from, quote);
+  if (key == KEY_HARMLESS || is_folder(scene, from, end, value)) return false;
+  if (quote == SIZE_MAX && (scene->source || arrow)) return false;
   if (quote != SIZE_MAX) value = quote + 1;
   to = quote != SIZE_MAX ? closing(scene, quote) : bare_end(scene, value, in_connection_string(scene, from));
   if (to - value < redact_key_min(key, !scene->source) || redact_is_stand_in(scene->text + value, to - value))
@@ -161,6 +219,7 @@ static size_t quoted_key(const struct redact_scene *scene, size_t at, size_t *fr
 /* "kind": "Secret", however quoted. */
 static bool is_kind(const struct redact_scene *scene, size_t at) {
   size_t end = at + strlen("Secret");
+  if (scene->len - end > 4 && memcmp(scene->text + end, "List", 4) == 0) end += 4;
   if (end < scene->len && (isalnum((unsigned char)scene->text[end]) || scene->text[end] == '-')) return false;
   while (at > 0 && (strchr(" \"'\\:", scene->text[at - 1]))) at--;
   return at >= 4 && memcmp(scene->text + at - 4, "kind", 4) == 0;
@@ -196,9 +255,8 @@ static bool find_member(struct redact_scene *scene, size_t at, size_t from, size
   size_t to = closing(scene, quote);
   value = quote + 1;
   enum redact_key key = redact_key(scene->text + from, len, scene->text + scene->parent, scene->parent_len);
-  bool named = scene->named && key_is(scene, from, len, "value");
-  if (key_is(scene, from, len, "name")) /* of a container's variable: its value stands next */
-    scene->named = redact_key(scene->text + value, to - value, NULL, 0) != KEY_HARMLESS;
+  bool named = scene->named && is_value(scene, from, len);
+  if (is_naming(scene, from, len)) learn_name(scene, quote); /* of a container's variable, of a header */
   if (redact_is_setting(scene->text + from, len)) return take(span, value, to);
   if (scene->data) return to - value > 0 && take(span, value, to);
   if (named) key = KEY_SECRET;
@@ -232,16 +290,60 @@ static bool open_block(struct redact_scene *scene, size_t from, size_t len, size
   return false;
 }
 
+/* key: | and its lines, which are indented deeper than the key. */
+static bool find_block(const struct redact_scene *scene, size_t at, size_t indent, struct redact_span *span) {
+  size_t from = at, to, line;
+  if (at >= scene->len || !strchr("|>", scene->text[at]) || !scene->text[at]) return false;
+  while (++at < scene->len && (strchr("+-", scene->text[at]) || isdigit((unsigned char)scene->text[at])) &&
+         scene->text[at]) {
+  }
+  for (from = to = at; to < scene->len && scene->text[to] == '\n'; to = at) {
+    for (line = at = to + 1; at < scene->len && scene->text[at] == ' '; at++) {
+    }
+    if (at < scene->len && scene->text[at] != '\n' && at - line <= indent) break;
+    while (at < scene->len && scene->text[at] != '\n') at++;
+  }
+  while (from < to && isspace((unsigned char)scene->text[from])) from++;
+  return take(span, from, to);
+}
+
+/* { password: 'x' }. Of a secret that is no password the value must look like one: "unexpected token: 'import'". */
+static bool find_quoted_within(const struct redact_scene *scene, enum redact_key key, size_t quote,
+                               struct redact_span *span) {
+  size_t to = closing(scene, quote), len = to - quote - 1;
+  const char *value = scene->text + quote + 1;
+  if (key == KEY_HARMLESS || len < redact_key_min(key, false) || redact_is_stand_in(value, len)) return false;
+  if (key != KEY_PASSWORD && !redact_is_random(value, len)) return false;
+  return to < scene->len && !is_line_end(scene->text[to]) && take(span, quote + 1, to);
+}
+
+/* A password within a line: {Password:x User:u}, "initial admin password: x". Bare, it is told from a sentence's next word
+ * by its digits, and reset-password:1.2 is an image. */
+static bool find_within_line(const struct redact_scene *scene, size_t from, size_t len, size_t at,
+                             struct redact_span *span) {
+  size_t value = skip_colours(scene, skip_blanks(scene, at)), quote = opening_quote(scene, value), to;
+  enum redact_key key = redact_key(scene->text + from, len, NULL, 0);
+  if (quote != SIZE_MAX) return find_quoted_within(scene, key, quote, span);
+  if (key != KEY_PASSWORD || (from > 0 && scene->text[from - 1] == '/')) return false;
+  if (value == at && memchr(scene->text + from, '-', len)) return false;
+  to = bare_end(scene, value, false);
+  while (to > value && strchr("})],.", scene->text[to - 1])) to--;
+  return redact_is_random(scene->text + value, to - value) && take(span, value, to);
+}
+
 static bool find_line(struct redact_scene *scene, size_t at, struct redact_span *span) {
-  size_t from = key_before(scene, at), len = at - from, indent, value = skip_blanks(scene, at + 1);
-  if (len == 0 || scene->source || !at_line_begin(scene, from, &indent)) return false;
+  size_t end = key_end(scene, at), from = key_before(scene, end), len = end - from, indent,
+         value = skip_blanks(scene, at + 1);
+  if (len == 0 || scene->source) return false;
+  if (!at_line_begin(scene, from, &indent)) return find_within_line(scene, from, len, at + 1, span);
   if (scene->data_indent && indent < scene->data_indent) scene->data_indent = 0;
   if (value >= scene->len || is_line_end(scene->text[value]) || is_written_blank(scene, value))
     return open_block(scene, from, len, indent);
-  if (value == at + 1) return false;
+  if (value == at + 1) return find_within_line(scene, from, len, value, span);
   enum redact_key key = redact_key(scene->text + from, len, scene->text + scene->parent, scene->parent_len);
   if (key == KEY_HARMLESS && !scene->data_indent) return false;
-  value = skip_scheme(scene, value);
+  if (find_block(scene, value, indent, span)) return true;
+  value = skip_colours(scene, skip_scheme(scene, value));
   size_t quote = opening_quote(scene, value),
          to = quote != SIZE_MAX ? closing(scene, quote) : bare_end(scene, value, false);
   if (quote != SIZE_MAX) value = quote + 1;
@@ -252,12 +354,23 @@ static bool find_line(struct redact_scene *scene, size_t at, struct redact_span 
 
 /* ---- --key VALUE ---- */
 
+/* Where the next word of a command line begins: behind blanks, a NUL of /proc/PID/cmdline, or "," in JSON. */
+static size_t behind_option(const struct redact_scene *scene, size_t at) {
+  size_t value = at;
+  if (value < scene->len && scene->text[value] == '\0') return value + 1;
+  if (value >= scene->len || scene->text[value] != '"') return skip_blanks(scene, at);
+  value = skip_blanks(scene, value + 1);
+  if (value >= scene->len || scene->text[value] != ',') return at;
+  value = skip_blanks(scene, value + 1);
+  return value < scene->len && scene->text[value] == '"' ? value + 1 : at;
+}
+
 static bool find_option(const struct redact_scene *scene, size_t at, struct redact_span *span) {
   size_t from = at + 2, value, to;
   if (scene->source || (at > 0 && scene->text[at - 1] == '-')) return false;
   for (at = from - 1; ++at < scene->len && is_key_char(scene->text[at]);) {
   }
-  value = skip_blanks(scene, at);
+  value = behind_option(scene, at);
   enum redact_key key = redact_key(scene->text + from, at - from, NULL, 0);
   if (value == at || value >= scene->len || scene->text[value] == '-' || key == KEY_HARMLESS) return false;
   to = bare_end(scene, value, false);
