@@ -338,6 +338,11 @@ def test_6_what_was_approved_is_looked_at_again_when_it_is_old(sandbox):
     assert (done.code, done.stdout) == (0, "plan: well\n"), done
 
 
+def test_6_what_differs_from_the_plan_in_any_way_is_not_in_it(sandbox):
+    done = sandbox.run("luahost", os.path.join(ROOT, "tests", "stdlib", "plan_covers_test.lua"))
+    assert (done.code, done.stdout) == (0, "plan covers: well\n"), done
+
+
 def test_6_what_was_planned_is_applied_once(law, http_faults):
     """Broken by: plan:take without `entry.taken = true`."""
     script = """
