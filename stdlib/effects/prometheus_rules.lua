@@ -23,28 +23,28 @@ function prometheus_rules.add(prometheus)
       rules = "list: { name, kind (alerting recording), query, group, file, seconds (pending before it fires), state "
         .. "(inactive pending firing), health (ok err unknown), why, labels, annotations }, in the server's order",
       count = "integer: rules in the list", unhealthy = "integer: how many could not be evaluated",
+      warnings = prometheus.warnings, partial = prometheus.partial,
     },
-    run = function(call)
-      local data, other = prometheus.ask(call, PATH, {})
-      if not data then return table.unpack(other, 1, other.n) end
+    run = prometheus.answered(function() return PATH, {} end, function(data, call)
       local rules, unhealthy = {}, 0
-      for _, group in ipairs(data.groups or {}) do
-        for _, one in ipairs(group.rules or {}) do
-          if not call.name or one.name == call.name then
-            rules[#rules + 1] = rule_of(one, group)
+      for _, group in ipairs(prometheus.expect(data.groups, "table", "groups")) do
+        local list = prometheus.expect(group, "table", "a group").rules
+        for _, one in ipairs(prometheus.expect(list, "table", "a group's rules")) do
+          if not call.name or prometheus.expect(one, "table", "a rule").name == call.name then
+            rules[#rules + 1] = rule_of(prometheus.expect(one, "table", "a rule"), group)
             if one.health == "err" then unhealthy = unhealthy + 1 end
           end
         end
       end
       return { rules = rules, count = #rules, unhealthy = unhealthy }
-    end,
+    end),
     command = function(call) return prometheus.curl(call, PATH, {}) end,
     target = prometheus.target,
     specimen = { rules = {}, count = 0, unhealthy = 0 },
     sum_up = function(fields)
       if not fields.count then return nil end
-      return ("%d rules%s"):format(fields.count,
-        fields.unhealthy > 0 and (", %d of them could not be evaluated"):format(fields.unhealthy) or "")
+      local sick = fields.unhealthy > 0 and (", %d of them could not be evaluated"):format(fields.unhealthy) or ""
+      return prometheus.with_partial(("%d rules%s"):format(fields.count, sick), fields)
     end,
   })
 end
