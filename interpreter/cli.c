@@ -231,7 +231,8 @@ static bool read_option(lua_State *L, const struct command *command, char **argv
   if (attached && option->kind == FLAG)
     return *cli = wrong((struct complaint){command, "this option takes no value:", word, NULL}), false;
   const char *value = find_value(option, attached, argv, i);
-  if (!value) return *cli = wrong((struct complaint){command, "a value is missing for", word, NULL}), false;
+  if (!value || (option->kind == VALUE && !*value))
+    return *cli = wrong((struct complaint){command, "a value is missing for", word, NULL}), false;
   if (!allowed(option, value)) return *cli = wrong_value(command, option, value), false;
   set(L, option, value);
   return true;

@@ -28,8 +28,12 @@ static void (*restore_terminal)(void);
 static char mark; /* its address is what an awaiting coroutine yields */
 
 uv_loop_t *runtime_loop(void) { return &rt.loop; }
-struct task *runtime_current(void) { return rt.current; }
-struct task *runtime_root(void) { return rt.root; }
+struct task *runtime_current(void) {
+  return rt.current;
+}
+struct task *runtime_root(void) {
+  return rt.root;
+}
 void runtime_mark(lua_State *L) { lua_pushlightuserdata(L, &mark); }
 
 /* ---- The clock ---- */
@@ -232,6 +236,10 @@ static void runtime_drain(void) {
 
 /* ---- Signals ---- */
 
+#define UNHEARD_SECONDS                                                                                      \
+  10 /* after a signal that the script's computing in C keeps from being heard the run is left */
+#define UNHEARD "\nrunbook: the script did not let go; the run is left as it is, its escalation stays armed\n"
+
 /* Nothing breaks the end of a run off but somebody who insists. */
 static void signal_shielded(int number) {
   hurried = hurried + 1;
@@ -240,6 +248,16 @@ static void signal_shielded(int number) {
     _exit(128 + number);
   }
   uv_async_send(&rt.waker);
+}
+
+/* What a script waits for inside C, a pattern that takes hours, can't be interrupted: it is left as by somebody who
+ * insists. The journal and the watchdog are as after a kill. */
+static void signal_unheard(int number) {
+  (void)number;
+  if (shielded || !signal_number || rt.signal_seen) return;
+  if (restore_terminal) restore_terminal();
+  if (write(STDERR_FILENO, UNHEARD, sizeof UNHEARD - 1) < 0) _exit(128 + signal_number);
+  _exit(128 + signal_number);
 }
 
 static void signal_handler(int number) {
@@ -254,6 +272,7 @@ static void signal_handler(int number) {
     _exit(128 + number);
   }
   signal_number = number;
+  alarm(UNHEARD_SECONDS);
   uv_async_send(&rt.waker); /* documented as async-signal-safe */
 }
 
@@ -286,6 +305,8 @@ void runtime_signals(void) {
   struct sigaction action = {.sa_handler = signal_handler, .sa_flags = SA_RESTART};
   static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
+  action.sa_handler = signal_unheard;
+  sigaction(SIGALRM, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is as a full disk: its write fails */
 }

@@ -47,7 +47,8 @@ def test_what_was_typed_is_inert(sandbox, runbook, words):
 
 
 @pytest.mark.parametrize("words", [["x.lu"], ["."], ["x.lua", "--env", "nope"], ["x.lua", "--scenario", "nope.lua"],
-                                   ["x.lua", "-p", "nope=1"], ["x.lua", "-p", "n=many"], ["x.lua", "--here=no"]], ids=" ".join)
+                                   ["x.lua", "-p", "nope=1"], ["x.lua", "-p", "n=many"], ["x.lua", "--here=no"],
+                                   ["x.lua", "--answers="], ["x.lua", "--params", ""], ["x.lua", "--env="]], ids=" ".join)
 def test_wrong_usage_begins_nothing_and_tells_nobody(sandbox, runbook, people, words):
     """Broken by: a watchdog that is armed before the file is looked at; a run directory that stays."""
     sandbox.write("x.lua", RESOLVED)

@@ -68,6 +68,13 @@ return resolved "magic"
     assert result.code == 3 and "resolved by" not in result.stdout, result
 
 
+def test_what_cannot_be_interrupted_is_left(sandbox):
+    """A pattern that takes hours. Broken by: the alarm of signal_handler left out."""
+    child = start(sandbox, BEGUN + 'pcall(string.find, ("a"):rep(80), ("a-"):rep(30) .. "b")\n')
+    shown, code = interrupt_when_begun(child)
+    assert code == 130 and "the script did not let go" in shown, shown
+
+
 def test_a_finalizer_of_a_script_never_runs(runbook, sandbox):
     """Broken by: snapshot's restore_table that sets the metatable as it is."""
     sandbox.write("x.lua", """runbook { title = "X" }
