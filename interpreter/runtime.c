@@ -28,12 +28,8 @@ static void (*restore_terminal)(void);
 static char mark; /* its address is what an awaiting coroutine yields */
 
 uv_loop_t *runtime_loop(void) { return &rt.loop; }
-struct task *runtime_current(void) {
-  return rt.current;
-}
-struct task *runtime_root(void) {
-  return rt.root;
-}
+struct task *runtime_current(void) { return rt.current; }
+struct task *runtime_root(void) { return rt.root; }
 void runtime_mark(lua_State *L) { lua_pushlightuserdata(L, &mark); }
 
 /* ---- The clock ---- */
@@ -236,8 +232,8 @@ static void runtime_drain(void) {
 
 /* ---- Signals ---- */
 
-#define UNHEARD_SECONDS                                                                                      \
-  10 /* after a signal that the script's computing in C keeps from being heard the run is left */
+/* After a signal that is not heard for so long, because the script computes in C, the run is left. */
+#define UNHEARD_SECONDS 10
 #define UNHEARD "\nrunbook: the script did not let go; the run is left as it is, its escalation stays armed\n"
 
 /* Nothing breaks the end of a run off but somebody who insists. */
