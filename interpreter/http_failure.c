@@ -119,7 +119,17 @@ static void other_words(const struct http_request *request, struct error *error)
   error_set(error, kind, "%s: %s", request->target, detail);
 }
 
+/* curl takes the end of the connection for the end of the head; trailers may follow the empty line. */
+static bool head_is_whole(const struct http_request *request) {
+  const struct buffer *head = &request->head;
+  return head->len == 0 || memmem(head->data, head->len, "\n\r\n", 3) ||
+         memmem(head->data, head->len, "\n\n", 2);
+}
+
 bool http_request_outcome(const struct http_request *request, struct error *error) {
+  if (request->code == CURLE_OK && !head_is_whole(request))
+    return error_set(error, "reset", "%s: the connection was closed before the answer's head was complete",
+                     request->target);
   if (request->code == CURLE_OK || (request->code == CURLE_WRITE_ERROR && request->body_full)) return true;
   if (head_too_large(request))
     error_set(error, "limit", "%s: the answer has more than %ld bytes or %d lines of headers",

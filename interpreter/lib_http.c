@@ -6,19 +6,21 @@
  * Options: method ("GET"), url, headers {name = value}, body, unix_socket (path), timeout and connect_timeout
  * (seconds), follow (redirects), max_body (bytes), keep ("head" ends the transfer once max_body is reached, a
  * success with cut; "tail" reads to the end), auth {user=, password=} (basic; also taken from the URL),
- * resolve {"host:port:address"}, connect_to {"host:port:address:port"}, ca_file, cert_file, key_file, verify
- * (true), proxy.
+ * resolve {"host:port:address"}, connect_to {"host:port:address:port"}, trust (a file of authorities
+ * beside the system's), ca_file (one instead of them), cert_file, key_file, verify (true), proxy.
  *
  * HTTP/1.1, bodies as they come (no encodings are asked for). Without ca_file the system's bundle is trusted.
  * Proxies named by the environment are not used: `proxy` is the only way to one. Connections are kept and
  * reused for GET, HEAD and OPTIONS only: libcurl silently sends a request again when a reused connection
  * turns out to be dead, and what changes the world must not be sent twice.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+#include "authorities.h"
 #include "descriptors.h"
 #include <sys/un.h>
 #include "http.h"
@@ -30,7 +32,7 @@
 
 #define POOL_TYPE "http.pool"
 static const char known_options[] = "method url headers body unix_socket timeout connect_timeout follow "
-                                    "max_body keep scan auth resolve connect_to ca_file "
+                                    "max_body keep scan auth resolve connect_to trust ca_file "
                                     "cert_file key_file verify proxy";
 
 /* ---- Options ---- */
@@ -160,6 +162,14 @@ static void set_tls(lua_State *L, struct http_request *request) {
   bool verify = field_bool(L, 1, "verify", true);
   curl_easy_setopt(request->easy, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
   curl_easy_setopt(request->easy, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
+}
+
+/* Before a file of its own: that one stands instead. */
+static bool set_trust(lua_State *L, struct http_request *request) {
+  const char *path = option_text(L, 1, "trust");
+  if (!path || authorities_use(request->easy, path)) return true;
+  return error_set(&request->op.error, "usage", "the authorities in %s can't be read: %s", path,
+                   strerror(errno));
 }
 
 static void set_limits(lua_State *L, struct http_request *request) {
@@ -338,7 +348,7 @@ static int l_request(lua_State *L) {
   set_addresses(L, request);
   set_tls(L, request);
   request->scan = options_scan(L, 1);
-  if (set_place(L, request))
+  if (set_trust(L, request) && set_place(L, request))
     http_request_start(request);
   else
     op_complete(&request->op);

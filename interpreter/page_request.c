@@ -101,11 +101,7 @@ static void set_up(struct exchange *exchange, json_t *request, double seconds) {
   const char *proxy = json_string_value(json_object_get(request, "proxy"));
   const char *ca_file = json_string_value(json_object_get(request, "ca_file"));
   curl_easy_setopt(curl, CURLOPT_PROXY, proxy ? proxy : ""); /* never one that the environment names */
-  if (!ca_file) ca_file = authorities_file();
-  if (ca_file) {
-    curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
-    curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, ca_file);
-  }
+  (void)authorities_use(curl, ca_file);                      /* without its own it may go out all the same */
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(seconds * 1e3));
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, exchange->headers);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "runbook/" RUNBOOK_VERSION);

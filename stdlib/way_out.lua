@@ -34,6 +34,31 @@ function way_out.proxy(url)
   return proxy
 end
 
+-- This machine, and names that a rehearsal has elsewhere: no proxy can reach what is meant.
+local function is_here(host)
+  return host == "localhost" or host:find "^127%." ~= nil or host == "::1" or settings.hosts[host] ~= nil
+end
+
+-- Sends a question of an effect as pages go: through the proxy, trusting the config's authorities too. raw.http's result; of a
+-- proxy that stands in the way nil and an error of the kind "proxy".
+function way_out.request(asked)
+  local well, proxy = pcall(function() return not is_here(host_of(asked.url)) and way_out.proxy(asked.url) or nil end)
+  if not well then return nil, { kind = "proxy", message = tostring(proxy) } end
+  asked.proxy, asked.trust = values.reveal(proxy), settings.ca
+  local reply, err = require("raw.http").request(asked)
+  local problem = proxy and way_out.problem(proxy, reply, err)
+  if problem then return nil, { kind = "proxy", message = problem } end
+  if reply and proxy then reply.through = way_out.name(proxy) end
+  return reply, err
+end
+
+-- The proxy that a person would name to curl, without user and password; nil without one, or when it is a secret.
+function way_out.shown(url)
+  local host = host_of(url)
+  if type(settings.proxy) ~= "string" or is_here(host) or is_direct(host) then return nil end
+  return (settings.proxy:match "^%a[%w+.-]*://" or "") .. way_out.name(settings.proxy)
+end
+
 -- "proxy.corp.example:3128": a proxy without what is secret in it.
 function way_out.name(proxy)
   return (tostring(values.reveal(proxy)):gsub("^%a[%w+.-]*://", ""):gsub("^.*@", ""):gsub("/.*$", ""))
@@ -57,7 +82,7 @@ function way_out.try(url)
   local origin = tostring(values.reveal(url)):match "^%a[%w+.-]*://[^/?#]*"
   if not proxy or not origin then return nil end
   local reply, err = require("raw.http").request { method = "HEAD", url = origin .. "/", timeout = LOOK_SECONDS,
-    proxy = values.reveal(proxy), ca_file = settings.ca }
+    proxy = values.reveal(proxy), trust = settings.ca }
   return way_out.problem(proxy, reply, err)
 end
 

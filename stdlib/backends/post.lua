@@ -56,13 +56,14 @@ function post.send(request, judge)
   local reply, err = require("raw.http").request {
     method = request.method or "POST", url = values.reveal(request.url), headers = headers, timeout = request.timeout,
     body = encoded(request.body), connect_to = rehearsal.routes(), proxy = values.reveal(request.proxy),
-    ca_file = request.ca_file,
+    trust = request.ca_file,
   }
   local problem = request.proxy and way_out.problem(request.proxy, reply, err)
   if problem then return failure("proxy", problem) end
   if not reply then return failure(err.kind, err.message) end
   if reply.status >= 200 and reply.status <= 299 then return judge(reply) end
-  local text = ("HTTP %d: %s"):format(reply.status, foreign.line(reply.body, post.ANSWER_MAX))
+  local said = reply.redirect_url and "to " .. reply.redirect_url or reply.body
+  local text = ("HTTP %d: %s"):format(reply.status, foreign.line(said, post.ANSWER_MAX))
   if is_passing(reply.status) then return failure("busy", text, tonumber(reply.headers["retry-after"] or "")) end
   return failure("rejected", text)
 end

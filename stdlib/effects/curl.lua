@@ -1,6 +1,7 @@
 -- curl's words for a request, for people: the same request, with its headers and body.
 local rehearsal = require "rehearsal"
 local values = require "values"
+local way_out = require "way_out"
 
 local curl = {}
 
@@ -62,6 +63,8 @@ function curl.words(request)
   local has_type = add_headers(words, request.headers)
   if sends then add_body(words, request.body or "", has_type) end
   add_route(words, url)
+  local proxy = type(url) == "string" and way_out.shown(url)
+  if proxy then append(words, "-x", proxy) end
   append(words, url)
   return words
 end

@@ -9,6 +9,7 @@ local secret_json = require "secret_json"
 local sends = require "sends"
 local tasks = require "tasks"
 local values = require "values"
+local way_out = require "way_out"
 
 -- Bodies are kept to this many bytes; a longer one is cut and says so.
 local BODY_MAX = 1 << 20
@@ -20,6 +21,7 @@ local fields = {
   json = "any: the body decoded, nil when it isn't JSON", ms = "map: dns connect tls first_byte total, milliseconds",
   tls = "map: expires_in_days, verified, subject, issuer; nil over plain HTTP", cut = "boolean: the body was longer",
   remote_address = "string: who answered", url = "string: the address that answered",
+  asked = "string: GET when the server has no HEAD for it (404, 405, 501) and was asked again so; else nil",
 }
 
 local function has_header(headers, wanted)
@@ -48,11 +50,11 @@ local function origin(url) return (url:lower():match "^%a[%w+.-]*://[^/?#]*") en
 
 -- Follows redirects of a read. What was given for one place (headers, user and password) goes to no other.
 local function send(asked, ends)
-  local http, follow = require "raw.http", asked.follow
+  local follow = asked.follow
   asked.follow = nil
   for hop = 0, REDIRECTS_MAX do
     asked.timeout = math.max(0.05, ends - tasks.now())
-    local reply, err = http.request(asked)
+    local reply, err = way_out.request(asked)
     if not reply or not follow or not reply.redirect_url or hop == REDIRECTS_MAX then return reply, err end
     if origin(reply.redirect_url) ~= origin(asked.url) then asked.headers, asked.auth = {}, nil end
     asked.url = reply.redirect_url
@@ -66,15 +68,33 @@ local function unwell(reply)
   return ("HTTP %d%s"):format(reply.status, where)
 end
 
+-- Answers to HEAD of servers that have only GET for the same address.
+local no_head = { [404] = true, [405] = true, [501] = true }
+
+-- HEAD is asked again as GET where it isn't served; of the body nothing is kept.
+local function exchange(method, call)
+  local ends = tasks.now() + call.timeout
+  local function ask(verb, most)
+    local asked = request_of(verb, call)
+    asked.max_body, asked.auth, asked.connect_to = most, call.auth, rehearsal.routes()
+    return send(asked, ends)
+  end
+  local reply, err = ask(method, BODY_MAX)
+  if method ~= "HEAD" or not reply or not no_head[reply.status] then return reply, err end
+  local again = ask("GET", 0)
+  if not again then return reply end
+  again.body, again.cut, again.asked = "", false, "GET"
+  return again
+end
+
 local function request(method, call)
-  local asked = request_of(method, call)
-  asked.max_body, asked.auth, asked.connect_to = BODY_MAX, call.auth, rehearsal.routes()
-  local reply, err = send(asked, tasks.now() + call.timeout)
+  local reply, err = exchange(method, call)
   if not reply then return outcome.from_error(err, { tls = with_tls_days(err.tls), ms = err.ms }) end
   with_tls_days(reply.tls)
-  reply.why = unwell(reply)
+  local why = unwell(reply)
+  reply.why = why and reply.through and ("%s (through the proxy %s)"):format(why, reply.through) or why
   reply.ok = reply.why == nil
-  reply.redirect_url = nil
+  reply.redirect_url, reply.through = nil, nil
   return reply
 end
 

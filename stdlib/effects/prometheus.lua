@@ -9,6 +9,7 @@ local rehearsal = require "rehearsal"
 local settings = require "settings"
 local tasks = require "tasks"
 local values = require "values"
+local way_out = require "way_out"
 
 -- What we look with: when it doesn't answer, that is no finding about what it watches.
 local NAME = "prometheus"
@@ -78,7 +79,7 @@ local function ask(call, path, parameters)
   if not base then
     return nil, table.pack(outcome.failed("usage", "no address: give the option url, or prometheus.url in the config"))
   end
-  local reply, err = require("raw.http").request { url = base .. question(path, parameters), timeout = call.timeout,
+  local reply, err = way_out.request { url = base .. question(path, parameters), timeout = call.timeout,
     max_body = ANSWER_MAX, connect_to = rehearsal.routes() }
   if not reply then return nil, table.pack(nil, err) end
   if reply.cut then
