@@ -51,6 +51,31 @@ def test_questions_go_through_the_proxy(ask, proxy, closed_port):
     assert ask('http.get("http://shop.invalid/")', config)[0]["result"]["error"]["kind"] == "dns" and len(proxy.seen) == count
 
 
+@pytest.mark.parametrize("url, shown", [("http://shop.invalid/x", " -x http://10.0.0.9:3128 "), ("http://127.0.0.1:1/x", None)])
+def test_the_request_by_hand_takes_the_same_way(runbook, sandbox, url, shown):
+    """Without the login that stands in the config. Broken by: curl.words without way_out.shown."""
+    sandbox.write("runbook.config.lua", 'return { proxy = "http://me:sesame88@10.0.0.9:3128" }')
+    sandbox.write("x.lua", f"""runbook {{ title = "X" }}
+local r = remedy("R", {{}}, function() http.post("{url}") end)
+r()
+return unresolved "x"
+""")
+    result = runbook("run", "x.lua", "--dry-run")
+    command = result.events("plan")[-1]["effects"][0]["command"]
+    assert (shown in command if shown else " -x " not in command) and "sesame88" not in command, result
+
+
+def test_a_page_that_is_sent_elsewhere_says_where(runbook, sandbox, http_faults):
+    """Broken by: post.send without the redirect's target."""
+    http_faults.set("/hook", 308, "", {"Location": "https://sso.example.com/login"})
+    sandbox.write("runbook.config.lua", f'return {{ pager = {{ "webhook", url = "{http_faults.url}/hook" }} }}')
+    sandbox.write("x.lua", """runbook { title = "X" }
+return unresolved "x"
+""")
+    result = runbook("run", "x.lua")
+    assert "HTTP 308: to https://sso.example.com/login" in " ".join(result.stdout.split()), result
+
+
 @pytest.mark.parametrize("url", ["http://shop.invalid/", "https://shop.invalid/"])
 def test_a_proxy_that_wants_a_login_is_not_the_site(ask, proxy, url):
     proxy.login = "user:sesame88"

@@ -59,7 +59,10 @@ def test_every_entry(sandbox, redis_server, closed_port):
 
 @pytest.mark.parametrize("reply", [
     "LOADING Redis is loading the dataset in memory", "MASTERDOWN Link with MASTER is down",
-    "MISCONF Redis is configured to save RDB snapshots"])
+    "MISCONF Valkey is configured to save RDB snapshots", "CLUSTERDOWN The cluster is down", "TRYAGAIN Multiple keys request",
+    "READONLY You can't write against a read only replica.", "OOM command not allowed when used memory > 'maxmemory'.",
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    "ERR max number of clients reached", "LOADING KeyDB is loading the dataset in memory"])
 def test_a_server_in_trouble_is_not_well(play, wire, reply):
     site = wire(always(f"-{reply}\r\n".encode()))
     result = play('  check("up", redis.ping(p.redis), { fault = "down" })\n  redis.command(p.redis, "GET", "a")',
