@@ -96,7 +96,8 @@ static void certificate_words(const struct http_request *request, struct error *
     strftime(day, sizeof day, ", on %Y-%m-%d", &tm);
   if (is_unknown_issuer(request))
     error_set(error, "trust",
-              "%s: its certificate can't be checked here: %s; SSL_CERT_FILE names your own authority's",
+              "%s: its certificate can't be checked here: %s; the config's ca or SSL_CERT_FILE names your "
+              "own authority's",
               request->target, detail);
   else
     error_set(error, "tls", "%s: the certificate does not verify: %s%s", request->target, detail, day);

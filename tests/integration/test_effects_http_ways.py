@@ -87,7 +87,8 @@ def test_a_proxy_that_wants_a_login_is_not_the_site(ask, proxy, url):
 def test_the_configs_authorities_are_trusted(ask, http_faults):
     config = f'ca = "{http_faults.ca}"'
     code = f'http.get("{http_faults.https()}/")'
-    assert ask(code, 'here = false')[0]["status"] == "failed"
+    unknown = ask(code, "here = false")[0]
+    assert unknown["status"] == "failed" and "the config's ca" in unknown["result"]["error"]["message"]
     event, result = ask(code, config)
     assert event["status"] == "ok" and event["result"]["tls"]["verified"], result
 
