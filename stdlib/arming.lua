@@ -22,8 +22,11 @@ local settling -- whether the run has ended: what stops the escalation from here
 
 -- How often the watchdog is looked after, in seconds: what it does stands on the screen a moment later.
 local GUARD_SECONDS = 0.5
--- How long the levels' rehearsal may take, in seconds.
-local REHEARSAL_SECONDS = 30
+-- How long the levels' rehearsal may take, in seconds; and after how long without its end the watchdog is asked whether it
+-- works: one that was stopped takes every word and does nothing.
+local REHEARSAL_SECONDS, ASK_SECONDS = 30, 3
+-- A watchdog that is told to stop says within this time that it did, in seconds.
+local STOP_SECONDS = 2
 -- How long the end of a run waits to hear that a page was delivered.
 local DELIVERY_SECONDS = 10
 
@@ -125,14 +128,27 @@ local function hand_over_secrets()
   return true
 end
 
+-- Another in its place.
+local function replace(levels)
+  handle:kill()
+  local err
+  handle, err = start_process(levels)
+  return handle ~= nil, err
+end
+
+-- Whether the watchdog answers: its levels are these from now on. That its process is there says nothing of one that was stopped.
+local function answers(levels)
+  local ok, err = handle:arm(levels)
+  return ok or handle:status().alive and err.kind ~= "timeout", ok, err
+end
+
 -- Hands secrets and levels over; to another watchdog when this one was lost on the way.
 local function hand_over()
   local ok, err = hand_over_secrets()
-  if ok then ok, err = handle:arm(levels_from_now()) end
-  if ok or (handle:status().alive and err.kind ~= "timeout") then return ok, err end
-  handle:kill()
-  handle, err = start_process(levels_from_now())
-  return handle ~= nil, err
+  local heard = ok
+  if ok then heard, ok, err = answers(levels_from_now()) end
+  if heard or (handle:status().alive and err.kind ~= "timeout") then return ok, err end
+  return replace(levels_from_now())
 end
 
 ----------------------------------------------- What the watchdog has done --
@@ -265,11 +281,16 @@ end
 
 -- Their process tries the levels, as the watchdog will start it; raises why they can't be armed.
 local function rehearse_there()
-  local limit = tasks.now() + REHEARSAL_SECONDS
+  local limit, ask = tasks.now() + REHEARSAL_SECONDS, tasks.now() + ASK_SECONDS
   handle:rehearse()
   local status = handle:status()
   while not status.rehearsal and status.alive and tasks.now() < limit do
     tasks.sleep(0.005)
+    if tasks.now() >= ask then
+      if not answers(guard_level()) and replace(guard_level()) then handle:rehearse() end
+      ask = tasks.now() + ASK_SECONDS
+    end
+    if not handle then error({ refused = "the watchdog was lost, and no other can be started" }, 0) end
     status = handle:status()
   end
   if status.rehearsal == 0 or not status.alive then return end -- one that was lost is started again
@@ -295,6 +316,7 @@ function arming.arm(keep_sources)
     fetch_all_secrets()
     prepare_pages(levels_from_now())
     local ok, err = hand_over_secrets()
+    if not ok then ok, err = replace(guard_level()) end -- it was lost meanwhile; one that is started has them all
     if ok then
       rehearse_there()
       ok, err = hand_over()
@@ -359,6 +381,18 @@ local function end_in_words(state)
   return lines
 end
 
+-- Nothing fires any more; whether the watchdog heard it. One that doesn't is ended: it must not page when somebody lets it go on.
+local function stop(why)
+  handle:stop(why)
+  local limit, status = tasks.now() + STOP_SECONDS, handle:status()
+  while status.alive and not status.stopped and tasks.now() < limit do
+    tasks.sleep(0.01)
+    status = handle:status()
+  end
+  if status.alive and not status.stopped then handle:kill() end
+  return status.stopped ~= nil
+end
+
 -- A resolved end: whoever was told hears it, in the order of one queue, which is the watchdog's.
 local function end_resolved(it, fired)
   local outbox = require "outbox"
@@ -368,11 +402,12 @@ local function end_resolved(it, fired)
   local state = outbox.state()
   local anything = #keys > 0 or #state.told > 0 or state.tried or state.waiting > 0
   local written = anything and outbox.end_it { text = over_text(it), keys = keys }
-  handle:stop "resolved"
+  local stopped_there = stop "resolved"
   if not anything then return { "escalation stopped: resolved" } end
-  if not written then
+  if not written or not stopped_there then
     outbox.resolve_now(keys)
-    return { "the page was resolved without the outbox, which can't be written" }
+    return { "the page was resolved without " .. (written and "the watchdog, which does not answer" or
+      "the outbox, which can't be written") }
   end
   handle:deliver()
   wait_for(function() return outbox.state().waiting == 0 end)
@@ -400,6 +435,16 @@ local function put_off_in_words()
            ("  runbook ack %s     I own it: no level fires"):format(run.id) }
 end
 
+-- After these ends nobody is to be paged: levels that are due are not armed anew.
+local is_over = { resolved = true, usage = true, refused = true }
+
+-- From here on nobody looks after the watchdog: one that does not answer is replaced now.
+local function look_a_last_time(it)
+  take_in()
+  if is_over[it.outcome] or it.unloaded then return end
+  if not handle:status().alive or not answers(levels_from_now()) then revive() end
+end
+
 -- Tells the watchdog how it ended; lines for the operator.
 local function settle(it)
   local status = take_in()
@@ -408,7 +453,7 @@ local function settle(it)
     return end_resolved(it, status.fired)
   end
   if it.unloaded and require("screen").is_attended() then
-    handle:stop("abort")
+    stop "abort"
     return { "nobody was paged: the runbook does not load, and somebody sits at this terminal" }
   end
   if it.outcome == "unresolved" or it.outcome == "failed" then
@@ -424,7 +469,7 @@ local function settle(it)
     return { line, table.unpack(not_told()) }
   end
   if it.outcome == "usage" or it.outcome == "refused" then
-    handle:stop("abort")
+    stop "abort"
     return {}
   end
   return { ("the incident is not over: escalation (%s) stays armed"):format(describe()),
@@ -436,7 +481,7 @@ function arming.settle(it)
   local ok, why = pcall(arming.ready) -- a script that can't be loaded ends before it was waited for
   if not ok then return { why.refused } end
   if not handle then return {} end
-  look_after()
+  look_a_last_time(it)
   local lines = settle(it)
   take_in()
   handle:deliver()

@@ -177,6 +177,46 @@ def test_a_stopped_watchdog_is_replaced(sandbox, people):
     process.wait()
 
 
+def watchdog_of(sandbox):
+    """The pid of the newest run's watchdog, from the moment on at which there is one."""
+    def pid():
+        try:
+            with open(sandbox.runs()[-1] + "/watchdog.lock") as lock:
+                return int(lock.read().split()[0])
+        except (IndexError, OSError, ValueError):
+            return None
+    assert wait_for(pid)
+    return pid()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize("when", ["at its start", "once armed"])
+def test_a_watchdog_that_is_lost_in_a_short_run_is_replaced(sandbox, people, number, when):
+    """Nobody looks after it once the run is over. Broken by: arming.settle without look_a_last_time; arm() that refuses for a
+    broken pipe; rehearse_there that waits for one that was stopped."""
+    sandbox.write("down.lua", HEAD.replace('"2s"', '"15m"') + 'return unresolved "nothing helped"')
+    process = sandbox.start("runbook", "run", "down.lua")
+    pid = watchdog_of(sandbox)
+    assert when == "at its start" or wait_for(lambda: armed(sandbox))
+    os.kill(pid, number)
+    paged(people)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("end", ['resolved "fine"', 'error "x"'])
+def test_a_stopped_watchdog_does_not_page_when_it_goes_on_after_the_end(sandbox, people, end):
+    """Broken by: stop() that only tells it."""
+    sandbox.write("down.lua", HEAD.replace('"2s"', '"3s"') + f'exec({{ "sleep", "1" }}, {{ reads = true }}) return {end}')
+    process = sandbox.start("runbook", "run", "down.lua")
+    assert wait_for(lambda: armed(sandbox))
+    pid = watchdog_of(sandbox)
+    os.kill(pid, signal.SIGSTOP)
+    process.communicate(timeout=30)
+    assert not os.path.exists(f"/proc/{pid}"), "it is ended, or it would page"
+    assert end.startswith("error") or not people.alerts
+
+
 def test_an_older_alert_is_paged_for_at_the_scripts_time(runbook, sandbox, people):
     """Broken by: a level that stands in without GUARD_SECONDS, or under the number of one of the script's."""
     sandbox.write("down.lua", HEAD.replace('"2s"', '"2h"') + 'exec({ "sleep", "2" }, { reads = true })\nreturn resolved "fine"')
