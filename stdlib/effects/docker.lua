@@ -116,7 +116,7 @@ end
 
 local function disk_usage(df)
   local used = {}
-  for _, container in ipairs(df.Containers or {}) do used[container.ImageID] = true end
+  for _, container in ipairs(df.Containers or {}) do used[container.ImageID or ""] = true end
   local images = add_up(df.Images, function(image)
     return (image.Size or 0) - math.max(0, image.SharedSize or 0)
   end,

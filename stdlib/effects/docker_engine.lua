@@ -177,7 +177,13 @@ function engine:get(path, options)
   if not reply then return nil, err end
   if reply.status == 404 then return nil, nil end
   if reply.status ~= 200 then return nil, engine.problem(reply) end
-  return engine.decode(reply, options and options.exact)
+  local value
+  value, err = engine.decode(reply, options and options.exact)
+  local problem = value and require("effects.docker_shapes").problem(path, value)
+  if problem then
+    return nil, { kind = "unreachable", message = "the Docker engine's answer is not what it should be: " .. problem }
+  end
+  return value, err
 end
 
 -- A request that changes something: the reply when the engine did it or had nothing to do (304), else nil and

@@ -8,8 +8,10 @@ local live = { name = "live", grace = 0.25 } -- raw modules report their own dea
 -- An answer of a shape that nobody expected makes our own Lua fail: for the operator that is a look that failed, or a change
 -- that may have been made, and no trace into this program. The journal's `where` says which line did not understand it.
 local function not_understood(err)
-  local where, why = tostring(err):match "^(stdlib/[^:]+:%d+): (.*)$"
-  if not where then error(err, 0) end
+  if type(err) ~= "string" then error(err, 0) end
+  local where, why = err:match "^(stdlib/[^:]+:%d+): (.*)$"
+  if not where and err:find "^[^:\n]+:%d+: " then error(err, 0) end -- it says a place of the script's
+  why = why or err -- one of Lua's own functions failed: it says no place
   return nil, { kind = "answer", message = "what came is not understood: " .. why, where = where }
 end
 

@@ -95,7 +95,7 @@ def test_lines_of_a_log_are_found_while_it_passes(docker_engine, effects):
     found, counted, whole, tty, last, nobody = (it["fields"] for it in effects(
         ("docker.logs", "says", {"match": "^ERROR 2.5$"}), ("docker.logs", "says", {"match": "ERROR", "count": True}),
         ("docker.logs", "says", {"count": True, "stream": "stdout"}), ("docker.logs", "tells", {"match": "^ERROR"}),
-        ("docker.logs", "says", {"match": "ERROR", "tail": 10, "stream": "stderr"}), ("docker.logs", "nobody", {"match": "x"})))
+        ("docker.logs", "says", {"match": "ERROR", "tail": 10}), ("docker.logs", "nobody", {"match": "x"})))
     assert found["text"].split() == [word for n in range(10) for word in ("ERROR", f"2{n}5")] and found["matched"] == 10, found
     assert found["lines"] == 601 and (counted["matched"], counted["lines"], counted.get("text")) == (300, 601, None), counted
     assert (whole["matched"], whole["lines"]) == (301, 301) and tty["text"] == "ERROR two\r\n" and last["lines"] == 10

@@ -99,7 +99,7 @@ RUNNING = {"Id": "ab" * 32, "Image": "b", "Created": "2019-10-10T10:07:11Z",
     ({**RUNNING, "HostConfig": None, "Config": {"Image": "w"}}, "running"),
     ({**RUNNING, "Config": None, "HostConfig": {}}, "running"),
     (RUNNING, "running"), ({"Id": "ab" * 32}, "unknown"), ({}, None), ([1], None),
-    ({**RUNNING, "NetworkSettings": {"Networks": {"a": 5}}}, None), ({**RUNNING, "State": {"StartedAt": 7}}, "unknown")])
+    ({**RUNNING, "NetworkSettings": {"Networks": {"a": 5}}}, None), ({**RUNNING, "State": {"StartedAt": 7}}, None)])
 def test_an_answer_of_an_odd_shape_is_read_or_not_understood_in_words(runbook, sandbox, answer, state):
     """Proxies and other engines leave parts out. Broken by: live.carry_out without its pcall."""
     site = Imitation("1.41", (200, answer))
