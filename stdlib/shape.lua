@@ -17,9 +17,10 @@ local function each(value, at, parts, kind)
   end
 end
 
--- `spec`: a type's name, { list = spec }, { map = spec }, or { fields = { name = spec, … } }.
+-- `spec`: a type's name, "any", { list = spec }, { map = spec }, or { fields = { name = spec, … } }.
 function check(value, spec, at)
   if value == nil or value == json.null then return nil end
+  if spec == "any" then return nil end
   local wanted = type(spec) == "table" and "table" or spec
   if type(value) ~= wanted then
     return ("%s: %s expected, got %s"):format(at == "" and "the whole" or at, words[wanted], values.describe(value))

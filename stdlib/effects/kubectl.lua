@@ -113,7 +113,8 @@ local function items_of(output, decode, whole, looked)
   local items = {}
   for line in output:gmatch "[^\n]+" do
     local object = decode(line)
-    if type(object) ~= "table" then return nil end
+    local problem = type(object) ~= "table" and "kubectl's list can't be read" or client.problem(object)
+    if problem then return nil, problem end
     items[#items + 1] = state.item(object, whole, looked)
   end
   return items
@@ -131,8 +132,8 @@ local function get_many(it, call)
     return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20)
   end
   local whole = decode == json.decode and #done.stdout <= OBJECTS_MAX
-  local items = items_of(done.stdout, decode, whole and call.objects, looked)
-  if not items then return outcome.failed("io", "kubectl's list can't be read") end
+  local items, problem = items_of(done.stdout, decode, whole and call.objects, looked)
+  if not items then return outcome.failed("io", "%s", problem) end
   local fields = state.count(items, call.kind)
   fields.cut, fields.place, fields.looked = call.objects and not whole, client.in_words(call), looked
   return fields

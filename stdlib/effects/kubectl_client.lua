@@ -5,6 +5,7 @@ local blame = require "blame"
 local json = require "raw.json"
 local machine = require "effects.machine"
 local process = require "raw.process"
+local shapes = require "effects.kubectl_shapes"
 local settings = require "settings"
 local tasks = require "tasks"
 local text = require "raw.text"
@@ -244,6 +245,17 @@ function run:carry_out(words, options)
   return nil, err
 end
 
+-- What is wrong with an object, or with one of a list of them, in words; nil when nothing is.
+function client.problem(object)
+  local items = object.items
+  if items == nil or items == json.null then return shapes.problem(object) end
+  if type(items) ~= "table" then return "kubectl's list holds no items, but " .. values.describe(items) end
+  for _, item in ipairs(items) do
+    local problem = type(item) ~= "table" and "kubectl's list holds " .. values.describe(item) or shapes.problem(item)
+    if problem then return problem end
+  end
+end
+
 -- JSON output as a table; json.null, which Lua's tables have not, never stands in what Kubernetes prints for
 -- the fields read here.
 function run:json(words, options)
@@ -254,6 +266,8 @@ function run:json(words, options)
   if done.cut then return nil, { kind = "io", message = "the answer is longer than is read", cut = true } end
   local object = json.decode(done.stdout)
   if type(object) ~= "table" then return nil, { kind = "io", message = "kubectl printed no JSON" } end
+  local problem = client.problem(object)
+  if problem then return nil, { kind = "io", message = problem } end
   return object
 end
 
