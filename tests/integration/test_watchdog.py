@@ -111,6 +111,7 @@ def test_a_message_stops_it(run, why):
     run.arm({1: FAR, 2: FAR})
     run.say(f"stop {why}")
     assert run.hear() == f"stopped {why}"
+    wait_for(lambda: run.events[-1]["event"] == "escalation.stopped", "it stands in its journal")
     event = run.events[-1]
     assert (event["event"], event["why"], event["levels"]) == ("escalation.stopped", why, [1, 2])
     run.say("fire 1")
