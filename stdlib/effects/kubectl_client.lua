@@ -256,8 +256,7 @@ function client.problem(object)
   end
 end
 
--- JSON output as a table; json.null, which Lua's tables have not, never stands in what Kubernetes prints for
--- the fields read here.
+-- JSON output as a table, without null, which Lua's tables have not.
 function run:json(words, options)
   options = values.copy_shallow(options or {})
   options.reads = true
@@ -268,7 +267,7 @@ function run:json(words, options)
   if type(object) ~= "table" then return nil, { kind = "io", message = "kubectl printed no JSON" } end
   local problem = client.problem(object)
   if problem then return nil, { kind = "io", message = problem } end
-  return object
+  return require("effects.kubectl_state").without_null(object)
 end
 
 -- How a program inside a container ended, told apart from kubectl's own failures.

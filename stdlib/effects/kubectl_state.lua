@@ -81,6 +81,14 @@ end
 
 ------------------------------------------------------------------- Workloads --
 
+-- Whether its status is of the object as it is now: an older one, or none, makes nothing ready.
+local function is_seen(object)
+  local status = object.status or {}
+  return next(status) ~= nil and (tonumber(status.observedGeneration) or 0) >= (object.metadata.generation or 0)
+end
+
+local function not_known(item) item.ready, item.reason = nil, "readiness not known" end
+
 -- Deployments, StatefulSets, ReplicaSets: how far the last change has come.
 local function workload(object, item)
   local spec, status = object.spec or {}, object.status or {}
@@ -88,7 +96,7 @@ local function workload(object, item)
   item.ready_replicas, item.available = status.readyReplicas or 0, status.availableReplicas or 0
   item.updated = status.updatedReplicas or (object.kind == "ReplicaSet" and status.replicas) or 0
   item.replicas, item.paused = status.replicas or 0, spec.paused or false
-  local seen = (status.observedGeneration or 0) >= (object.metadata.generation or 0)
+  local seen = is_seen(object)
   local partition = ((spec.updateStrategy or {}).rollingUpdate or {}).partition or 0
   item.complete = seen and item.updated >= item.desired - partition
     and (item.replicas <= item.desired or object.kind ~= "Deployment")
@@ -101,15 +109,17 @@ local function workload(object, item)
   local stuck = why and not item.complete and seen
   item.phase = stuck and "stuck" or item.complete and "complete" or item.paused and "paused" or "progressing"
   item.ready = item.ready and not stuck
+  if item.ready and not seen then not_known(item) end
 end
 
 local function daemon_set(object, item)
   local status = object.status or {}
   item.desired, item.ready_replicas = status.desiredNumberScheduled or 0, status.numberReady or 0
   item.updated, item.available = status.updatedNumberScheduled or 0, status.numberAvailable or 0
-  local seen = (status.observedGeneration or 0) >= (object.metadata.generation or 0)
+  local seen = is_seen(object)
   item.complete = seen and item.updated >= item.desired and item.available >= item.desired
   item.ready = item.ready_replicas >= item.desired
+  if item.ready and not seen then not_known(item) end
   item.phase = item.complete and "complete" or "progressing"
 end
 
@@ -125,10 +135,12 @@ end
 
 local function job(object, item)
   local failed = condition(object, "Failed")
+  if not is_true(failed) then failed = condition(object, "FailureTarget") end -- its pods are being ended for it
   item.ready = not is_true(failed)
   item.phase = is_true(failed) and "Failed" or is_true(condition(object, "Complete")) and "Complete"
     or "Active"
   if is_true(failed) then item.reason, item.message = failed.reason, failed.message end
+  if item.ready and next(object.status or {}) == nil then not_known(item) end
 end
 
 local function by_phase(object, item)
@@ -147,7 +159,7 @@ local opposite = { well = "ill", ill = "well" }
 local function word_of(it, object)
   local meant = type(it) == "table" and says[it.type]
   if not meant then return nil end
-  local seen, now = it.observedGeneration or object.status.observedGeneration, object.metadata.generation
+  local seen, now = tonumber(it.observedGeneration or object.status.observedGeneration), object.metadata.generation
   if type(seen) == "number" and type(now) == "number" and seen < now then return "unsure" end
   return it.status == "True" and meant or it.status == "False" and opposite[meant] or "unsure"
 end
@@ -160,13 +172,16 @@ local function by_conditions(object, item)
     local word = word_of(it, object)
     if word then first[word] = first[word] or it end
   end
+  local phase = type(status) == "table" and status.phase
   if first.ill then
     item.ready, item.message = false, first.ill.message
     item.reason = first.ill.reason or (says[first.ill.type] == "well" and "not " or "") .. first.ill.type
+  elseif says[phase] == "ill" then
+    item.ready, item.reason, item.message = false, phase, type(status.message) == "string" and status.message or nil
   elseif first.well and not first.unsure then
     item.ready = true
   else
-    item.ready, item.reason = nil, "readiness not known"
+    not_known(item)
   end
 end
 
@@ -224,6 +239,8 @@ local function without_null(value)
   end
   return value
 end
+
+state.without_null = without_null
 
 -- An object's item as it was when it was looked at; its `ready` is nil when nobody knows.
 function state.item(object, keep_object, looked)

@@ -465,3 +465,30 @@ def test_a_run(runbook, sandbox, path, kubeconfig, cluster):
     assert done.code == 0 and "DATABASE_URL" not in done.stderr, done
     assert f"context prod, namespace conduit, server {cluster.url}" in done.stdout
     assert "1 restart, last ended with Error (1)" in done.stdout and cluster.deployment()["status"]["updatedReplicas"] == 2
+
+
+@pytest.mark.parametrize("kind, name, changes", [
+    ("deployments", "deployment", {"metadata": {"generation": 99}}),
+    ("deployments", "deployment", {"status": None, "spec": {"replicas": 0}}),
+    ("jobs", "job", {"status": None})])
+def test_a_status_of_before_makes_nothing_ready(kubectl, cluster, kind, name, changes):
+    """The controller has not seen the object as it is now. Broken by: workload() and job() without is_seen."""
+    if kind == "jobs":
+        cluster.load("job-failed")
+    it = cluster.objects(kind)[0]
+    for part, value in changes.items():
+        if value is None:
+            it.pop(part, None)
+        else:
+            it[part].update(value)
+    fields = kubectl(("get", name, it["metadata"]["name"]))[0]["fields"]
+    assert fields.get("ready") is None and "readiness not known" in fields["summary"], fields
+
+
+def test_a_phase_that_is_ill_counts_beside_conditions(kubectl, cluster):
+    """A Rollout whose old pods still serve is Available. Broken by: by_conditions without the phase."""
+    it = cluster.objects("deployments")[0]
+    it.update(kind="Rollout", status={"phase": "Degraded", "observedGeneration": "9", "message": "it was aborted",
+                                      "conditions": [{"type": "Available", "status": "True"}]})
+    fields = kubectl(("get", "deployment", it["metadata"]["name"]))[0]["fields"]
+    assert fields["ready"] == 0 and "Degraded" in fields["summary"], fields
