@@ -24,7 +24,8 @@ local settling -- whether the run has ended: what stops the escalation from here
 local GUARD_SECONDS = 0.5
 -- How long the levels' rehearsal may take, in seconds; and after how long without its end the watchdog is asked whether it
 -- works: one that was stopped takes every word and does nothing.
-local REHEARSAL_SECONDS, ASK_SECONDS = 30, 3
+local REHEARSAL_SECONDS = 30
+local ASK_SECONDS = 3
 -- A watchdog that is told to stop says within this time that it did, in seconds.
 local STOP_SECONDS = 2
 -- How long the end of a run waits to hear that a page was delivered.

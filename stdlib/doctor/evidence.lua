@@ -32,7 +32,8 @@ end
 local function plan_row(it)
   local radius = it.preview or {}
   local why = it.nowhere or radius.impossible or radius.unknown and radius.text:gsub("^radius unknown: ", "")
-  local state = (it.nowhere or radius.impossible) and "stops" or radius.unknown and "warning" or "ok"
+  local state = (it.nowhere or radius.impossible and not radius.passing) and "stops"
+    or (radius.unknown or radius.impossible) and "warning" or "ok"
   local text = why or radius.text or it.open or "what it changes can't be told"
   local row = { what = it.by, state = state, text = ("%s: %s"):format(it.act.line, text), said = why or nil,
                 mend = state == "stops" and "this remedy would be refused: put it in place, or point the parameters elsewhere"

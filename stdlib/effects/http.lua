@@ -21,8 +21,9 @@ local fields = {
   json = "any: the body decoded, nil when it isn't JSON", ms = "map: dns connect tls first_byte total, milliseconds",
   tls = "map: expires_in_days, verified, subject, issuer; nil over plain HTTP", cut = "boolean: the body was longer",
   remote_address = "string: who answered", url = "string: the address that answered",
-  asked = "string: GET when the server has no HEAD for it (404, 405, 501) and was asked again so; else nil",
 }
+local head_fields = values.copy_shallow(fields)
+head_fields.asked = "string: GET when the server has no HEAD for it (404, 405, 501) and was asked again so; else nil"
 
 local function has_header(headers, wanted)
   for name in pairs(headers) do if type(name) == "string" and name:lower() == wanted then return true end end
@@ -165,7 +166,7 @@ for verb, meaning in pairs(verbs) do
     end,
     params = { { "url", "string", "http:// or https:// address" } },
     options = options,
-    result = fields,
+    result = verb == "head" and head_fields or fields,
     run = function(call) return request(method, call) end,
     unwell = unwell,
     command = function(call) return by_hand(method, call) end,

@@ -102,7 +102,11 @@ local function undo_radius(it, call)
   local known, err = history.read(it, call)
   if not known then return nil, err end
   local from, to = history.way_back(known.revisions, call.to)
-  if not to then return write.impossible(history.none_to_go_to(known.revisions, call)) end
+  if not to then
+    local made = write.impossible(history.none_to_go_to(known.revisions, call))
+    made.passing = not call.to -- the next rollout leaves one behind
+    return made
+  end
   local back = ("from %s to %s"):format(history.text(from), history.text(to))
   local function words(_, pods, item) return goes_back(call, pods, item, back) end
   local plan

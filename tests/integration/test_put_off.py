@@ -160,7 +160,7 @@ def suspended(runbook, sandbox, people):
 def test_a_mistyped_duration_is_named_and_nothing_is_said(runbook, sandbox, suspended, word):
     run_id = suspended()
     result = runbook("ack", run_id, f"--for={word}")
-    assert result.code == 2 and f"--for {word}: " in result.stderr, result
+    assert result.code == 2 and (f"--for {word}: " if word else "a value is missing for --for") in result.stderr, result
     assert not os.listdir(sandbox.runs()[-1] + "/inbox")
 
 

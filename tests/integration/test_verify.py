@@ -165,7 +165,7 @@ def test_an_empty_journal_is_no_whole_one(runbook, finished, name):
 def test_no_such_run_is_wrong_usage(runbook, finished):
     assert runbook("verify", "2031").code == 2 and runbook("verify").code == 2
     shutil.rmtree(os.path.dirname(finished.run_dir))
-    said = runbook("verify", "last")
+    said = runbook("verify", os.path.basename(finished.run_dir))
     assert said.code == 2 and said.stderr and not said.stdout, said
 
 
