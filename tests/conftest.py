@@ -35,6 +35,7 @@ SLOW_FILES = {"test_" + name + ".py" for name in """api_down doctor doctor_missi
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="leave out the tests and files that are slow")
+    parser.addoption("--half", type=int, choices=[1, 2], help="every other file: two halves run side by side")
     parser.addoption("--update-cases", action="store_true", help="write what was seen into tests/cases/")
 
 
@@ -44,11 +45,14 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--quick"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow") or item.path.name in SLOW_FILES]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    half, files = config.getoption("--half"), sorted({item.path for item in items})
+
+    def is_left_out(item):
+        slow = item.get_closest_marker("slow") or item.path.name in SLOW_FILES
+        return config.getoption("--quick") and slow or half and files.index(item.path) % 2 != half - 1
+    out = {item for item in items if is_left_out(item)}
+    config.hook.pytest_deselected(items=list(out))
+    items[:] = [item for item in items if item not in out]
 
 
 @pytest.hookimpl(hookwrapper=True)
