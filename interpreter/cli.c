@@ -57,18 +57,31 @@ static const struct option doctor_options[] = {
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };
+static const struct option test_options[] = {
+    {"filter", "filter", VALUE, 0, NULL,
+     "PATTERN: only scenarios whose name holds it; * stands for anything"},
+    {"failed", "failed", FLAG, 0, NULL, "only scenarios that failed when they were last carried out"},
+    {"watch", "watch", FLAG, 0, NULL, "again whenever one of the files changes"},
+    {"min-coverage", "min_coverage", VALUE, 0, NULL,
+     "PERCENT: fail when the scenarios try less of the runbooks"},
+    {"verbose", "verbose", FLAG, 'v', NULL, "show the story of each scenario, and all that none tried"},
+    {"format", "format", VALUE, 0, "|text|junit|tap|", "text|junit|tap"},
+    {0},
+};
 static const struct option ack_options[] = {
     {"for", "for", VALUE, 0, NULL, "DURATION: the levels wait so long, then the clock goes on"},
     {0},
 };
 static const struct option no_options[] = {{0}};
 
+#define PATHS_MAX 1000 /* that one command takes */
 #define WORDS_MAX 1000 /* of a command line that a shell completes */
 
 static const struct command commands[] = {
     {"run", "FILE", 1, 1, run_options, "run a runbook"},
     {"ack", "RUN", 1, 1, ack_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
+    {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},

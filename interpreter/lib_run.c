@@ -9,6 +9,7 @@
  * save(name, text) → true | nil, error      a new file of the open run; replace(name, text, synced=true): a new content,
  * atomically; keep(name, text): a source, of which known values alone are redacted; what can be made anew from the journal need not be synced
  * discard(): removes the open run's directory      free_reserve(): what was held for a full disk goes, the run is over
+ * state_folder() → path | nil, error      where this program keeps what is no run's
  * sha256(text) → hex      random(count) → bytes      real_path(path) → without links and dots | nil, error
  * trust(folder) → {path=, uid=} | nil, error      trust_file() → where trusted folders stand | nil, error (owner.h)
  */
@@ -54,6 +55,14 @@ static int l_create(lua_State *L) {
   dry = field_bool(L, 1, "dry", false);
   if (!rundir_create(&open_run, name, dry, runtime_wall(), &error)) return push_failure(L, &error);
   push_rundir(L, &open_run);
+  return 1;
+}
+
+static int l_state_folder(lua_State *L) {
+  struct error error = {0};
+  char path[RUNDIR_PATH_MAX];
+  if (!rundir_state(path, sizeof path, &error)) return push_failure(L, &error);
+  lua_pushstring(L, path);
   return 1;
 }
 
@@ -290,6 +299,7 @@ static int l_trust(lua_State *L) {
 int luaopen_raw_run(lua_State *L) {
   static const luaL_Reg functions[] = {{"create", l_create},
                                        {"find", l_find},
+                                       {"state_folder", l_state_folder},
                                        {"trust", l_trust},
                                        {"trust_file", l_trust_file},
                                        {"list", l_list},

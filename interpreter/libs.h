@@ -23,5 +23,6 @@ int luaopen_raw_sys(lua_State *L);
 int luaopen_raw_files(lua_State *L);
 int luaopen_raw_watchdog(lua_State *L);
 int luaopen_raw_journal(lua_State *L);
+int luaopen_raw_fork(lua_State *L);
 
 #endif

@@ -9,7 +9,7 @@
 #include "buffer.h"
 #include "libs.h"
 
-#define LOADED "loader.loaded"
+#define LOADED LOADER_LOADED
 
 static const char *stdlib_folder;
 

@@ -17,6 +17,8 @@ struct stdlib_file {
 extern const struct stdlib_file stdlib_files[];
 extern const char stdlib_lua[];
 
+#define LOADER_LOADED "loader.loaded" /* in the registry: name → module, of all that were required */
+
 /* Installs the global `require` for host Lua. `folder` NULL: the embedded stdlib. [-0, +0, e] */
 void loader_open(lua_State *L, const char *folder);
 /* The folder of the modules and helper programs: beside the running binary, or where the install puts them

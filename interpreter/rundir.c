@@ -39,6 +39,12 @@ static bool make_path(const char *path, struct error *error) {
   }
 }
 
+bool rundir_state(char *path, size_t size, struct error *error) {
+  if (!rundir_home(path, size, error)) return false;
+  *strrchr(path, '/') = '\0'; /* …/runbook/runs */
+  return make_path(path, error);
+}
+
 /* "My Book.lua" → "my-book". */
 static void make_slug(char *slug, const char *name) {
   size_t len = 0;

@@ -23,6 +23,8 @@ struct rundir {
   char warning[512]; /* with fallback, after rundir_create: what is so and why */
 };
 
+/* The folder of what this program keeps for this user, made if it isn't there. */
+bool rundir_state(char *path, size_t size, struct error *error);
 /* The folder of all runs, by XDG_STATE_HOME or HOME. */
 bool rundir_home(char *path, size_t size, struct error *error);
 /* Makes the directory of a new run of the runbook `name` at `wall` seconds since 1970; the journal brings it to disk with its

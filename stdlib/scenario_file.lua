@@ -79,6 +79,16 @@ function scenario_file.load(path)
   return loaded
 end
 
+-- All descriptions of a loaded file, in order, with the file's world under each.
+function scenario_file.all(loaded)
+  local list = {}
+  for i, name in ipairs(loaded.names) do
+    list[i] = loaded.scenarios[name]
+    list[i].world, list[i].world_at, list[i].alone = loaded.world, loaded.world_at, #loaded.names == 1
+  end
+  return list
+end
+
 -- "FILE" or "FILE:NAME": the description with the file's world under it.
 function scenario_file.pick(text)
   local path, name = text:match "^(.-%.lua):(.+)$"
@@ -91,7 +101,7 @@ function scenario_file.pick(text)
   if not description then
     return nil, ("%s: there is no scenario %q%s"):format(path, name, blame.hint(name, values.copy(loaded.names)))
   end
-  description.world, description.world_at, description.alone = loaded.world, loaded.world_at, #loaded.names == 1
+  scenario_file.all(loaded)
   return description
 end
 

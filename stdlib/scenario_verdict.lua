@@ -144,32 +144,56 @@ local function unused_of_its_own(mode)
 end
 
 -- The file's world belongs to all of its scenarios: of one of several, what it did not use is named, and no mistake.
-local function name_unused_of_world(where, mode)
-  local names = {}
+local function unused_of_world(mode)
+  local patterns_of_it = {}
   for _, entry in ipairs(mode.layers.world) do
-    if not entry.used and claims(entry) then names[#names + 1] = ("%q"):format(entry.pattern.text) end
+    if not entry.used and claims(entry) then patterns_of_it[#patterns_of_it + 1] = entry.pattern.text end
   end
-  if #names > 0 then screen.say(where .. "of the world it did not use " .. table.concat(names, ", ")) end
+  return patterns_of_it
 end
 
 local cut_short = { failed = true, refused = true, usage = true }
 
--- Tells what is wrong, a line each, and gives the exit code: 3 of a script's mistake, 1 when something differs, 2 of a pattern
--- that nobody used, else the run's own. What a run that broke off did not ask for says nothing of the file.
-function verdict.tell(scenario, ending, mode, code)
-  local expect, own = scenario.expect or {}, unused_of_its_own(mode)
-  local function say(what, list)
-    for _, line in ipairs(list) do screen.say(what .. line) end
-    return #list > 0
+-- 3 of a script's mistake, 1 when something differs, 2 of a pattern that nobody used, else the run's own.
+local function exit_of(it, code)
+  return #it.mistakes > 0 and 3 or #it.differs > 0 and 1 or #it.unused > 0 and 2 or code
+end
+
+-- { exit =, mistakes =, differs =, unused = lists of sentences, idle = patterns of the file's world that it did not use,
+-- broke_off = whether it ended before its end unexpectedly: what it did not ask for then says nothing of the file }.
+function verdict.of(scenario, ending, mode, code)
+  local expect = scenario.expect or {}
+  local it = { mistakes = mistakes(mode), differs = differences(expect, ending, mode, run.elapsed()), unused = {}, idle = {} }
+  it.broke_off = cut_short[ending.outcome] ~= nil and expect.outcome ~= ending.outcome
+  if not it.broke_off then
+    it.unused = unused_of_its_own(mode)
+    if scenario.alone then unused(it.unused, mode.layers.world, "nothing asked for it", mode.asked) end
+    if not scenario.alone then it.idle = unused_of_world(mode) end
   end
-  local wrong = say("differs: ", mistakes(mode))
-  local differs = say("differs: ", differences(expect, ending, mode, run.elapsed()))
-  if cut_short[ending.outcome] and expect.outcome ~= ending.outcome then return wrong and 3 or differs and 1 or code end
-  if scenario.alone then unused(own, mode.layers.world, "nothing asked for it", mode.asked) end
+  it.exit = exit_of(it, code)
+  return it
+end
+
+-- What of the file's world no scenario used: a sentence. `asked`: the lines of all effects of all scenarios.
+function verdict.idle_text(pattern, asked)
+  local near = nearest(pattern, asked)
+  return ("world %q: no scenario asks for it%s"):format(pattern, near and "; the nearest: " .. near or "")
+end
+
+local function say(what, list)
+  for _, line in ipairs(list) do screen.say(what .. line) end
+end
+
+-- Tells what is wrong, a line each, and gives the exit code.
+function verdict.tell(scenario, ending, mode, code)
+  local it = verdict.of(scenario, ending, mode, code)
   local where = ("%s: scenario %q: "):format(scenario.at, scenario.name)
-  local idle = say(where .. "unused: ", own)
-  if not scenario.alone then name_unused_of_world(where, mode) end
-  return wrong and 3 or differs and 1 or idle and 2 or code
+  say("differs: ", it.mistakes)
+  say("differs: ", it.differs)
+  say(where .. "unused: ", it.unused)
+  for i, text in ipairs(it.idle) do it.idle[i] = ("%q"):format(text) end
+  if #it.idle > 0 then screen.say(where .. "of the world it did not use " .. table.concat(it.idle, ", ")) end
+  return it.exit
 end
 
 return verdict

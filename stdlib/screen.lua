@@ -14,10 +14,10 @@ local view -- hears the events
 local answers, titles = {}, {} -- of --answers: { pattern =, value = }; and as written, for exact titles
 local one_at_a_time = tasks.slots(1)
 
--- Opens the view: jsonl, live (a terminal) or plain lines; follows the run's events from here on.
+-- Opens the view: jsonl, live (a terminal), plain lines, or a trial's own; follows the run's events from here on.
 function screen.open(options)
   local name = options.format == "jsonl" and "jsonl" or tty.is_tty(1) and not options.plain and "live" or "plain"
-  view = require("views." .. name)
+  view = options.trial and options.trial.view or require("views." .. name)
   view.open(options)
   journal.listen(view.event)
 end

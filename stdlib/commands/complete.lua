@@ -107,7 +107,7 @@ function offers.RUN()
 end
 
 function offers.FILE() return {}, true end
-offers.DIR = offers.FILE
+offers.DIR, offers.PATH = offers.FILE, offers.FILE
 
 function offers.NAME()
   local catalogue, list = require "catalogue", {}

@@ -87,11 +87,13 @@ local function open_config(options, host)
   run.first_given = run.given_params
 end
 
+-- A trial (stdlib/trial.lua) brings the scenario of a file that was read before, at `options.trial.wall`.
 local function open_scenario(options)
-  local description, why = require("scenario_file").pick(options.scenario)
-  if not description then usage("%s", why) end
-  run.scenario = description
-  raw_task.virtual(tasks.wall())
+  local trial, why = options.trial, nil
+  run.scenario = trial and trial.scenario
+  if not trial then run.scenario, why = require("scenario_file").pick(options.scenario) end
+  if not run.scenario then usage("%s", why) end
+  raw_task.virtual(trial and trial.wall or tasks.wall())
   secrets.pretend = true
   require("settings").host_name = "here"
   require("settings").any_machine = true
@@ -255,7 +257,9 @@ end
 local function compare(it, code)
   if not run.scenario then return code end
   it.exit = code
-  return require("scenario_verdict").tell(run.scenario, it, gate.mode(), code)
+  local verdict = require "scenario_verdict"
+  if not run.options.trial then return verdict.tell(run.scenario, it, gate.mode(), code) end
+  return run.options.trial.judge(verdict.of(run.scenario, it, gate.mode(), code), gate.mode())
 end
 
 -- How the run ended, whatever became of it.

@@ -61,7 +61,8 @@ end
 
 -- The level that every run has.
 function escalation.add_default(after)
-  if #run.levels == 0 then run.levels[1] = { after = duration.parse(after or escalation.AFTER), fn = escalation.default } end
+  if #run.levels > 0 then return end
+  run.levels[1] = { after = duration.parse(after or escalation.AFTER), fn = escalation.default, default = true }
 end
 
 escalation.words = words
