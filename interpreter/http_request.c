@@ -1,4 +1,4 @@
-#include "authorities.h"
+#include "authorities_curl.h"
 #include "http.h"
 #include <locale.h>
 #include <stdlib.h>

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-#include "authorities.h"
+#include "authorities_curl.h"
 #include "descriptors.h"
 #include <sys/un.h>
 #include "http.h"

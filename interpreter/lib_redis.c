@@ -1,7 +1,8 @@
-/* raw.redis: connections to Redis servers, see redis_conn.h. RESP2 over TCP or a Unix socket; no TLS.
+/* raw.redis: connections to Redis servers, see redis_conn.h. RESP2 over TCP, TLS or a Unix socket.
  *
- * connect{host=, port=6379, path=, timeout=5} → conn | nil, {kind=, message=}: dns refused timeout
- * unreachable missing permission conn:call({"GET", "x"}, {timeout=5, max_reply=8 MiB}) → value | nil, {kind=,
+ * connect{host=, port=6379, path=, tls=, timeout=5} → conn | nil, {kind=, message=}: dns refused timeout
+ * unreachable missing permission; with tls, a session of raw.tls's, tls trust login usage besides
+ * conn:call({"GET", "x"}, {timeout=5, max_reply=8 MiB}) → value | nil, {kind=,
  * message=} kind reply (the server's own words), login, permission: the connection stays open; timeout reset
  * limit protocol: it is closed. Words are strings or integers. Integers, strings (bulk and status), lists;
  * nil is nil, json.null inside lists; an error inside a list (EXEC) is {error=}. conn:close()   also by __gc
@@ -18,6 +19,7 @@
 #include "op.h"
 #include "options.h"
 #include "redis_conn.h"
+#include "secure_session.h"
 
 #define REDIS_TYPE "redis connection"
 #define REDIS_TIMEOUT 5.0
@@ -134,9 +136,21 @@ static const char *socket_path(lua_State *L) {
   return path;
 }
 
+/* The session goes over to the connection: Lua's holds none any more. */
+static struct secure *session_take(lua_State *L) {
+  lua_getfield(L, 1, "tls");
+  struct secure **session = lua_isnil(L, -1) ? NULL : luaL_checkudata(L, -1, SECURE_SESSION);
+  lua_pop(L, 1);
+  if (!session) return NULL;
+  if (!*session) luaL_error(L, "option 'tls': the session has been used");
+  struct secure *taken = *session;
+  *session = NULL;
+  return taken;
+}
+
 static int l_connect(lua_State *L) {
   lua_settop(L, 1);
-  options_check(L, 1, "host port path timeout");
+  options_check(L, 1, "host port path tls timeout");
   const char *path = socket_path(L);
   const char *host = path ? NULL : options_path(L, 1, "host");
   int port = (int)options_integer(L, 1, "port", REDIS_PORT, 1, 65535);
@@ -145,8 +159,10 @@ static int l_connect(lua_State *L) {
   handle->conn = NULL;
   luaL_setmetatable(L, REDIS_TYPE);
   struct request_op *request = request_new(L, 2, connect_push);
-  handle->conn = redis_conn_open(runtime_loop(), host, port, path, timeout, request_done, request);
-  op_timeout(&request->op, timeout, "connecting to Redis");
+  struct secure *secure = session_take(L);
+  const char *what = secure ? "connecting to Redis with TLS" : "connecting to Redis";
+  handle->conn = redis_conn_open(runtime_loop(), host, port, path, secure, timeout, request_done, request);
+  op_timeout(&request->op, timeout, what);
   return op_await(L, &request->op);
 }
 

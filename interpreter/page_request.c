@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 #include <curl/curl.h>
-#include "authorities.h"
+#include "authorities_curl.h"
 #include "page.h"
 
 #define SUMMARY_CUT "\xe2\x80\xa6" /* … */

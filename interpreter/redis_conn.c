@@ -38,7 +38,8 @@ struct redis_conn {
   struct addrinfo *found, *at; /* at: the one being tried */
   struct redis_socket *socket;
   struct redis_decoder *decoder;
-  char *target; /* for messages: host:port or path */
+  struct secure *secure; /* NULL: in clear */
+  char *target;          /* for messages: host:port or path */
   uint64_t deadline;
   bool open;
   redis_done done; /* of what is under way */
@@ -54,6 +55,7 @@ struct request {
 static char incoming[64 * 1024]; /* every read goes here first: one loop, one thread */
 
 static void try_address(struct redis_conn *conn, const struct error *last);
+static void shake_start(struct redis_conn *conn);
 
 /* ---- Closing ---- */
 
@@ -81,6 +83,8 @@ void redis_conn_close(struct redis_conn *conn) {
   socket_close(conn);
   redis_decoder_free(conn->decoder);
   conn->decoder = NULL;
+  if (conn->secure) conn->secure->free(conn->secure);
+  conn->secure = NULL;
 }
 
 void redis_conn_free(struct redis_conn *conn) {
@@ -105,6 +109,13 @@ static void set_failure(const struct redis_conn *conn, struct error *error, int 
   error_set_code(error, status, text);
 }
 
+static void conn_ready(struct redis_conn *conn) {
+  struct error error = {0};
+  conn->open = true;
+  conn->decoder = redis_decoder_new();
+  conn_finish(conn, NULL, &error);
+}
+
 static void connected(uv_connect_t *connect, int status) {
   struct redis_socket *socket = connect->data;
   struct redis_conn *conn = socket->conn;
@@ -114,11 +125,11 @@ static void connected(uv_connect_t *connect, int status) {
   if (status) {
     set_failure(conn, &error, status, "cannot connect to");
     try_address(conn, &error);
-    return;
+  } else if (conn->secure) {
+    shake_start(conn);
+  } else {
+    conn_ready(conn);
   }
-  conn->open = true;
-  conn->decoder = redis_decoder_new();
-  conn_finish(conn, NULL, &error);
 }
 
 static void attempt_late(uv_timer_t *timer) {
@@ -229,7 +240,7 @@ static bool lookup_start(struct redis_conn *conn, const char *host, int port, st
 }
 
 struct redis_conn *redis_conn_open(uv_loop_t *loop, const char *host, int port, const char *path,
-                                   double seconds, redis_done done, void *data) {
+                                   struct secure *secure, double seconds, redis_done done, void *data) {
   struct redis_conn *conn = xcalloc(1, sizeof *conn);
   struct buffer target = {0};
   struct error error = {0};
@@ -239,6 +250,7 @@ struct redis_conn *redis_conn_open(uv_loop_t *loop, const char *host, int port, 
     buffer_printf(&target, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
   conn->target = target.data;
   conn->loop = loop;
+  conn->secure = secure;
   conn->done = done;
   conn->data = data;
   uv_update_time(loop);
@@ -252,9 +264,13 @@ struct redis_conn *redis_conn_open(uv_loop_t *loop, const char *host, int port, 
 
 /* ---- A call ---- */
 
+static void bytes_free(char *bytes, size_t len) {
+  if (bytes) explicit_bzero(bytes, len); /* AUTH carries a password */
+  free(bytes);
+}
+
 static void request_free(struct request *request) {
-  explicit_bzero(request->bytes, request->len); /* AUTH carries a password */
-  free(request->bytes);
+  bytes_free(request->bytes, request->len);
   free(request);
 }
 
@@ -269,35 +285,136 @@ static void request_written(uv_write_t *write, int status) {
   conn_finish(conn, NULL, &error);
 }
 
+/* Takes `bytes` over. */
+static int request_send(struct redis_conn *conn, char *bytes, size_t len) {
+  struct request *request = xcalloc(1, sizeof *request);
+  request->bytes = bytes;
+  request->len = len;
+  uv_buf_t buf = uv_buf_init(bytes, (unsigned)len);
+  int status = uv_write(&request->write, &conn->socket->as.stream, &buf, 1, request_written);
+  if (status) request_free(request);
+  return status;
+}
+
 static void incoming_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   (void)handle, (void)suggested;
   *buf = uv_buf_init(incoming, sizeof incoming);
 }
 
+/* False: nothing came, and `error` says why. */
+static bool incoming_check(const struct redis_conn *conn, ssize_t len, struct error *error) {
+  if (len > 0) return true;
+  if (len == UV_EOF) return error_set(error, "reset", "%s closed the connection", conn->target);
+  set_failure(conn, error, (int)len, "lost the connection to");
+  return false;
+}
+
+/* ---- TLS ---- */
+
+/* What TLS has for the server by itself: a handshake's words, an alert. */
+static int secure_send(struct redis_conn *conn) {
+  struct buffer out = {0};
+  conn->secure->drain(conn->secure, &out);
+  return out.len ? request_send(conn, out.data, out.len) : 0;
+}
+
+static void shake(struct redis_conn *conn) {
+  struct error error = {0};
+  int done = conn->secure->shake(conn->secure, &error);
+  int status = secure_send(conn);
+  if (done >= 0 && status) set_failure(conn, &error, status, "lost the connection to");
+  if (done == 0 && !error.kind[0]) return;
+  uv_read_stop(&conn->socket->as.stream);
+  if (error.kind[0])
+    conn_finish(conn, NULL, &error);
+  else
+    conn_ready(conn);
+}
+
+static void shake_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
+  struct redis_conn *conn = ((struct redis_socket *)stream->data)->conn;
+  struct error error = {0};
+  if (!conn || len == 0) return;
+  if (incoming_check(conn, len, &error)) {
+    conn->secure->feed(conn->secure, buf->base, (size_t)len);
+    shake(conn);
+    return;
+  }
+  struct error why = {0};
+  error_set(&why, error.kind, "%s, in the TLS handshake", error.message);
+  conn_finish(conn, NULL, &why);
+}
+
+static void shake_start(struct redis_conn *conn) {
+  struct error error = {0};
+  int status = uv_read_start(&conn->socket->as.stream, incoming_alloc, shake_read);
+  if (!status) {
+    shake(conn);
+    return;
+  }
+  set_failure(conn, &error, status, "lost the connection to");
+  conn_finish(conn, NULL, &error);
+}
+
+/* The words of a call, sealed. */
+static bool secure_words(struct redis_conn *conn, char **bytes, size_t *len, struct error *error) {
+  struct buffer out = {0};
+  bool well = conn->secure->write(conn->secure, *bytes, *len, error);
+  bytes_free(*bytes, *len);
+  conn->secure->drain(conn->secure, &out);
+  *bytes = out.data;
+  *len = out.len;
+  return well;
+}
+
+/* What of a reply is in the records that have come. */
+static void secure_reply(struct redis_conn *conn, struct redis_node **reply, struct error *error) {
+  char plain[16 * 1024];
+  ssize_t len = 0;
+  while (!*reply && !error->kind[0] &&
+         (len = conn->secure->read(conn->secure, plain, sizeof plain, error)) > 0)
+    redis_decoder_feed(conn->decoder, plain, (size_t)len, reply, error);
+}
+
+/* ---- Replies ---- */
+
 static void incoming_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
-  struct redis_socket *socket = stream->data;
-  struct redis_conn *conn = socket->conn;
+  struct redis_conn *conn = ((struct redis_socket *)stream->data)->conn;
   struct redis_node *reply = NULL;
   struct error error = {0};
   if (!conn || len == 0) return;
-  if (len == UV_EOF)
-    error_set(&error, "reset", "%s closed the connection", conn->target);
-  else if (len < 0)
-    set_failure(conn, &error, (int)len, "lost the connection to");
-  else
+  if (incoming_check(conn, len, &error) && conn->secure) {
+    conn->secure->feed(conn->secure, buf->base, (size_t)len);
+    secure_reply(conn, &reply, &error);
+  } else if (!error.kind[0]) {
     redis_decoder_feed(conn->decoder, buf->base, (size_t)len, &reply, &error);
+  }
   if (!reply && !error.kind[0]) return;
   uv_read_stop(stream);
   conn_finish(conn, reply, &error);
 }
 
+/* Of what came while nothing was asked: in clear it is looked at where it lies, of TLS it is taken: sessions for another
+ * time come at the server's leisure. */
+static ssize_t idle_read(struct redis_conn *conn, char *line, size_t size, struct error *error) {
+  uv_os_fd_t fd;
+  uv_fileno(&conn->socket->as.handle, &fd);
+  if (!conn->secure) return recv(fd, line, size, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t len;
+  while ((len = recv(fd, incoming, sizeof incoming, MSG_DONTWAIT)) > 0)
+    conn->secure->feed(conn->secure, incoming, (size_t)len);
+  int saved_errno = errno;
+  ssize_t plain = conn->secure->read(conn->secure, line, size, error);
+  errno = saved_errno;
+  return plain > 0 ? plain : len;
+}
+
 /* What came while nothing was asked would be taken for the answer to the next call. A server that lets nobody
  * in (protected mode, too many clients) says so on its own and hangs up. */
 static bool idle_is_clean(struct redis_conn *conn, struct error *error) {
-  uv_os_fd_t fd;
   char line[256];
-  uv_fileno(&conn->socket->as.handle, &fd);
-  ssize_t len = recv(fd, line, sizeof line - 1, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t len = idle_read(conn, line, sizeof line - 1, error);
+  if (error->kind[0]) return false;
   if (len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
   if (len <= 0) return error_set(error, "reset", "%s closed the connection", conn->target);
   line[len] = '\0';
@@ -306,26 +423,24 @@ static bool idle_is_clean(struct redis_conn *conn, struct error *error) {
   return error_set(error, "protocol", "%s sent something unasked", conn->target);
 }
 
+static int call_send(struct redis_conn *conn, char *bytes, size_t len) {
+  int status = request_send(conn, bytes, len);
+  return status ? status : uv_read_start(&conn->socket->as.stream, incoming_alloc, incoming_read);
+}
+
 void redis_conn_call(struct redis_conn *conn, char *bytes, size_t len, size_t max_reply, redis_done done,
                      void *data) {
-  struct request *request = xcalloc(1, sizeof *request);
   struct error error = {0};
-  request->bytes = bytes;
-  request->len = len;
   conn->done = done;
   conn->data = data;
-  if (!idle_is_clean(conn, &error)) {
-    request_free(request);
-    conn_finish(conn, NULL, &error);
-    return;
-  }
   redis_decoder_begin(conn->decoder, max_reply);
-  uv_buf_t buf = uv_buf_init(bytes, (unsigned)len);
-  int status = uv_write(&request->write, &conn->socket->as.stream, &buf, 1, request_written);
-  if (status) request_free(request);
-  if (!status) status = uv_read_start(&conn->socket->as.stream, incoming_alloc, incoming_read);
-  if (!status) return;
-  set_failure(conn, &error, status, "lost the connection to");
+  if (idle_is_clean(conn, &error) && (!conn->secure || secure_words(conn, &bytes, &len, &error))) {
+    int status = call_send(conn, bytes, len);
+    if (!status) return;
+    set_failure(conn, &error, status, "lost the connection to");
+  } else {
+    bytes_free(bytes, len);
+  }
   conn_finish(conn, NULL, &error);
 }
 

@@ -11,15 +11,16 @@
 #include <uv.h>
 #include "error.h"
 #include "redis_reply.h"
+#include "secure.h"
 
 struct redis_conn;
 /* `reply` is the callee's, and NULL when `error->kind` is set or a connection was made. */
 typedef void (*redis_done)(void *data, struct redis_node *reply, const struct error *error);
 
 /* To `path` (a Unix socket) or to the addresses of `host` in turn, each getting its share of `seconds`. Not
- * NULL. */
+ * NULL. What is spoken goes through `secure`, which is taken over, unless that is NULL. */
 struct redis_conn *redis_conn_open(uv_loop_t *loop, const char *host, int port, const char *path,
-                                   double seconds, redis_done done, void *data);
+                                   struct secure *secure, double seconds, redis_done done, void *data);
 /* Sends `bytes` (an encoded command, taken over) and waits for one reply of at most `max_reply` bytes. */
 void redis_conn_call(struct redis_conn *conn, char *bytes, size_t len, size_t max_reply, redis_done done,
                      void *data);

@@ -136,7 +136,7 @@ static bool feed_failed(const struct redis_decoder *decoder, struct error *error
     return false;
   }
   if (strstr(decoder->reader->errstr, "\\x15")) /* an alert's first byte */
-    return error_set(error, "usage", "it speaks TLS, which is not spoken here: nothing is known of it");
+    return error_set(error, "usage", "it speaks TLS: its address begins with rediss://, not redis://");
   return error_set(error, "protocol", "not a Redis reply: %s", decoder->reader->errstr);
 }
 

@@ -13,11 +13,11 @@ local config = {}
 local SIZE_MAX = 1 << 20
 
 local environment_keys = { params = "table", docker = "table", kubectl = "table", hosts = "table", here = "boolean",
-                           default = "boolean", prometheus = "table", reader = "string", environment = "table" }
+                           default = "boolean", prometheus = "table", redis = "table", reader = "string", environment = "table" }
 local keys = { secrets = "table", pager = "table", chat = "table", incident = "table", contacts = "table",
                escalate_after = "string", approvals = "table", machines = "table", readers = "table", prometheus = "table",
                hosts = "table", keep = "string", environments = "table", environment = "table", docker = "table", kubectl = "table",
-               here = "boolean", ca = "string", proxy = "any", no_proxy = "table" }
+               redis = "table", here = "boolean", ca = "string", proxy = "any", no_proxy = "table" }
 local choices = { auto = true, ask = true, type = true }
 
 local function fail(path, text, ...) error({ usage = path .. ": " .. text:format(...) }, 0) end
@@ -87,6 +87,18 @@ local function check_variables(path, where, list)
   end
 end
 
+-- Files for TLS to Redis: whole paths, as a run's folder is anybody's guess. Whether they are there is said by who uses them.
+local function check_redis(path, where, files)
+  check_keys(path, where .. ".", files or {}, { ca = "string", cert = "string", key = "string" })
+  for _, name in ipairs { "ca", "cert", "key" } do
+    local file = files and files[name]
+    if file and file:sub(1, 1) ~= "/" then
+      fail(path, "%s.%s: a whole path expected, got %s", where, name, values.describe(file))
+    end
+  end
+  if files and files.key and not files.cert then fail(path, "%s.key: its certificate is missing, cert = \"…\"", where) end
+end
+
 local function check(path, given)
   if type(given) ~= "table" then fail(path, "it must return a table, got %s", values.describe(given)) end
   check_keys(path, "", given, keys)
@@ -102,11 +114,13 @@ local function check(path, given)
     end
   end
   check_variables(path, "environment", given.environment)
+  check_redis(path, "redis", given.redis)
   for name, there in pairs(given.machines or {}) do check_machine(path, name, there) end
   for name, environment in pairs(given.environments or {}) do
     if type(environment) ~= "table" then fail(path, "environments.%s: a table expected", tostring(name)) end
     check_keys(path, "environments." .. name .. ".", environment, environment_keys)
     check_variables(path, "environments." .. name .. ".environment", environment.environment)
+    check_redis(path, "environments." .. name .. ".redis", environment.redis)
   end
   if given.escalate_after and not duration.parse(given.escalate_after) then
     fail(path, "escalate_after: a duration like \"15m\" expected, got %s", values.describe(given.escalate_after))
@@ -196,7 +210,7 @@ end
 -- Lays the config and its environment into the settings that effects read.
 function config.apply(given, environment, options, getenv)
   for _, source in ipairs { given, environment } do
-    for _, name in ipairs { "docker", "kubectl", "hosts", "prometheus" } do
+    for _, name in ipairs { "docker", "kubectl", "hosts", "prometheus", "redis" } do
       for key, value in pairs(source[name] or {}) do settings[name][key] = value end
     end
   end

@@ -11,6 +11,7 @@ return {
   ssh_agent = nil,    -- where the operator's ssh agent listens
   readers = {},       -- { { "program", "word" }, … }
   prometheus = {},    -- { url = }
+  redis = {},         -- { ca=, cert=, key= }: files for rediss://
   ca = nil, proxy = nil, no_proxy = nil, -- of the config; see way_out.lua
   here = false,       -- whether writes to this machine are allowed
   host_name = nil,    -- this machine's name; found out when nil

@@ -9,8 +9,8 @@ local redis_server = require "effects.redis_server"
 local tasks = require "tasks"
 local values = require "values"
 
-local url_param = { "url", "string", "redis://host:port/db, user and password before the host, or the path of a socket",
-                    secret = true, show = redis_server.shown }
+local url_param = { "url", "string", "redis://host:port/db or, with TLS, rediss://host:port/db, user and password before the host, "
+                    .. "or the path of a socket", secret = true, show = redis_server.shown }
 
 local function check_url(name)
   return function(call)
@@ -27,12 +27,31 @@ local function target(call)
   return ("%s/%d"):format(place.name, place.db)
 end
 
+-- redis-cli's address of a place, without its login. Its own reader of addresses knows no [::1].
+local function address_words(place)
+  if place.path then return { "redis-cli", "-s", place.path } end
+  local host, port = place.host, tostring(place.port)
+  if not place.tls then return { "redis-cli", "-h", host, "-p", port } end
+  if host:find ":" then return { "redis-cli", "-h", host, "-p", port, "--tls" } end
+  return { "redis-cli", "-u", ("rediss://%s/%d"):format(place.name, place.db) }
+end
+
+-- The options of TLS, by the files that count here. A redis-cli without any goes by the system's authorities, as we do.
+local function tls_words(place, words)
+  if not place.tls then return end
+  local files = redis_server.tls_files()
+  local key = files.cert and files.key
+  for _, option in ipairs { { "--cacert", files.ca or files.more }, { "--cert", files.cert }, { "--key", key } } do
+    if option[2] then table.move(option, 1, 2, #words + 1, words) end
+  end
+end
+
 local function redis_cli(call, ...)
   local place = redis_server.place(call.url)
   if not place then return { "redis-cli", "-u", tostring(redis_server.shown(call.url)), ... } end
-  local words = place.path and { "redis-cli", "-s", place.path }
-    or { "redis-cli", "-h", place.host, "-p", tostring(place.port) }
-  if place.db ~= 0 then table.move({ "-n", tostring(place.db) }, 1, 2, #words + 1, words) end
+  local words = address_words(place)
+  if place.db ~= 0 and words[2] ~= "-u" then table.move({ "-n", tostring(place.db) }, 1, 2, #words + 1, words) end
+  tls_words(place, words)
   if place.user then table.move({ "--user", place.user }, 1, 2, #words + 1, words) end
   if place.password then words[#words + 1] = "--askpass" end
   return table.move({ ... }, 1, select("#", ...), #words + 1, words)

@@ -31,26 +31,25 @@ local function parse_host(text)
   return host ~= "" and host or "localhost", port
 end
 
--- { host, port | path, db, user, password, name = "host:port" }, or nil and what is wrong; never quotes the address,
+-- { host, port, tls | path, db, user, password, name = "host:port" }, or nil and what is wrong; never quotes the address,
 -- which may hold a password.
 function redis_server.parse(url)
   if url:sub(1, 1) == "/" then return parse_socket(url) end
   local scheme, rest = url:match "^([%a+]+)://(.*)$"
   if scheme == "unix" or scheme == "redis+unix" then return parse_socket(rest) end
-  if scheme == "rediss" then
-    return nil, "TLS to Redis is not supported: connect through a tunnel, or to a port without"
+  if scheme ~= "redis" and scheme ~= "rediss" then
+    return nil, "redis://[user:password@]host:port/db, rediss:// with TLS, or the path of a socket expected"
   end
-  if scheme ~= "redis" then return nil, "redis://[user:password@]host:port/db or the path of a socket expected" end
   local place, db = rest:match "^([^/?]*)/?(%d*)$"
   local user_info, where = (place or ""):match "^(.*)@([^@]*)$"
   local host, port = parse_host(where or place or "/")
   if not host or user_info and user_info:find "@" then
-    return nil, "redis://[user:password@]host:port/db expected; write @ and / in a password as %40 and %2F"
+    return nil, scheme .. "://[user:password@]host:port/db expected; write @ and / in a password as %40 and %2F"
   end
   local user, password = (user_info or ""):match "^([^:]*):?(.*)$"
   if user_info and not user_info:find ":" then user, password = "", user_info end
-  return { host = host, port = port, db = tonumber(db ~= "" and db or 0), user = user ~= "" and decoded(user) or nil,
-           password = password ~= "" and decoded(password) or nil,
+  return { host = host, port = port, tls = scheme == "rediss" or nil, db = tonumber(db ~= "" and db or 0),
+           user = user ~= "" and decoded(user) or nil, password = password ~= "" and decoded(password) or nil,
            name = ("%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) }
 end
 
@@ -67,6 +66,20 @@ function redis_server.place(url)
   return type(text) == "string" and redis_server.parse(text) or nil
 end
 
+---------------------------------------------------------------------- TLS --
+
+-- The files that count for TLS: of the config's redis, and `more`, its own authorities beside the system's.
+function redis_server.tls_files()
+  local own = settings.redis
+  return { ca = own.ca, cert = own.cert, key = own.key or own.cert, more = not own.ca and settings.ca or nil }
+end
+
+local function tls_session(place)
+  local options = redis_server.tls_files()
+  options.target, options.name = place.name, place.host
+  return require("raw.tls").client(options)
+end
+
 -------------------------------------------------------------- Connections --
 
 local function rehearsed(place)
@@ -75,6 +88,45 @@ local function rehearsed(place)
   if not address then return { host = place.host, port = place.port } end
   local host, port = parse_host(address)
   return { host = host, port = address:find ":%d+$" and port or place.port }
+end
+
+-- A connection to a place; nil and the error.
+local function connect(place, seconds)
+  local to, err = rehearsed(place), nil
+  to.timeout = seconds
+  if place.tls then
+    to.tls, err = tls_session(place)
+    if not to.tls then return nil, err end
+  end
+  return require("raw.redis").connect(to)
+end
+
+-- Whether a server speaks the other tongue than its address says is asked for so long, in seconds.
+local TONGUE_SECONDS = 2
+
+-- A Redis hangs up without a word on who speaks in clear to a port of TLS, and waits for more of what is none to it: neither
+-- is an answer. So the other tongue is tried once; what is wrong with the address, in words, or nil.
+local function wrong_tongue(place, due)
+  local other = values.copy_shallow(place)
+  other.tls = not place.tls
+  local seconds = math.min(TONGUE_SECONDS, due - tasks.now())
+  if place.path or seconds <= 0 then return nil end
+  local conn <close>, err = connect(other, seconds)
+  if place.tls then
+    local value, problem
+    if conn then value, problem = conn:call({ "PING" }, { timeout = seconds }) end
+    local answers = value or problem and (problem.kind == "reply" or problem.kind == "login" or problem.kind == "permission")
+    return answers and place.name .. " speaks no TLS: its address begins with redis://, not rediss://" or nil
+  end
+  local answers = conn or err.kind == "tls" or err.kind == "trust" and err.message:find(place.name, 1, true) or err.kind == "login"
+  return answers and place.name .. " speaks TLS: its address begins with rediss://, not redis://" or nil
+end
+
+-- The error of a server's that gave no answer at all, with what is wrong when it is the tongue.
+local function explained(place, due, err)
+  local silent = err.kind == (place.tls and "timeout" or "reset")
+  local why = silent and wrong_tongue(place, due)
+  return why and { kind = "usage", message = why } or err
 end
 
 local function log_in(conn, place, due)
@@ -93,20 +145,28 @@ function redis_server.with(url, seconds, f)
   local due = tasks.now() + seconds
   local place, why = redis_server.parse(url)
   if not place then return nil, { kind = "usage", message = why, connecting = true } end
-  local to = rehearsed(place)
-  to.timeout = seconds
-  local conn <close>, err = require("raw.redis").connect(to)
+  -- Of the time for a handshake a part is kept back, to try the other tongue in.
+  local conn <close>, err = connect(place, place.tls and math.max(seconds - TONGUE_SECONDS, seconds / 2) or seconds)
   local ready
   if conn then ready, err = log_in(conn, place, due) end
   if not ready then
+    err = explained(place, due, err)
     err.connecting = true
     return nil, err
   end
   local said -- the reason, when the server hangs up next
+  local heard = place.tls or place.password or place.db ~= 0 -- it has answered: in the right tongue
+  local wrong -- with the address: nothing that is asked will be answered
   return f(function(words)
+    if wrong then return nil, wrong end
     local options = { timeout = math.max(0.001, due - tasks.now()), max_reply = redis_server.REPLY_MAX }
     local value, problem = conn:call(words, options)
     if problem and problem.kind == "reset" and said then problem.message = problem.message .. " after " .. said end
+    if problem and not heard then
+      local why = explained(place, due, problem)
+      wrong, problem = why ~= problem and why or nil, why
+    end
+    heard = true
     said = problem and problem.kind == "reply" and problem.message or nil
     return value, problem
   end)

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import ssl
 import subprocess
 
 from .process import HOST, HeldPort, Server, wait_for
+from .tls import Authority
 
 
 class Redis(Server):
@@ -30,6 +32,46 @@ class Redis(Server):
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.rstrip("\n")
+
+
+class TlsRedis(Redis):
+    """Speaks TLS alone; `present(kind)` changes its certificate, `ask_clients(how)` whether it wants theirs: yes, no, optional."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.authority = Authority(folder)
+        self.ca = self.authority.ca
+
+    def command(self):
+        return ["/usr/bin/redis-server", "--bind", HOST, "--port", "0", "--tls-port", str(self.port), "--dir", self.folder,
+                "--save", "", "--daemonize", "no", "--tls-ca-cert-file", self.ca, "--tls-auth-clients", "no",
+                "--tls-cert-file", self.file("good.pem"), "--tls-key-file", self.file("good.key")]
+
+    def answers(self):
+        context = ssl._create_unverified_context()
+        try:
+            with socket.create_connection((HOST, self.port), timeout=1) as plain, context.wrap_socket(plain) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    @property
+    def url(self):
+        return f"rediss://localhost:{self.port}"
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
+
+    def cli(self, *arguments):
+        tls = ["--tls", "--insecure", "--cert", self.file("good.pem"), "--key", self.file("good.key")]
+        return super().cli(*tls, *arguments)
+
+    def present(self, kind):
+        self.cli("CONFIG", "SET", "tls-cert-file", self.file(kind + ".pem"), "tls-key-file", self.file(kind + ".key"))
+
+    def ask_clients(self, how):
+        self.cli("CONFIG", "SET", "tls-auth-clients", how)
 
 
 class ClusterNode(Redis):

@@ -60,7 +60,9 @@ function tests.addresses()
   equal(parsed "redis://justpassword@h", "h|6379|0|nil|justpassword")
   equal(parsed "/run/redis.sock", "/run/redis.sock|nil|0|nil|nil")
   equal(parsed "unix:///run/redis.sock?db=3", "/run/redis.sock|nil|3|nil|nil")
-  has(parsed "rediss://h", "TLS")
+  equal(parsed "rediss://h:1/2", "h|1|2|nil|nil")
+  equal(redis_server.parse("rediss://h").tls, true)
+  equal(redis_server.parse("redis://h").tls, nil)
   for _, bad in ipairs { "h:1", "redis://h:x", "redis://h:1/x", "redis://a:b@c@h:1", "redis://h:70000", "http://h" } do
     raises("expected", catalogue.call, entry "ping", bad)
   end
@@ -71,6 +73,9 @@ function tests.addresses()
   equal(entry("command").target { url = secret }, "h:1/2")
   equal(table.concat(entry("command").command { url = secret, words = { "GET", "a b" } }, "|"),
     "redis-cli|-h|h|-p|1|-n|2|--user|me|--askpass|GET|a b")
+  local function by_hand(address) return table.concat(entry("ping").command { url = address }, "|") end
+  equal(by_hand "rediss://me:x@h:1/2", "redis-cli|-u|rediss://h:1/2|--user|me|--askpass|PING")
+  equal(by_hand "rediss://[::1]:1/2", "redis-cli|-h|::1|-p|1|--tls|-n|2|PING")
 end
 
 function tests.ping()
