@@ -8,7 +8,7 @@ import re
 import pytest
 
 from lab.program import ROOT
-from test_scenarios import shipped
+from test_scenarios import FILES, names_of
 
 TITLE = re.compile(r"“([^”]+)”")
 EFFECT = re.compile(r"`([a-z]+\.[a-z_]+)`")
@@ -70,8 +70,7 @@ def test_every_related_runbook_is_there():
 def test_each_effect_is_rehearsed_on_its_platform(runbook):
     """Every effect of a probe, a remedy or the escalation is asked for in some scenario of that platform."""
     seen = {}
-    for case in shipped():
-        path, name = case.values
+    for path, name in ((path, name) for path in FILES for name in names_of(path)):
         if path.endswith("api-down.test.lua"):
             result = runbook("run", path.replace(".test.lua", ".lua"), "--scenario", f"{path}:{name}", "--format", "jsonl")
             events = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
