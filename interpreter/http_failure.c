@@ -111,13 +111,25 @@ static bool head_too_large(const struct http_request *request) {
   return request->head_overflow || (line && request->body_bytes == 0);
 }
 
+/* OpenSSL's words for a first answer that is none of TLS. */
+static bool no_tls(const struct http_request *request) {
+  static const char *const words[] = {"wrong version number", "packet length too long", "http request"};
+  for (size_t i = 0; request->code == CURLE_SSL_CONNECT_ERROR && i < sizeof words / sizeof *words; i++)
+    if (strstr(request->detail, words[i])) return true;
+  return false;
+}
+
 static void other_words(const struct http_request *request, struct error *error) {
   const char *kind = kind_of(request->code);
   const char *detail = request->detail[0] ? request->detail : curl_easy_strerror(request->code);
   if (request->code == CURLE_GOT_NOTHING) detail = "the connection was closed without an answer";
   if (strcmp(kind, "dns") == 0) detail = "the name does not resolve";
   if (request->code == CURLE_PARTIAL_FILE) detail = "the connection was closed before the body was complete";
-  error_set(error, kind, "%s: %s", request->target, detail);
+  if (no_tls(request))
+    error_set(error, kind, "%s speaks no TLS: its address begins with http://, not https://",
+              request->target);
+  else
+    error_set(error, kind, "%s: %s", request->target, detail);
 }
 
 /* curl takes the end of the connection for the end of the head; trailers may follow the empty line. */

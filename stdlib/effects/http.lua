@@ -62,10 +62,22 @@ local function send(asked, ends)
   end
 end
 
+-- What nginx, Apache and Go's servers say to who speaks in clear to a port of TLS, all with HTTP 400.
+local to_a_tls_port = { "plain HTTP request was sent to HTTPS port", "plain HTTP to an SSL-enabled server port",
+                        "HTTP request to an HTTPS server" }
+
+local function is_tls_port(reply)
+  for _, words in ipairs(reply.status == 400 and to_a_tls_port or {}) do
+    if (reply.body or ""):find(words, 1, true) then return true end
+  end
+  return false
+end
+
 -- Why an answer is not well, or nil.
 local function unwell(reply)
   if reply.status >= 200 and reply.status <= 299 then return nil end
   local where = reply.redirect_url and (": to %s"):format(reply.redirect_url) or ""
+  if is_tls_port(reply) then where = ": it speaks TLS: its address begins with https://, not http://" end
   return ("HTTP %d%s"):format(reply.status, where)
 end
 
