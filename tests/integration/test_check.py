@@ -1,0 +1,189 @@
+"""runbook check: each rule has a text that it finds something in, and one that is near to it and well."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lab.program import BUILD, ROOT
+
+HEAD = 'runbook { title = "X", severity = "warning" }\n'
+PROBE = """local p = probe("P", function()
+  check("it runs", docker.inspect("x").state == "running", { fault = "stopped" })
+  return { more = true }
+end)
+"""
+TOKEN = "ghp_" + "a1B2" * 9
+
+# rule: (what it finds something in, at which line and column after HEAD, what it says; what it finds nothing in)
+RULES = {
+    "undeclared-name": ("note(docekr)", "2:6", "did you mean 'docker'?", "local docekr = 1\nnote(docekr)"),
+    "global-variable": ("count = 1", "2:1", "write `local count = …`", "local count = 0\ncount = 1\nnote(count)"),
+    "unused-local": ("local x = 1", "2:7", "never read", "local _x = 1\nlocal function f(unused) return 1 end\nnote(f())"),
+    "shadowed-local": ("local x = 1\ndo local x = 2 note(x) end\nnote(x)", "3:10", "hides the local of line 2",
+                       "do local x = 2 note(x) end\nlocal x = 1\nnote(x)"),
+    "unknown-effect": ('docker.restrat("x")', "2:1", "did you mean 'restart'?",
+                       'local docker = { restrat = note }\ndocker.restrat("x")'),
+    "unknown-option": ('note(docker.logs("x", { tial = 5 }))', "2:25", "unknown option 'tial' (did you mean 'tail'?)",
+                       'local o = { tail = 5 }\nnote(docker.logs("x", o))\nnote(kubectl.get("pods", { selector = "a=b" }))'),
+    "missing-argument": ("note(docker.logs())", "2:6", "argument 1 (container) is missing",
+                         'local function f() return "x" end\nnote(docker.logs(f()))\nnote(kubectl.get("pods"))'),
+    "wrong-option": ('note(docker.logs("x", { timeout = "5 minutes" }))', "2:35", "a unit is missing",
+                     'note(docker.logs("x", { timeout = "5m", tail = 5 }))'),
+    "unknown-field": ('note(docker.inspect("x").sate)', "2:26", "has no field 'sate' (did you mean 'state'?)",
+                      'local c = docker.inspect("x")\nnote(c.state, c.ok, c.why)\nnote(json.decode("{}").sate)'),
+    "write-in-probe": ('probe("P", function() docker.restart("x") end)()', "2:23", "put it in a remedy",
+                       'local r = remedy("R", {}, function() docker.restart("x") end)\nr()'),
+    "write-outside-remedy": ('docker.restart("x")', "2:1", "so that somebody is asked",
+                             'local function f() docker.restart("x") end\nremedy("R", {}, f)()'),
+    "program-has-effect": ('note(exec { "/usr/bin/kubectl", "get", "pods" })', "2:13", "kubectl: kubectl.…",
+                           'note(exec { "uptime", "kubectl" })'),
+    "clock-in-write": ('remedy("R", {}, function() docker.set_env("x", { A = tostring(time.now()) }) end)()', "2:63",
+                       "another than what is done", 'local t = time.now()\nremedy("R", {}, function() note(t) end)()'),
+    "unknown-finding": (PROBE + "if p().stoped then note(1) end", "6:8", "no check of this probe has the fault 'stoped'",
+                        PROBE + "local f = p()\nif f.stopped or f.more or p().stopped then note(1) end"),
+    "unknown-as-no": (PROBE + "if not p().stopped then note(1) end", "6:4", "write `p().stopped == false`",
+                      PROBE + "if p().stopped == false or not docker.inspect('x').ok then note(1) end"),
+    "result-as-condition": ('if docker.inspect("x") then note(1) end', "2:4", "ask for its .ok",
+                            'local c = docker.inspect("x")\nif c.ok and c.state then note(1) end'),
+    "same-condition": ("local x = note\nif x == 1 then note(1) elseif x == 1 then note(2) end", "3:31", "as in line 3",
+                       "local x = note\nif x == 1 then note(1) elseif x == 2 then note(2) end"),
+    "nan-comparison": ("local x = tonumber('1')\nif x == 0/0 then note(1) end", "3:4", "not even itself",
+                       "local x = tonumber('1')\nif x == 0/1 then note(1) end"),
+    "late-escalation": ('note(sysinfo.uptime())\nescalation("5m")', "3:1", "acts in line 2 already",
+                        'local function f() note(sysinfo.uptime()) end\nescalation("5m")\nf()'),
+    "unproved-resolved": ('return resolved "done"', "2:8", "nobody looked",
+                          'recovered("it runs", {}, function() return true end)\nreturn resolved "done"'),
+    "dropped-remedy": ('local a = remedy("A", { risk = "low" }, function() note(1) end)\n'
+                       'local b = remedy("B", { risk = "high" }, function() note(2) end)\na()\nb()', "5:1",
+                       "in line 4 is not asked",
+                       'local a = remedy("A", { risk = "low" }, function() note(1) end)\n'
+                       'local b = remedy("B", { risk = "high" }, function() note(2) end)\nif not a() then b() end\na()\na()'),
+    "wrong-duration": ('recovered("x", { within = "2 min" }, function() return true end)', "2:27", "a unit is missing",
+                       'recovered("x", { within = "2m" }, function() return true end)'),
+    "wrong-pattern": ('note(re.find("x", "(a"))', "2:19", "", 'note(re.find("x", "(a)"))'),
+    "secret-literal": (f'note("{TOKEN}")', "2:6", "let the config fetch it", 'note("ghp_short")'),
+    "syntax": ("if x then", "2:1", "'end' expected", "if note then end"),
+}
+
+
+@pytest.fixture
+def checked(runbook, sandbox):
+    """checked(text, *options) -> what runbook check says of a file with that text"""
+    def check(text, *options):
+        sandbox.write("x.lua", text)
+        return runbook("check", "x.lua", *options)
+    return check
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_finds_what_it_is_for(checked, rule):
+    text, place, says, _ = RULES[rule]
+    result = checked(HEAD + text)
+    found = [line for line in result.stdout.splitlines() if line.endswith(f"[{rule}]")]
+    assert result.code == 1 and len(found) == 1 and found[0].startswith(f"x.lua:{place}: ") and says in found[0], result
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_leaves_what_is_near_to_it_alone(checked, rule):
+    result = checked(HEAD + RULES[rule][3])
+    assert f"[{rule}]" not in result.stdout and result.code in (0, 1) and result.stderr == "", result
+
+
+def test_every_rule_is_in_the_spec():
+    with open(os.path.join(ROOT, "spec", "check.md"), encoding="utf-8") as file:
+        told = set(re.findall(r"^\| `([a-z][a-z-]+)` \|", file.read(), re.M))
+    sources = [os.path.join(ROOT, "stdlib", "check", name) for name in os.listdir(os.path.join(ROOT, "stdlib", "check"))]
+    names = {name for path in sources for name in re.findall(r'^rules\["([a-z-]+)"\]', open(path, encoding="utf-8").read(), re.M)}
+    assert told == names | {"syntax", "unreadable", "scenario", "allowance"} and names | {"syntax"} == set(RULES)
+
+
+def test_our_own_runbooks_are_clean(runbook):
+    folder = os.path.join(ROOT, "runbooks")
+    result = runbook("check", *(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".lua")))
+    assert (result.code, result.stdout) == (0, ""), result
+
+
+def test_modules_are_looked_at_once_and_from_the_runbooks_folder(runbook, sandbox):
+    sandbox.write("deep/lib/a.lua", 'require "lib.b"\nlocal x = 1\nreturn {}')
+    sandbox.write("deep/lib/b.lua", "y = 1")
+    for name in ("one", "two"):
+        sandbox.write(f"deep/{name}.lua", HEAD + 'require "lib.a"\nrequire "lib.gone"')
+    result = runbook("check", "deep/one.lua", "deep/two.lua")
+    assert [line.split(" ")[0] for line in result.stdout.splitlines()] == [
+        "deep/lib/a.lua:2:7:", "deep/lib/b.lua:1:1:", "deep/lib/gone.lua:1:1:"], result
+
+
+def test_a_test_file_is_looked_at_too(runbook, sandbox):
+    sandbox.write("x.test.lua", '\nscenario "s" { gievn = {} }')
+    result = runbook("check", "x.test.lua")
+    assert result.code == 1 and result.stdout.startswith("x.test.lua:2:1: ") and "[scenario]" in result.stdout, result
+
+
+@pytest.mark.parametrize("comment, code, says", [
+    ("-- runbook: allow unused-local it is for tomorrow", 0, ""),
+    ("-- runbook: allow unused-local", 1, "a reason is expected behind it"),
+    ("-- runbook: allow unused-lokal why", 1, "did you mean 'unused-local'?"),
+    ("-- runbook: allow same-condition why", 1, "nothing is found there any more"),
+])
+def test_an_allowance_has_a_rule_and_a_reason(checked, comment, code, says):
+    for text in (f"local x = 1 {comment}\n", f"{comment}\nlocal x = 1\n"):
+        result = checked(HEAD + text)
+        assert result.code == code and says in result.stdout, result
+    assert checked(HEAD + f"{comment}\n\nlocal x = 1\n").code == 1, "it holds in its line and the next"
+
+
+def test_a_baseline_leaves_out_what_is_known_as_often_as_it_is(checked, runbook):
+    assert checked(HEAD + "local x = 1\n", "--write-baseline", "known.json").code == 0
+    assert checked(HEAD + "\n\nlocal x = 1\n", "--baseline", "known.json").code == 0, "lines may move"
+    result = checked(HEAD + "local x = 1\nlocal x = 1\n", "--baseline", "known.json")
+    assert result.code == 1 and result.stdout.count("[unused-local]") == 1, result
+    result = checked(HEAD, "--baseline", "gone.json")
+    assert result.code == 2 and "gone.json" in result.stderr, result
+
+
+def test_the_formats_say_the_same(checked):
+    text = HEAD + "local x, y = 1, 2\n"
+    found = json.loads(checked(text, "--format", "json").stdout)
+    assert [(it["rule"], it["file"], it["line"], it["column"]) for it in found] == [
+        ("unused-local", "x.lua", 2, 7), ("unused-local", "x.lua", 2, 10)]
+    lines = checked(text, "--format", "github").stdout.splitlines()
+    assert lines[0].startswith("::error file=x.lua,line=2,col=7,title=unused-local::'x'") and len(lines) == 2
+    gitlab = json.loads(checked(text, "--format", "gitlab").stdout)
+    assert [(it["check_name"], it["location"]) for it in gitlab] == [
+        ("unused-local", {"path": "x.lua", "lines": {"begin": 2}})] * 2
+    assert len({it["fingerprint"] for it in gitlab}) == 2, "one each"
+    run, = json.loads(checked(text, "--format", "sarif").stdout)["runs"]
+    assert run["tool"]["driver"]["rules"] == [{"id": "unused-local"}]
+    assert [it["locations"][0]["physicalLocation"]["region"]["startColumn"] for it in run["results"]] == [7, 10]
+
+
+@pytest.mark.parametrize("form, nothing", [("json", []), ("gitlab", [])])
+def test_a_clean_file_is_an_empty_list(checked, form, nothing):
+    result = checked(HEAD + "note(1)\n", "--format", form)
+    assert result.code == 0 and json.loads(result.stdout) == nothing, result
+
+
+def test_it_runs_nothing_and_asks_nobody_whose_file_it_is(sandbox, checked):
+    result = checked(HEAD + 'note(files.write("made", "x"))\nwhile true do end\n')
+    os.chmod(os.path.join(sandbox.folder, "x.lua"), 0o666)
+    assert checked(HEAD).code == 0 and not os.path.exists(os.path.join(sandbox.folder, "made")) and sandbox.runs() == []
+    assert "[write-outside-remedy]" in result.stdout, result
+
+
+def test_a_file_that_is_not_there_is_said(runbook):
+    result = runbook("check", "gone.lua")
+    assert result.code == 1 and result.stdout.startswith("gone.lua:1:1: ") and "[unreadable]" in result.stdout, result
+
+
+def test_the_trees_of_all_lua_in_reach_say_what_the_texts_say():
+    """Written out again from its tree alone a file compiles to the same code; what `load` refuses has no tree."""
+    folders = [ROOT] + [folder for folder in ("/usr/share", "/usr/lib") if os.path.isdir(folder)]
+    command = [os.path.join(BUILD, "luahost"), os.path.join(ROOT, "tests", "stdlib", "syntax_test.lua"), *folders]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if shutil.which("luac5.4"):
+        assert subprocess.run(["luac5.4", "-p", command[1]], timeout=10).returncode == 0
