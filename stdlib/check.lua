@@ -6,13 +6,14 @@ local files = require "raw.files"
 local foreign = require "foreign"
 local parser = require "syntax.parser"
 local scenario_file = require "scenario_file"
+local tasks = require "tasks"
 local values = require "values"
 local walk = require "syntax.walk"
 
 local check = {}
 
--- A file is this long at most, in bytes.
-local SIZE_MAX = 4 << 20
+-- A file is this long at most, in bytes: its tree takes some eighty times as much.
+local SIZE_MAX = 1 << 20
 
 local rules = {}
 for _, family in ipairs { "naming", "effects", "deciding", "literals" } do
@@ -79,6 +80,7 @@ end
 local function check_tree(state, file, tree)
   local allowed, it = allowances(tree), { tree = tree, names = walk.names(tree), file = file }
   for _, name in ipairs(values.keys(rules)) do
+    tasks.sleep(0) -- each rule may compute as long as a script may
     rules[name](it, function(node, message, ...)
       if is_allowed(allowed, name, node.line) then return end
       add(state, file, tree.text, name, node, message:format(...))
@@ -100,6 +102,26 @@ local function required(tree, folder)
   return paths
 end
 
+local too_much = { budget = "it computes for too long", memory = "it takes too much memory" }
+
+-- What is too long for us is said of the file: no defect, and the others are looked at.
+local function look(state, path, text, folder)
+  local tree, line, message = parser.parse(text, path)
+  if not tree then return add(state, path, text, "syntax", { line = line }, message) end
+  check_tree(state, path, tree)
+  return required(tree, folder)
+end
+
+local function look_within_limits(state, path, text, folder)
+  local ok, modules = pcall(look, state, path, text, folder)
+  if ok then return modules or {} end
+  local limit = tasks.is_interrupt(modules) or modules == "not enough memory" and "memory"
+  if not too_much[limit] then error(modules, 0) end
+  tasks.handled()
+  add(state, path, "", "unreadable", { line = 1 }, "to look at " .. too_much[limit] .. ": is it a runbook?")
+  return {}
+end
+
 local function check_scenarios(state, path, text)
   local loaded, why = scenario_file.load(path)
   if loaded then return end
@@ -115,10 +137,7 @@ local function check_file(state, path, folder)
   local why = not read and err.message or read.cut and ("it is longer than %d bytes"):format(SIZE_MAX)
   if why then return add(state, path, "", "unreadable", { line = 1 }, why) end
   if path:find "%.test%.lua$" then return check_scenarios(state, path, read.text) end
-  local tree, line, message = parser.parse(read.text, path)
-  if not tree then return add(state, path, read.text, "syntax", { line = line }, message) end
-  check_tree(state, path, tree)
-  for _, module in ipairs(required(tree, folder)) do check_file(state, module, folder) end
+  for _, module in ipairs(look_within_limits(state, path, read.text, folder)) do check_file(state, module, folder) end
 end
 
 -- All findings of runbooks, their modules and test files, in the order of files, lines and columns.

@@ -90,10 +90,7 @@ function facts.inside(above, words)
 end
 
 -- Whether a node stands in no function: it is done when the script runs.
-function facts.is_at_top(above)
-  for _, it in ipairs(above) do if it.type == "function" then return false end end
-  return true
-end
+function facts.is_at_top(above) return above.functions == 0 end
 
 -- The text of a node in one line, without its comments.
 function facts.source(tree, it) return (tree.text:sub(it.from, it.to):gsub("%s+", " ")) end

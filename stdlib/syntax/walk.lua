@@ -35,14 +35,15 @@ local function each_child(it, f)
 end
 
 -- Calls f(node, above) for every node below a list of statements or a node, parents first; `above`: its parents, the nearest
--- last. What f returns false for is not gone into.
-function walk.each(it, f, above)
-  above = above or {}
+-- last, and how many of them are `functions`. What f returns false for is not gone into.
+function walk.each(it, f)
+  local above = { functions = 0 }
   local function visit(child)
     if f(child, above) == false then return end
-    above[#above + 1] = child
+    local is_function = child.type == "function" and 1 or 0
+    above[#above + 1], above.functions = child, above.functions + is_function
     each_child(child, visit)
-    above[#above] = nil
+    above[#above], above.functions = nil, above.functions - is_function
   end
   if it.type then return visit(it) end
   for _, statement in ipairs(it) do visit(statement) end

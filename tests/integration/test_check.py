@@ -174,6 +174,21 @@ def test_it_runs_nothing_and_asks_nobody_whose_file_it_is(sandbox, checked):
     assert "[write-outside-remedy]" in result.stdout, result
 
 
+@pytest.mark.parametrize("text", [
+    "note(" + "+".join(["1"] * 50000) + ")", "local f = note\nf" + "(1)" * 20000,
+    "local a = note\nif a then " + "".join(f"elseif a == {n} then note({n}) " for n in range(2000)) + "end",
+], ids=["sum", "calls", "branches"])
+def test_a_long_text_is_looked_at(checked, text):
+    assert (checked(HEAD + text).stdout, checked(HEAD + text).code) == ("", 0)
+
+
+def test_at_its_edge_a_file_is_looked_at_and_beyond_it_is_not(checked):
+    filler = "-" * ((1 << 20) - len(HEAD) - len("--\n"))
+    assert checked(HEAD + "--" + filler + "\n").code == 0
+    result = checked(HEAD + "--" + filler + "-\n")
+    assert result.code == 1 and "x.lua:1:1: it is longer than 1048576 bytes [unreadable]" in result.stdout, result
+
+
 def test_a_file_that_is_not_there_is_said(runbook):
     result = runbook("check", "gone.lua")
     assert result.code == 1 and result.stdout.startswith("gone.lua:1:1: ") and "[unreadable]" in result.stdout, result
