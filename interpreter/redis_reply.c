@@ -138,7 +138,7 @@ static bool feed_failed(const struct redis_decoder *decoder, struct error *error
   if (strstr(decoder->reader->errstr, "\\x15")) /* an alert's first byte */
     return error_set(error, "usage", "it speaks TLS: its address begins with rediss://, not redis://");
   if (strstr(decoder->reader->errstr, "\"H\"")) /* of HTTP/1.1 400 Bad Request */
-    return error_set(error, "protocol", "it answers in HTTP, not as a Redis: nothing is known of Redis");
+    return error_set(error, "usage", "it answers in HTTP: the address is no Redis'");
   return error_set(error, "protocol", "not a Redis reply: %s", decoder->reader->errstr);
 }
 

@@ -27,12 +27,23 @@ local p = params {
 
 local function memory() return redis.info(p.redis, "memory") end
 
-local function evicts(info) return info.maxmemory_policy ~= "noeviction" and info.maxmemory > 0 end
+-- nil when the server doesn't tell.
+local function evicts(info)
+  if not info.maxmemory_policy or not info.maxmemory then return nil end
+  return info.maxmemory_policy ~= "noeviction" and info.maxmemory > 0
+end
+
+local function when_full(info)
+  local does = evicts(info)
+  if does == nil then return nil end
+  return does and "makes room" or "refuses writes"
+end
 
 -- A cache that evicts is full on purpose.
 recovered("Redis has room, or makes it", { within = "30s", every = "2s" }, function()
   local m = memory()
-  return m.used_percent < p.most or evicts(m) and m.maxmemory_policy:find "^allkeys" ~= nil
+  if not m.used_percent then return false end -- it tells no limit: nobody knows
+  return m.used_percent < p.most or evicts(m) == true and m.maxmemory_policy:find "^allkeys" ~= nil
 end)
 
 escalation("15m", function(run)
@@ -41,7 +52,7 @@ end)
 
 ------------------------------------------------------------------ Diagnosis --
 
-local function megabytes(bytes) return ("%.1f MB"):format((bytes or 0) / 2 ^ 20) end
+local function megabytes(bytes) return bytes and ("%.1f MB"):format(bytes / 2 ^ 20) or "unknown" end
 
 local usage = probe("Memory", function()
   if not check("Redis answers PING", redis.ping(p.redis), { fault = "down" }) then
@@ -50,8 +61,8 @@ local usage = probe("Memory", function()
   local m = memory()
   check("Redis memory", m.used_percent, "<", p.most, { unit = "%", fault = "full", detail = megabytes(m.used_memory) })
   check("maxmemory", m.maxmemory, ">", 0, { unit = "B", fault = "unlimited" })
-  check("what Redis does when it is full", evicts(m) and "makes room" or "refuses writes", "==", "makes room",
-        { fault = "never_evicts", detail = not evicts(m) and "refuses writes: " .. m.maxmemory_policy or nil })
+  check("what Redis does when it is full", when_full(m), "==", "makes room",
+        { fault = "never_evicts", detail = evicts(m) == false and "refuses writes: " .. m.maxmemory_policy or nil })
   check("memory lost to fragments", m.used_memory < 2 ^ 26 and 1 or m.mem_fragmentation_ratio, "<", 1.5,
         { fault = "fragmented" })
   check("clients' buffers", m.mem_clients_normal, "<", math.max(1 << 24, m.used_memory // 10),
@@ -126,9 +137,10 @@ local contents = probe("Keys", function()
         { fault = "big_keys", detail = ("of %d measured"):format(#list) })
   check("keys that never expire", lasting, "<=", #list // 2, { fault = "lasting", detail = ("of %d measured"):format(#list) })
   local after = redis.info(p.redis, "stats")
-  check("keys evicted while we looked", after.evicted_keys - before.evicted_keys, "==", 0, { fault = "evicting" })
-  note(("%d hits, %d misses, %d evicted since the start"):format(after.keyspace_hits, after.keyspace_misses,
-       after.evicted_keys))
+  local evicted = after.evicted_keys and before.evicted_keys and after.evicted_keys - before.evicted_keys
+  check("keys evicted while we looked", evicted, "==", 0, { fault = "evicting" })
+  note(("%s hits, %s misses, %d evicted since the start"):format(after.keyspace_hits or "unknown",
+       after.keyspace_misses or "unknown", after.evicted_keys))
   return { biggest = big }
 end)
 
@@ -187,7 +199,8 @@ end)
 
 prevention("Redis makes room by itself", function()
   local m = memory()
-  check("it has a limit and evicts", evicts(m), { detail = ("maxmemory %d, %s"):format(m.maxmemory, m.maxmemory_policy),
+  check("when it is full it", when_full(m), "==", "makes room", {
+        detail = ("maxmemory %s, %s"):format(m.maxmemory or "unknown", m.maxmemory_policy or "policy unknown"),
         mend = "# redis.conf\nmaxmemory 1gb\nmaxmemory-policy allkeys-lru\n" })
 end)
 
@@ -202,6 +215,7 @@ end)
 local now = usage()
 if now.down then return unresolved "Redis does not answer: api-down.lua restarts it" end
 if now.full == false then return resolved "false alarm: Redis has room" end
+if now.full == nil then return unresolved "whether Redis is full is not known: nothing is cleared on a guess" end
 
 local keys, readers, host = together(contents, clients, machine, what_changed)
 

@@ -85,11 +85,12 @@ catalogue.effect("redis.ping", {
 
 --------------------------------------------------------------------- info --
 
--- Of maxmemory, else of the machine's memory, to a tenth.
+-- Of maxmemory, else of the machine's memory, to a tenth. Of a server that tells no maxmemory it isn't known whether it has one.
 local function used_percent(fields)
-  local limit = (fields.maxmemory or 0) > 0 and fields.maxmemory or fields.total_system_memory
-  if not fields.used_memory or not limit or limit == 0 then return nil end
-  return math.floor(1000 * fields.used_memory / limit + 0.5) / 10
+  local used, limit = redis_server.number(fields, "used_memory"), redis_server.number(fields, "maxmemory")
+  if limit == 0 then limit = redis_server.number(fields, "total_system_memory") end
+  if not used or not limit or limit <= 0 then return nil end
+  return math.floor(1000 * used / limit + 0.5) / 10
 end
 
 catalogue.effect("redis.info", {

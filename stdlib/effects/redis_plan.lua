@@ -34,15 +34,19 @@ end
 
 ------------------------------------------------------------ Circumstances --
 
-local function is_cluster(info) return info.cluster_enabled == 1 or info.redis_mode == "cluster" end
+local number = redis_server.number
+
+local function is_cluster(info) return info.cluster_enabled == 1 or redis_server.mode(info) == "cluster" end
 
 -- What the server doesn't tell is said to be unknown: none are something else.
 local function circumstances(info)
-  local list = { info.connected_clients and counted(info.connected_clients, "client") or "clients unknown" }
+  local clients, used, replicas = number(info, "connected_clients"), number(info, "used_memory"), number(info, "connected_slaves")
+  local list = { clients and counted(clients, "client") or "clients unknown" }
   list[2] = info.role == "slave" and "replica" or info.role or "role unknown"
   if is_cluster(info) then list[#list + 1] = "one node of a cluster: its own keys alone" end
-  if (info.connected_slaves or 0) > 0 then list[#list + 1] = counted(info.connected_slaves, "replica") end
-  list[#list + 1] = info.used_memory and duration.size_text(info.used_memory) .. " used" or "memory unknown"
+  if not replicas then list[#list + 1] = "replicas unknown" end
+  if replicas and replicas > 0 then list[#list + 1] = counted(replicas, "replica") end
+  list[#list + 1] = used and duration.size_text(used) .. " used" or "memory unknown"
   return table.concat(list, ", ")
 end
 
@@ -59,7 +63,7 @@ end
 
 -- Why the server can't carry a command out, by what it says of itself; nil when it can.
 local function obstacle(flags, info, name, place)
-  if info.redis_mode == "sentinel" and not flags then
+  if redis_server.mode(info) == "sentinel" and not flags then
     return ("%s is a Sentinel and holds no data: it tells the master by SENTINEL GET-MASTER-ADDR-BY-NAME"):format(place.name)
   end
   if flags == false then
@@ -74,10 +78,13 @@ end
 
 -- Keys of all databases, from INFO's db0:keys=12,expires=0,…; nil when the server has no such section.
 local function keys_of_all(info, text)
-  if not text:find "[Kk]eyspace" and not info.db0 then return nil end
-  local keys = 0
+  local keys = text:find "# Keyspace" and 0 or nil
   for name, value in pairs(info) do
-    if name:find "^db%d+$" then keys = keys + tonumber(tostring(value):match "keys=(%d+)" or 0) end
+    if name:find "^db%d+$" then
+      local count = tostring(value):match "keys=(%d+)"
+      if not count then return nil end
+      keys = (keys or 0) + tonumber(count)
+    end
   end
   return keys
 end
@@ -91,8 +98,11 @@ local function losses(ask, words, place, info, text)
   local question = name == "FLUSHDB" and { "DBSIZE" } or removers[name] and { "EXISTS", table.unpack(words, 2) }
   if not question then return nil end
   local keys, err = ask(question)
-  return keys, ("db %d"):format(place.db), err
+  return math.type(keys) == "integer" and keys or nil, ("db %d"):format(place.db), err
 end
+
+-- How much one that takes all keys takes is the point: what isn't known of it is not one key.
+local takes_all = { FLUSHALL = true, FLUSHDB = true }
 
 -- SET k v NX, SETNX, COPY without REPLACE: they leave what is there alone.
 local function spares(words)
@@ -123,16 +133,16 @@ local UNITS = { k = 1000, kb = 1 << 10, m = 1000000, mb = 1 << 20, g = 100000000
 -- What CONFIG SET of maxmemory takes away at once: what is above the new limit, unless the policy evicts nothing.
 local function evicts(words, info)
   if words[1]:upper() ~= "CONFIG" or (words[2] or ""):upper() ~= "SET" then return nil end
-  local limit, policy = info.maxmemory, info.maxmemory_policy
+  local limit, policy, used = number(info, "maxmemory"), info.maxmemory_policy, number(info, "used_memory")
   for i = 3, #words - 1, 2 do
     local name, value = words[i]:lower(), words[i + 1]:lower()
     if name == "maxmemory-policy" then policy = value end
     local number, unit = value:match "^(%d+)(%a*)$"
     if name == "maxmemory" and number and UNITS[unit] then limit = tonumber(number) * UNITS[unit] end
   end
-  if not limit or limit == 0 or policy == "noeviction" or limit >= (info.used_memory or 0) then return nil end
-  return ("evicts keys at once: %s are used, %s would be allowed"):format(duration.size_text(info.used_memory),
-    duration.size_text(limit))
+  if not limit or limit == 0 or policy == "noeviction" or used and limit >= used then return nil end
+  if not used then return "may evict keys at once: how much is used is unknown" end
+  return ("evicts keys at once: %s are used, %s would be allowed"):format(duration.size_text(used), duration.size_text(limit))
 end
 
 ------------------------------------------------------------------ Preview --
@@ -161,6 +171,10 @@ local function look(ask, call)
     return why and cannot(why), problem
   end
   local evicted = evicts(words, info)
+  if not keys and takes_all[words[1]:upper()] then
+    return { text = ("%s: how many keys that are is unknown (%s)"):format(redis_plan.intends(call), circumstances(info)),
+             size = math.huge, unknown = true }
+  end
   return { size = keys or 1, loses = evicted ~= nil,
            text = ("%s (%s)%s"):format(text_of(call, keys, of, gone, place), circumstances(info),
              evicted and "; " .. evicted or "") }

@@ -183,10 +183,19 @@ local function is_condition(message)
   return conditions[message:match "^-?(%u+)"] or message:find("ERR max number of clients", 1, true) ~= nil
 end
 
+-- The node of a redirection: nodes that don't know their own name, or are told to keep it, leave the host out.
+local function named(node)
+  local host, port = node:match "^(.*):(%d+)$"
+  if host == "" then return ("port %s of the same host"):format(port) end
+  if host == "?" then return ("the node with port %s, which does not know its host's name"):format(port) end
+  return node
+end
+
 -- What an error reply says, where its own words don't tell what to do: another node of the cluster has the key, or the server
 -- is older than its users.
 local function in_words(message)
   local word, slot, place = message:match "^(%u+) (%d+) (%S+)"
+  if place then place = named(place) end
   if word == "MOVED" then return ("another node of the cluster has slot %s: ask %s (%s)"):format(slot, place, message) end
   if word == "ASK" then return ("slot %s is on its way to another node: ask %s (%s)"):format(slot, place, message) end
   if message:find "^CROSSSLOT" then return "the keys are in several slots of the cluster: a call for each (" .. message .. ")" end
@@ -235,6 +244,15 @@ function redis_server.info(text)
   end
   return fields
 end
+
+-- A whole number that the server tells of itself; nil when it doesn't tell it, or tells something else.
+function redis_server.number(info, name)
+  local value = info[name]
+  return math.type(value) == "integer" and value or nil
+end
+
+-- "standalone", "cluster" or "sentinel": Valkey calls it the server's mode.
+function redis_server.mode(info) return info.redis_mode or info.server_mode end
 
 -- "Redis 7.0.15", "Valkey 8.1.0": who answers, when it says. Others name Redis' version for clients that look at it alone.
 function redis_server.product(info)

@@ -129,9 +129,9 @@ def test_the_wrong_tongue_is_told(ask, request, gateway):
     event, result = ask(f'http.get("https://{HOST}:{there.port}/").why')
     assert event["status"] == "not_well", result
     assert event["result"]["why"] == f"{HOST}:{there.port} speaks no TLS: its address begins with http://, not https://", result
-    event, result = ask(f'redis.ping("redis://{HOST}:{there.port}").why')
-    assert event["status"] == "not_well" and "it answers in HTTP" in event["result"]["why"], result
-    event, result = ask(f'redis.ping("rediss://{HOST}:{there.port}").why')
+    event, result = ask(f'redis.ping("redis://{HOST}:{there.port}").error.message')
+    assert event["status"] == "failed" and "it answers in HTTP" in event["result"]["error"]["message"], result
+    event, result = ask(f'redis.ping("rediss://{HOST}:{there.port}").error.message')
     assert event["status"] == "failed" and "speaks no TLS" in event["result"]["error"]["message"], result
 
 

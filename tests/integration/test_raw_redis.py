@@ -201,7 +201,7 @@ def test_a_reply_byte_by_byte(redis_lua, wire):
 
 
 @pytest.mark.parametrize("data, kind", [
-    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol"),
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "usage"),
     (b"%1\r\n+a\r\n+b\r\n", "protocol"),                           # RESP3 was not asked for; hiredis 1.0 would read it
     (b",1.5\r\n", "protocol"),
     (b"#t\r\n", "protocol"),
