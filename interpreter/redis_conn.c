@@ -374,6 +374,7 @@ static void secure_reply(struct redis_conn *conn, struct redis_node **reply, str
   while (!*reply && !error->kind[0] &&
          (len = conn->secure->read(conn->secure, plain, sizeof plain, error)) > 0)
     redis_decoder_feed(conn->decoder, plain, (size_t)len, reply, error);
+  if (!error->kind[0]) (void)secure_send(conn); /* a server that asks for new keys waits for them */
 }
 
 /* ---- Replies ---- */

@@ -113,9 +113,23 @@ def test_a_client_certificate(ask, tls_redis):
     mine = f'ca = "{tls_redis.ca}", cert = "{tls_redis.file("good.pem")}", key = "{tls_redis.file("good.key")}"'
     event, result = ask("redis.ping(url)", f"redis = {{ {mine} }}")
     assert told(event)[0] == "ok", result
+    whole = tls_redis.file("whole.pem")
+    with open(whole, "w") as file:
+        file.write(open(tls_redis.file("good.pem")).read() + open(tls_redis.file("good.key")).read())
+    event, result = ask("redis.ping(url)", f'redis = {{ ca = "{tls_redis.ca}", cert = "{whole}" }}')
+    assert told(event)[0] == "ok", result
     other = mine.replace("good.", "self_signed.")
     event, result = ask("redis.ping(url)", f"redis = {{ {other} }}")
     assert told(event)[:2] == ("failed", "login") and "refuses our client certificate" in told(event)[2], result
+
+
+def test_a_login_over_tls(ask, tls_redis):
+    tls_redis.cli("ACL", "SETUSER", "reader", "on", ">sesame88", "+ping", "+select")
+    address = f"localhost:{tls_redis.port}/1"
+    assert told(ask("redis.ping(url)", url="rediss://reader:sesame88@" + address)[0])[0] == "ok"
+    event, result = ask("redis.ping(url)", url="rediss://reader:sesame77@" + address)
+    assert told(event)[:2] == ("failed", "login") and "WRONGPASS" in told(event)[2], result
+    assert "sesame" not in result.stdout + "".join(result.journal_lines), result
 
 
 @pytest.mark.parametrize("files, kind, words", [
