@@ -74,6 +74,10 @@ static const struct option check_options[] = {
     {"write-baseline", "write_baseline", VALUE, 0, NULL, "FILE: know today's findings from now on"},
     {0},
 };
+static const struct option list_options[] = {
+    {"format", "format", VALUE, 0, "|text|json|", "text|json"},
+    {0},
+};
 static const struct option ack_options[] = {
     {"for", "for", VALUE, 0, NULL, "DURATION: the levels wait so long, then the clock goes on"},
     {0},
@@ -87,6 +91,7 @@ static const struct command commands[] = {
     {"run", "FILE", 1, 1, run_options, "run a runbook"},
     {"ack", "RUN", 1, 1, ack_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
+    {"list", "[ALERT]", 0, 1, list_options, "the runbooks below this folder, or the one for an alert"},
     {"check", "FILE…", 1, PATHS_MAX, check_options, "what is wrong with runbooks, without running them"},
     {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},

@@ -4,7 +4,7 @@ local boot = {}
 local commands = { run = "commands.run", _escalate = "commands.escalate", _deliver = "commands.escalate",
                    _rehearse = "commands.escalate",
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox",
-                   verify = "commands.verify", test = "commands.test", check = "commands.check",
+                   verify = "commands.verify", test = "commands.test", check = "commands.check", list = "commands.list",
                    audit = "commands.run",
                    doctor = "commands.run", trust = "commands.trust",
                    completion = "commands.completion", _complete = "commands.complete" }

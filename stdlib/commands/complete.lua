@@ -107,6 +107,15 @@ function offers.RUN()
 end
 
 function offers.FILE() return {}, true end
+
+function offers.ALERT()
+  local list = {}
+  for _, it in ipairs(require("shelf").below "." or {}) do
+    if it.alert then list[#list + 1] = { it.alert, it.title or "" } end
+  end
+  return list
+end
+
 offers.DIR, offers.PATH = offers.FILE, offers.FILE
 
 function offers.NAME()
