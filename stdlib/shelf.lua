@@ -46,6 +46,7 @@ end
 function shelf.below(folder)
   local walked, err = files.walk { under = folder, name = "*.lua", max = shelf.FILES_MAX }
   if not walked then return nil, err.message end
+  if walked.errors.count > 0 then return nil, "not all of this folder can be looked into: " .. walked.errors.first end
   if walked.cut then return nil, ("more than %d Lua files: go to the folder of the runbooks"):format(shelf.FILES_MAX) end
   local list = {}
   for _, file in ipairs(walked.files) do

@@ -32,6 +32,8 @@ end
 local function below(folder, list)
   local walked, err = files.walk { under = folder, name = "*.test.lua", max = FILES_MAX }
   if not walked then usage("%s: %s", folder, err.message) end
+  local hidden = walked.errors
+  if hidden.count > 0 then usage("%s: not all of it can be looked into: %s", folder, hidden.first) end
   if walked.cut then usage("%s: more than %d test files: name some of its folders", folder, FILES_MAX) end
   for _, file in ipairs(walked.files) do list[#list + 1] = folder == "." and file.path:gsub("^%./", "") or file.path end
 end

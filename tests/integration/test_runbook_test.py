@@ -3,10 +3,13 @@
 import os
 import re
 import signal
+import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+
+from lab.program import executable
 
 RUNBOOK = """
 runbook { title = "Worker", severity = "warning" }
@@ -178,6 +181,18 @@ def test_what_is_wrong_with_the_files_is_said(runbook, sandbox, files, says):
 def test_a_path_that_is_not_there_is_said(runbook):
     result = runbook("test", "nowhere")
     assert result.code == 2 and "nowhere: there is no such file or folder" in result.stderr, result
+
+
+@pytest.mark.parametrize("command", ["test", "list"])
+def test_a_folder_that_cannot_be_looked_into_is_said(sandbox, tested, command):
+    tested(EVERY)
+    sandbox.write("closed/x.lua", "")
+    os.chmod(os.path.join(sandbox.folder, "closed"), 0)
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    result = subprocess.run([*as_others, executable("runbook"), command], cwd=sandbox.folder, capture_output=True, text=True,
+                            timeout=60, env=sandbox.env)
+    os.chmod(os.path.join(sandbox.folder, "closed"), 0o755)
+    assert result.returncode == 2 and "can be looked into: " in result.stderr and "closed" in result.stderr, result
 
 
 def test_a_runbook_that_is_wrong_fails_its_scenarios(runbook, sandbox):
