@@ -137,7 +137,8 @@ local function declare()
   for _, probe in ipairs(run.probes) do entry(seen.probes, probe.title) end
   for _, remedy in ipairs(run.remedies) do entry(seen.remedies, remedy.title) end
   for index, level in ipairs(run.levels) do
-    if not level.default then seen.levels[tostring(index)] = seen.levels[tostring(index)] or false end
+    local name = tostring(index)
+    if level.default then seen.levels[name] = nil else seen.levels[name] = seen.levels[name] or false end
   end
   seen.goal = run.goal ~= nil
 end

@@ -203,6 +203,26 @@ def test_a_runbook_that_is_wrong_fails_its_scenarios(runbook, sandbox):
     assert "2 scenarios of 1 file: 0 held, 2 failed" in result.stdout, result
 
 
+def test_a_run_that_broke_off_does_not_hold_by_what_it_did_not_do(runbook, sandbox):
+    sandbox.write("x.lua", 'runbook { title = "X" }\nnote(nothing.at.all)\n')
+    sandbox.write("x.test.lua", 'scenario "s" { expect = { does = {} } }\n')
+    result = runbook("test")
+    assert result.code == 1 and "differs: the run broke off: failed" in result.stdout.replace("FAILED", "failed"), result
+
+
+def test_a_level_that_one_scenario_carried_out_is_tried(tested):
+    assert "level 1" not in tested(WORLD + NO_HELP + CURED).stdout
+
+
+def test_what_a_runbook_handed_over_to_has_is_not_counted(runbook, sandbox):
+    sandbox.write("other.lua", 'runbook { title = "Other" }\nprobe("Of the other", function() check("x", true) end)()\n'
+                               'return unresolved "no"')
+    sandbox.write("x.lua", 'runbook { title = "X" }\nhandover("other", {})\nreturn unresolved "x"')
+    sandbox.write("x.test.lua", 'scenario "s" { expect = { outcome = "unresolved" } }\n')
+    result = runbook("test", "-v")
+    assert result.code == 0 and "Of the other" not in result.stdout and "x.lua: 0 of 0 tried" in result.stdout, result
+
+
 def test_junit_is_xml_whatever_stands_in_it(runbook, sandbox):
     sandbox.write("x.lua", 'runbook { title = "X" }\nreturn unresolved "\\0\\1\\27[31m <&\\"]]> \\xff\\xfe \u202e"')
     sandbox.write("x.test.lua", 'scenario "<&\\"\\7" { expect = { outcome = "resolved" } }\n'
