@@ -11,7 +11,6 @@
 #include "buffer.h"
 #include "error.h"
 
-#define JOURNAL_LINE_MAX (64u << 20) /* bytes of one line; results are capped far below */
 #define JOURNAL_INLINE_MAX                                                                                   \
   (16u << 10) /* bytes of one value of a result that stands in its line; what is longer is a blob */
 #define JOURNAL_BLOB "$blob" /* {"$blob":"HASH"} stands in its place; see blobs.h */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
+#include "buffer.h"
 
 #define HASH_LEN ((int)SHA256_DIGEST_STRING_LENGTH - 1)
 
@@ -69,8 +70,9 @@ static bool read_head(struct journal_line *line, unsigned long long *seq) {
 static const char *find_prev(const struct journal_line *line) {
   static const char key[] = ",\"prev\":\"";
   size_t tail = sizeof key - 1 + HASH_LEN + 2;
+  if (line->len < tail) return NULL;
   const char *at = line->text + line->len - tail;
-  if (line->len < tail || strncmp(at, key, sizeof key - 1) != 0) return NULL;
+  if (strncmp(at, key, sizeof key - 1) != 0) return NULL;
   return strcmp(line->text + line->len - 2, "\"}") == 0 ? at + sizeof key - 1 : NULL;
 }
 
@@ -98,8 +100,8 @@ static void wrong_number(struct journal_reader *reader, unsigned long long seq) 
 
 /* A wrong hash says that the line before is not what it was; the first has none before it. */
 static void wrong_hash(struct journal_reader *reader, const char *prev) {
-  char named[SHA256_DIGEST_STRING_LENGTH];
-  snprintf(named, sizeof named, "%.*s", HASH_LEN, prev);
+  char named[SHA256_DIGEST_STRING_LENGTH] = {0};
+  for (int i = 0; i < HASH_LEN; i++) named[i] = prev[i] ? prev[i] : '?'; /* a zero would end what is shown */
   if (reader->lines > 1)
     damaged(reader, reader->lines - 1, "it was changed", named, reader->prev);
   else
@@ -137,16 +139,32 @@ static bool is_torn(const struct journal_line *line) {
   return event == NULL;
 }
 
+/* Takes the next line up to its newline and no more than a line may have: behind a power failure a file may hold gigabytes of
+ * zeros. How long it is in the file; 0 at the end. */
+static size_t read_line(struct journal_reader *reader, bool *ended) {
+  size_t size = 0, kept = 0;
+  int c = 0;
+  for (*ended = false; !*ended && (c = getc_unlocked(reader->file)) != EOF; size++) {
+    if (kept + 2 > reader->cap)
+      reader->text = xrealloc(reader->text, reader->cap = reader->cap ? 2 * reader->cap : 4096);
+    if (kept < JOURNAL_LINE_MAX) reader->text[kept++] = (char)c;
+    *ended = c == '\n';
+  }
+  if (size) reader->text[size > kept ? 0 : kept - *ended] = '\0';
+  return size;
+}
+
 static bool next_line(struct journal_reader *reader, struct journal_line *line) {
-  ssize_t size = getdelim(&reader->text, &reader->cap, '\n', reader->file);
-  if (size <= 0) return false;
-  bool ended = reader->text[size - 1] == '\n';
-  *line = (struct journal_line){.text = reader->text, .len = (size_t)size - ended};
-  if (ended) reader->text[size - 1] = '\0';
-  if (!ended && is_torn(line)) return reader->torn = (size_t)size, false;
+  bool ended;
+  size_t size = read_line(reader, &ended);
+  if (size == 0) return false;
+  bool long_one = size > JOURNAL_LINE_MAX;
+  *line = (struct journal_line){.text = reader->text, .len = long_one ? 0 : size - ended};
+  if (!ended && (long_one || is_torn(line))) return reader->torn = size, false;
   reader->lines++;
   reader->whole += (off_t)size;
   reader->no_newline = !ended;
+  if (long_one) damaged(reader, reader->lines, "it is too long", "a line of 64 MB at most", "a longer one");
   return true;
 }
 

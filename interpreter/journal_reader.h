@@ -11,7 +11,8 @@
 #include <jansson.h>
 #include "error.h"
 
-#define JOURNAL_SHOWN_MAX 96 /* bytes, with their NUL, told of what was found in a damaged line */
+#define JOURNAL_LINE_MAX (64u << 20) /* bytes of one line with its newline; results are capped far below */
+#define JOURNAL_SHOWN_MAX 96         /* bytes, with their NUL, told of what was found in a damaged line */
 
 struct journal_line {
   const char *text, *name; /* the line without its newline, and its event's name in it */
