@@ -299,7 +299,9 @@ bool runtime_signal_seen(void) {
 
 void runtime_signals(void) {
   struct sigaction action = {.sa_handler = signal_handler, .sa_flags = SA_RESTART};
-  static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+  /* All that would end the run without its last word, but for faults of its own and what can't be caught. */
+  static const int numbers[] = {SIGINT,  SIGTERM, SIGHUP,    SIGQUIT, SIGUSR1,
+                                SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
   action.sa_handler = signal_unheard;
   sigaction(SIGALRM, &action, NULL);

@@ -81,7 +81,8 @@ bool timer_next(double *due);    /* when the earliest is due, on runtime_now()'s
 void timer_fire_due(double now); /* fires and frees all that are due */
 
 /* Signals: a handler sets these; the budget hook and the loop look at them. */
-void runtime_signals(void); /* installs SIGINT, SIGTERM, SIGHUP handlers that interrupt the root task; the
+void runtime_signals(
+    void); /* installs handlers of SIGINT, SIGTERM, SIGHUP and the like that interrupt the root task; the
                                    second ends the process */
 /* While it is on no signal interrupts the root task, nor did one that came before: it only says that somebody waits. */
 void runtime_shield(bool on);

@@ -32,6 +32,22 @@ def test_a_signal_at_the_end_only_shortens_the_waiting(sandbox, people, number):
     assert journal(sandbox.runs()[-1])[-1]["event"] == "run.ended" and os.path.getsize(sandbox.runs()[-1] + "/report.md")
 
 
+@pytest.mark.parametrize("name", ["TERM", "QUIT", "USR1", "USR2", "XCPU", "VTALRM", "PROF"])
+def test_a_signal_that_ends_the_run_is_its_last_word(sandbox, people, name):
+    """Broken by: a signal missing from runtime_signals."""
+    number = getattr(signal, "SIG" + name)
+    waits = 'wait_until("never", { within = "60s" }, function() return false end)'
+    sandbox.write("down.lua", HEAD.replace('"2s"', '"15m"') + waits)
+    process = sandbox.start("runbook", "run", "down.lua")
+    assert wait_for(lambda: armed(sandbox))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    last = journal(sandbox.runs()[-1])[-1]
+    assert process.returncode == 128 + number and last["event"] == "run.ended", (out, err)
+    assert (last["outcome"], last["exit"]) == ("aborted", 128 + number) and b"interrupted by the operator" in out
+    assert not people.requests, "its escalation stays armed, and nobody is woken yet"
+
+
 @pytest.mark.parametrize("question", [
     'if remedy("Touch", {}, function() exec { "touch", "touched" } end)() then return resolved "y" end',
     'confirm("go on?", { within = "60s" })',
@@ -48,7 +64,7 @@ def test_a_terminal_that_goes_away_decides_nothing(runbook_tty, sandbox, people,
     else:
         terminal.expect("yes or no")
     folder = sandbox.runs()[-1]
-    os.close(terminal.child.child_fd)
+    terminal.child.ptyproc.fileobj.close()
     assert wait_for(lambda: journal(folder)[-1]["event"] == "run.ended"), str(journal(folder)[-1])
     last = journal(folder)[-1]
     assert (last["outcome"], last["exit"]) == ("suspended", 129)
