@@ -82,6 +82,18 @@ static const struct option ack_options[] = {
     {"for", "for", VALUE, 0, NULL, "DURATION: the levels wait so long, then the clock goes on"},
     {0},
 };
+static const struct option resume_options[] = {
+    {"yes", "yes", VALUE, 0, "|low|medium|high|", "low|medium|high: approve remedies up to this risk"},
+    {"answers", "answers", VALUE, 0, NULL, "FILE: answers to questions, Lua or JSON"},
+    {"no-input", "no_input", FLAG, 0, NULL, "never ask: suspend at the first question"},
+    {"here", "here", FLAG, 0, NULL, "allow writes to this machine"},
+    {"script", "script", VALUE, 0, "|new|", "new: today's file, as far as it goes the same way as before"},
+    {"force", "force", FLAG, 0, NULL,
+     "go on with another version of this program, or after it was interrupted at one place again and again"},
+    {"verbose", "verbose", FLAG, 'v', NULL, "show every read, and the command that does it by hand"},
+    {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 #define PATHS_MAX 1000 /* that one command takes */
@@ -89,6 +101,7 @@ static const struct option no_options[] = {{0}};
 
 static const struct command commands[] = {
     {"run", "FILE", 1, 1, run_options, "run a runbook"},
+    {"resume", "RUN", 1, 1, resume_options, "go on with a run that was interrupted or suspended"},
     {"ack", "RUN", 1, 1, ack_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
     {"list", "[ALERT]", 0, 1, list_options, "the runbooks below this folder, or the one for an alert"},

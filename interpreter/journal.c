@@ -259,13 +259,24 @@ static bool check_place(const struct journal *journal, struct error *error) {
   return true;
 }
 
+/* Its lock keeps others out, unless this machine was put back to an earlier moment while another went on with the run: then the
+ * file has grown, and a line of ours would stand behind what we never read. */
+static bool check_size(struct journal *journal, struct error *error) {
+  struct stat st;
+  if (fstat(journal->fd, &st) != 0 || st.st_size == journal->size) return true;
+  error_set(&journal->broken, "taken", "another process goes on with this run: its journal has grown");
+  *error = journal->broken;
+  return false;
+}
+
 bool journal_append(struct journal *journal, const char *event, json_t *fields, bool sync,
                     struct error *error) {
   bool well = false;
   if (journal->broken.kind[0])
     *error = journal->broken;
   else
-    well = build_line(journal, event, fields, error) && write_line(journal, error);
+    well =
+        check_size(journal, error) && build_line(journal, event, fields, error) && write_line(journal, error);
   json_decref(fields);
   if (!well) return false;
   journal->size += (off_t)journal->line.len;

@@ -5,6 +5,7 @@
  * adopt(path): for processes that carry on with a run: its directory is the open one
  * open_journal(path) → true, bytes cut off its torn end | nil, error
  * event(name, fields, {sync=}) → seq, nil, line | nil, error
+ * holder(path) → {pid=, stopped=} | nil      the process that holds the flock on a file; end_holder(path) → whether it is free now
  * lock(name, holder) → handle | nil, {kind="locked", message=who holds it}; held until unlock(handle) or the process ends
  * save(name, text) → true | nil, error      a new file of the open run; replace(name, text, synced=true): a new content,
  * atomically; keep(name, text): a source, of which known values alone are redacted; what can be made anew from the journal need not be synced
@@ -248,6 +249,21 @@ static int l_unlock(lua_State *L) {
   return 0;
 }
 
+static int l_holder(lua_State *L) {
+  bool stopped;
+  pid_t pid = lock_holder(luaL_checkstring(L, 1), &stopped);
+  if (!pid) return 0;
+  lua_createtable(L, 0, 2);
+  set_integer(L, "pid", pid);
+  set_bool(L, "stopped", stopped);
+  return 1;
+}
+
+static int l_end_holder(lua_State *L) {
+  lua_pushboolean(L, lock_end_holder(luaL_checkstring(L, 1)));
+  return 1;
+}
+
 static int l_sha256(lua_State *L) {
   size_t len;
   char hash[SHA256_DIGEST_STRING_LENGTH];
@@ -313,6 +329,8 @@ int luaopen_raw_run(lua_State *L) {
                                        {"discard", l_discard},
                                        {"free_reserve", l_free_reserve},
                                        {"unlock", l_unlock},
+                                       {"holder", l_holder},
+                                       {"end_holder", l_end_holder},
                                        {"sha256", l_sha256},
                                        {"random", l_random},
                                        {"real_path", l_real_path},

@@ -3,7 +3,8 @@
  * spawn(f) → task     join(task) → true, results… | false, error     cancel(task)
  * sleep(seconds)      event() → event; event:wait(), event:set()     current() → task | nil
  * context(task) → what set_context(task, value) stored
- * scope_begin(seconds) → id    scope_end(id)    mark: what an awaiting coroutine yields
+ * scope_begin(seconds) → id    scope_end(id)    expire(task, id): as if that scope's time were over
+ *   mark: what an awaiting coroutine yields
  * now() → seconds, monotonic   wall() → seconds since 1970           virtual(wall)
  * shield(on): while it is on no signal interrupts the root task; hurried() → whether one came meanwhile
  * signal() → number or nil     is_interrupt(value) → "cancel"|"timeout"|"budget"|"end", scope | nil
@@ -203,6 +204,11 @@ static int l_scope_end(lua_State *L) {
   return 0;
 }
 
+static int l_expire(lua_State *L) {
+  scope_expire(check_task(L, 1), (uint64_t)luaL_checkinteger(L, 2));
+  return 0;
+}
+
 static int l_now(lua_State *L) {
   lua_pushnumber(L, runtime_now());
   return 1;
@@ -281,6 +287,7 @@ int luaopen_raw_task(lua_State *L) {
                                        {"event", l_event},
                                        {"scope_begin", l_scope_begin},
                                        {"scope_end", l_scope_end},
+                                       {"expire", l_expire},
                                        {"now", l_now},
                                        {"wall", l_wall},
                                        {"virtual", l_virtual},

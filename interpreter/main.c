@@ -70,6 +70,7 @@ static void push_host(lua_State *L) {
   set_text(L, "folder", getcwd(path, sizeof path)); /* NULL, so no field, when it is gone or can't be told */
   set_text(L, "version", RUNBOOK_VERSION);
   set_integer(L, "uid", (long long)getuid());
+  set_integer(L, "pid", (long long)getpid());
   lua_newtable(L);
   for (int i = 0; words[i]; i++) {
     lua_pushstring(L, words[i]);

@@ -141,6 +141,14 @@ void scope_end(struct task *task, uint64_t id) {
   if (task->raised == INTERRUPT_TIMEOUT && task->raised_scope == id) task->raised = INTERRUPT_NONE;
 }
 
+void scope_expire(struct task *task, uint64_t id) {
+  struct scope *scope = task->scopes;
+  while (scope && scope->id != id) scope = scope->next;
+  if (!scope || !scope->timer) return;
+  timer_stop(scope->timer);
+  scope_late(scope);
+}
+
 void scope_look(struct task *task) {
   double now = runtime_now();
   for (struct scope *scope = task->scopes; scope; scope = scope->next)

@@ -53,6 +53,8 @@ struct task *task_spawn(lua_State *L);
 /* Opens a deadline around what the running task does next; returns its id for scope_end. */
 uint64_t scope_begin(struct task *task, double seconds);
 void scope_end(struct task *task, uint64_t id);
+/* As if its time were over now; nothing when it has ended. */
+void scope_expire(struct task *task, uint64_t id);
 /* Interrupts the running task when one of its deadlines has passed while it ran. */
 void scope_look(struct task *task);
 void runtime_ready(struct op *op); /* used by op_complete */

@@ -19,7 +19,7 @@ end
 -- Granted without a question? Never when a finding was read that nobody knew, after what failed or was declined, and no way
 -- back.
 local function automatic(it, made)
-  if asking.in_doubt() or it.takes_back then return nil end
+  if asking.in_doubt() or it.takes_back or it.rest then return nil end
   local level = made:level()
   if plan.covers(run.options.yes, level) then return "--yes " .. run.options.yes end
   if approval.policy(level) == "auto" then return "config: approvals." .. level .. " = auto" end

@@ -95,6 +95,7 @@ function arming.start(host)
   end
   program, children = host.program, child_environment(host)
   local err
+  for _, level in ipairs(run.generation > 1 and require("predecessor").end_own() or {}) do inherited[level] = run.id end
   handle, err = start_process(first, true)
   if not handle then error({ refused = "the watchdog can't be started: " .. err.message }, 0) end
 end
@@ -457,7 +458,7 @@ local function settle(it)
     stop "abort"
     return { "nobody was paged: the runbook does not load, and somebody sits at this terminal" }
   end
-  if it.outcome == "unresolved" or it.outcome == "failed" then
+  if it.outcome == "unresolved" or it.outcome == "failed" or it.pages then
     if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end
     if #status.fired == 0 then
       if next(inherited) then return { "the on-call engineer was paged earlier, by run " .. select(2, next(inherited)) } end
@@ -474,6 +475,7 @@ local function settle(it)
     return {}
   end
   return { ("the incident is not over: escalation (%s) stays armed"):format(describe()),
+           ("  runbook resume %s  go on where it stopped"):format(run.id),
            ("  runbook ack %s     I own it: no later level fires"):format(run.id),
            ("  runbook abort %s   it is over"):format(run.id) }
 end

@@ -1,6 +1,7 @@
 -- What a person must know who is asked about a remedy: why it is asked for, what went wrong before it, at which level, and
 -- what is not known. Screen and journal get it from here, and so do the rules about what may be automatic.
 local finding = require "finding"
+local journal = require "journal"
 local json = require "raw.json"
 local run = require "run"
 local story = require "story"
@@ -64,12 +65,20 @@ function asking.is_high(question)
   return (question.level or made and made:level()) == "high"
 end
 
+-- The place in the run of a question that the script asks itself, and what it was answered there before the run was resumed. Which
+-- others are asked depends on who may say yes today.
+function asking.place(question, here, mode)
+  if not question.of_script then return nil end
+  local key = journal.key(here, "?")
+  return key, mode.recorded_answer and mode.recorded_answer(key, question)
+end
+
 local told = { "text", "kind", "options", "default", "within", "type", "warning", "why", "before", "level", "level_why",
                "ignorance", "takes_back" }
 
 -- The question as the journal keeps it; its plan stands there already.
-function asking.event(question)
-  local fields = {}
+function asking.event(question, key)
+  local fields = { key = key }
   for _, name in ipairs(told) do fields[name] = question[name] end
   return fields
 end

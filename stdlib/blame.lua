@@ -42,6 +42,12 @@ function blame.no_such(message, ...)
   error(text, 0)
 end
 
+-- A callback of a C function (string.gsub, a metamethod) can't wait, so nothing may begin there.
+function blame.check_can_wait(what)
+  if coroutine.isyieldable() then return end
+  blame.raise("%s: not inside a callback of string.gsub or a metamethod: nothing can wait there", what)
+end
+
 -- Raises that we could not look, so that something isn't known.
 function blame.cannot_look(message, ...)
   local text = located(message, ...)

@@ -100,9 +100,12 @@ local function add_next(lines, it)
   end
 end
 
-local function how_to_go_on(question)
-  if not question then return "nobody decided anything: run it again, best in tmux or screen" end
-  local text = "no terminal to ask on; run it again from one"
+local function how_to_go_on(it)
+  local question = it.question
+  if it.diverged or it.pages then return nil end
+  local go_on = run.id and ("runbook resume %s"):format(run.id) or "run it again"
+  if not question then return ("nobody decided anything: %s, best in tmux or screen"):format(go_on) end
+  local text = ("no terminal to ask on: %s, from one"):format(go_on)
   if question.in_person then return question.otherwise and ("%s, or %s"):format(text, question.otherwise) or text end
   return ("%s, or answer %q by this title in a file for --answers"):format(text, raw_text.inert(question.label, { max = 200 }))
 end
@@ -116,7 +119,7 @@ function closing.lines(it, settled, preventions)
     add_counts(lines)
   end
   lines[#lines + 1] = preventions
-  if it.outcome == "suspended" then lines[#lines + 1] = how_to_go_on(it.question) end
+  if it.outcome == "suspended" then lines[#lines + 1] = how_to_go_on(it) end
   for _, debt in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(debt.title) end
   for _, left in ipairs(run.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end
   table.move(settled, 1, #settled, #lines + 1, lines)

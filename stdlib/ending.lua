@@ -41,7 +41,8 @@ function ending.of_return(value)
 end
 
 local function cancelled()
-  local signal = tasks.signal()
+  local signal, differs = tasks.signal(), gate.mode().diverged
+  if not signal and differs and differs() then return differs() end
   if not signal then return { outcome = "failed", text = "every task waits for another: nothing can ever happen" } end
   if signal == SIGHUP then -- a dropped connection is no decision
     return { outcome = "suspended", text = "the terminal went away", exit = SIGNAL_EXIT + signal }

@@ -148,12 +148,6 @@ local function notify(act, here)
   return result.new(act.entry, act.line, "not_well", { ok = false, why = err.message, error = err })
 end
 
--- A callback of a C function (string.gsub, a metamethod) can't wait, so nothing may begin there.
-local function check_can_wait(what)
-  if coroutine.isyieldable() then return end
-  blame.raise("%s: not inside a callback of string.gsub or a metamethod: nothing can wait there", what)
-end
-
 --------------------------------------------------------------- Questions --
 
 -- The operator's word. `question`: { kind="confirm"|"choose"|"ask"|"approve", text=, label=, options=, default=, within= };
@@ -161,12 +155,15 @@ end
 function gate.ask(question)
   local here = tasks.context()
   if here.level then blame.raise("an escalation asks nobody: it may only notify") end
-  check_can_wait(question.text)
+  blame.check_can_wait(question.text)
   run.acting()
   if here.pass == "plan" or not mode.ask then return question.planned end
-  journal.event("question", require("asking").event(question))
+  local asking = require "asking"
+  local key, known = asking.place(question, here, mode)
+  if known then return known.answer, known.why end
+  journal.event("question", asking.event(question, key))
   local answer, why = mode.ask(question)
-  journal.event("answer", { text = question.text, kind = question.kind, answer = answer, why = why })
+  journal.event("answer", { key = key, text = question.text, kind = question.kind, answer = answer, why = why })
   return answer, why
 end
 
@@ -184,11 +181,14 @@ end
 -- The one door: carries out, tells or refuses what a script asked for, as its place and the mode allow.
 function gate.perform(entry, ...)
   local here, act = tasks.context(), gate.act(entry, ...)
-  check_can_wait(act.line)
+  blame.check_can_wait(act.line)
   if not here.level then run.acting() end
   if here.plan and here.pass ~= "apply" then here.plan:count() end
-  act.key, act.probe, act.probe_args, act.poll = journal.key(here), here.probe or nil, here.probe_args or nil, here.poll or nil
+  act.key, act.from, act.poll = journal.key(here), blame.place(), here.poll or nil
+  act.probe, act.probe_args = here.probe or nil, here.probe_args or nil
   check_place(act, here)
+  local recorded = mode.recorded and mode.recorded(act, here)
+  if recorded then return recorded() end
   if changes[act.class] then return write(act, here) end
   if act.class == "notify" then return notify(act, here) end
   return read(act, here)

@@ -1,10 +1,10 @@
 -- Pure helpers of the language: json, text, time. (re is raw.re itself.)
 local blame = require "blame"
+local clock = require "clock"
 local duration = require "duration"
 local raw_json = require "raw.json"
 local raw_text = require "raw.text"
 local result = require "result"
-local tasks = require "tasks"
 local values = require "values"
 
 local helpers = {}
@@ -70,8 +70,8 @@ local function moment(word, at)
 end
 
 -- Whole seconds: what "%d" takes, and what stays the same in a name made of it.
-local function now() return math.floor(tasks.wall()) end
-local function since(word, at) return math.floor(tasks.wall() - moment(word, at)) end
+local function now() return math.floor(clock.wall()) end
+local function since(word, at) return math.floor(clock.wall() - moment(word, at)) end
 
 helpers.time = {
   now = now,

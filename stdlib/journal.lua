@@ -2,10 +2,12 @@
 -- the screen, the report and the recap can say nothing that isn't on disk.
 local aftermath = require "aftermath"
 local blame = require "blame"
+local clock = require "clock"
 local byhand = require "byhand"
 local raw = require "raw.run"
 local raw_json = require "raw.json"
 local result = require "result"
+local tasks = require "tasks"
 local values = require "values"
 
 -- Tables are written this deep at most; JSON's own limit is a little more.
@@ -17,6 +19,7 @@ local listeners = { aftermath.hear }
 local counters = {} -- task path → effects so far
 local open = false  -- scenarios and commands without a run directory write nothing
 local broken        -- why the journal can't be written any more
+journal.began = 0   -- of the run, on the clock that nobody sets
 local over = false  -- run.ended is the last event, whatever is cancelled after it
 
 -- journal.last: of a run that has ended, how many lines its journal has and the last one's SHA-256.
@@ -82,34 +85,55 @@ function journal.quietly(f, ...)
   return table.unpack(results, 2, results.n)
 end
 
+-- What comes to the script from outside, or lets it go on: its time is the time of the last of these (clock.lua).
+local delivers = { ["run.started"] = true, ["effect.outcome"] = true, answer = true, wait = true, ["remedy.begun"] = true,
+                   ["remedy.ended"] = true }
+-- These tell which call of a remedy they belong to.
+local of_remedy = { ["remedy.started"] = true, ["remedy.begun"] = true, ["remedy.ended"] = true, approval = true }
+
+-- f(name, fields) → whether the journal has this event already: set where a run is resumed.
+journal.has = nil
+
+local function write(name, fields, sync)
+  if broken then return nil, broken end
+  if not open then return true end
+  local seq, err, line = raw.event(name, fields, { sync = sync or false })
+  if seq and over then journal.last = { lines = seq, hash = raw.sha256(line) } end
+  if seq then return true, nil, line end
+  broken = err
+  tell("journal.broken", { why = err.message })
+  return nil, err
+end
+
 -- Writes an event; `sync` waits until it is on disk. True, or nil and an error when it could not be written.
 function journal.event(name, fields, sync)
   if quiet or over then return true end
-  over = name == "run.ended"
-  local ok, err, line = true, nil, nil
   fields = journal.plain(fields or {})
-  if open and not broken then
-    ok, err, line = raw.event(name, fields, { sync = sync or false })
-    if ok and over then journal.last = { lines = ok, hash = raw.sha256(line) } end
-    if not ok then
-      broken = err
-      tell("journal.broken", { why = err.message })
-    end
-  elseif broken then
-    ok, err = nil, broken
-  end
+  if of_remedy[name] then fields.call = tasks.context().call end
+  if journal.has and journal.has(name, fields) then return true end
+  over = name == "run.ended"
+  if delivers[name] then fields.t = clock.reading(journal.began) end
+  local ok, err, line = write(name, fields, sync)
+  if delivers[name] then clock.delivered(fields.t, line) end
   tell(name, fields, line)
   return ok, err
+end
+
+-- Tells an event of before to all who listen, as the journal has it.
+function journal.retell(event)
+  if event.event == "effect.outcome" then journal.count(event.class, event.status) end
+  tell(event.event, event)
 end
 
 -- News for the screen alone.
 function journal.news(name, fields) if not quiet then tell(name, fields) end end
 
--- An effect's place in the run: task path and number in it, the same on every replay.
-function journal.key(here)
-  local path = here.path or "1"
+-- The place of an effect or a wait in the run: task path and number in it, the same on every replay. Questions (`kind` "?") have
+-- numbers of their own: which are asked depends on who may say yes today.
+function journal.key(here, kind)
+  local path = (here.path or "1") .. ":" .. (kind or "")
   counters[path] = (counters[path] or 0) + 1
-  return path .. ":" .. counters[path]
+  return path .. counters[path]
 end
 
 local is_change = { write = true, destructive = true }
@@ -118,7 +142,7 @@ local is_change = { write = true, destructive = true }
 local function about(act)
   local command, none = byhand.of(act)
   return { key = act.key, probe = act.probe, probe_args = act.probe_args, poll = act.poll, line = act.line, class = act.class,
-           args = act.call, command = command, no_command = is_change[act.class] and none or nil, pins = act.pins }
+           args = act.call, from = act.from, command = command, no_command = is_change[act.class] and none or nil, pins = act.pins }
 end
 
 -- A read begins: the screen shows it, the journal needs only its outcome.
@@ -146,14 +170,15 @@ local counted = {
   write    = changed, destructive = changed,
 }
 
-local function count(class, status)
+function journal.count(class, status)
   local counts, name = journal.counts, (status == "would" or status == "refused") and status or counted[class][status]
   counts[name] = counts[name] + 1
 end
 
 function journal.outcome(act, status, fields, seconds)
   local class, event = act.class, about(act)
-  count(class, status)
+  if journal.has and journal.has("effect.outcome", event) then return true end
+  journal.count(class, status)
   event.status, event.ms = status, seconds and math.floor(seconds * 1000 + 0.5)
   event.result = act.entry.kept and fields and fields.items and act.entry.kept(fields) or fields
   if act.probe and not is_change[class] then aftermath.read(act, fields) end

@@ -7,12 +7,18 @@ local run = require "run"
 
 local lock = {}
 
+-- The same file wherever the program is called from, and wherever its run is resumed from.
+local function place_of(file)
+  local whole = file:sub(1, 1) ~= "/" and run.folder and run.folder .. "/" .. file or file
+  return raw_run.real_path(whole) or file
+end
+
 -- What is locked: the runbook's file wherever it is called from, the environment, the required parameters by their values,
 -- lists too. What is secret counts by its name.
 local function name_of(file)
   local required = {}
   for name, spec in pairs(run.param_specs or {}) do if spec.required then required[name] = run.params[name] end end
-  return raw_run.sha256(json.encode(journal.plain { raw_run.real_path(file) or file, run.environment or "", required }))
+  return raw_run.sha256(json.encode(journal.plain { place_of(file), run.environment or "", required }))
 end
 
 local function all_params()
@@ -23,7 +29,7 @@ end
 
 -- What a run is about: the runbook in its environment, and with all its parameters the incident.
 function lock.about()
-  local runbook = { raw_run.real_path(run.file) or run.file, run.environment or "" }
+  local runbook = { place_of(run.file), run.environment or "" }
   local function digest(value) return raw_run.sha256(json.encode(journal.plain(value))) end
   return { runbook = digest(runbook), incident = digest { runbook, all_params() } }
 end

@@ -46,9 +46,11 @@ local function name_of(record)
     record.step == "resolve" and "-resolve" or "")
 end
 
+-- What a run had queued before it was resumed is not begun again when it is done.
 local function new_entry(record, it)
   local entry = { name = name_of(record), record = record, it = it }
-  keep(entry)
+  entry.done = run.generation > 1 and read(entry.name .. ".done") or nil
+  if not entry.done then keep(entry) end
   return entry
 end
 
@@ -124,16 +126,20 @@ local function begin(entry)
   end)
 end
 
+local function set_going(entries)
+  for _, entry in ipairs(entries) do entry.begun = entry.begun or not entry.done and begin(entry) or nil end
+end
+
 -- Tries entries side by side, each once; returns when all have an answer or none.
 function outbox.attempt(entries)
-  for _, entry in ipairs(entries) do entry.begun = entry.begun or begin(entry) end
-  for _, entry in ipairs(entries) do tasks.join(entry.begun) end
+  set_going(entries)
+  for _, entry in ipairs(entries) do if entry.begun then tasks.join(entry.begun) end end
 end
 
 -- What the service said to a step that this process queued, for whoever can't go on without; what was queued before it goes
 -- out first. Nil when it didn't say anything in time.
 function outbox.answer(name)
-  for _, entry in ipairs(mine) do entry.begun = entry.begun or begin(entry) end
+  set_going(mine)
   return answer_of(name)
 end
 

@@ -23,13 +23,21 @@ local function as_list(arguments)
   return list
 end
 
+-- Whether the journal of a run that is resumed has the next debt already: its remedy began to write before.
+function owed.is_recorded()
+  local recorded = gate.mode().recorded_debt
+  local event = recorded and recorded(count + 1)
+  return event ~= nil and event.call == tasks.context().call
+end
+
 -- The remedy's first write is about to be made. On disk before it: whoever finds a dead run must know what it put up.
 function owed.incur(it, level, arguments)
   count = count + 1
   local debt = { number = count, title = it.title, undo = it.undo, temporary = it.temporary, level = level,
                  allowed = it.allowed, arguments = arguments, args = as_list(arguments) }
   run.owed[#run.owed + 1] = debt
-  journal.event("owed", { number = count, remedy = it.title, level = level, temporary = it.temporary or nil,
+  journal.event("owed", { call = tasks.context().call, number = count, remedy = it.title, level = level,
+                          temporary = it.temporary or nil,
                           args = debt.args }, true)
   return debt
 end

@@ -108,4 +108,10 @@ function predecessor.inherit_put_off(it)
     text = json.encode { action = "later", by = word.by, at = word.at } }
 end
 
+-- Ends the watchdog that a run had before it was resumed. The levels that went out.
+function predecessor.end_own()
+  raw_run.end_holder(run.path .. "/watchdog.lock")
+  return taken.levels(run.path).fired
+end
+
 return predecessor

@@ -34,7 +34,7 @@ local function add(list, format, ...) list[#list + 1] = format:format(...) end
 
 -- "2026-11-23 17:40:05", and the time of day alone.
 local function moment(at) return (raw_text.time_text(at):gsub("T", " "):gsub("%.%d+Z$", "")) end
-local function now() return moment(tasks.wall()):sub(12) end
+local function now() return moment(run.wall()):sub(12) end
 
 local function tell(format, ...)
   if #timeline >= ROWS_MAX then

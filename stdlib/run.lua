@@ -6,7 +6,10 @@ local run = {
   id = nil, path = nil, -- of the run directory; nil in scenarios
   in_memory = nil, homeless = nil, -- why the directory is kept in memory only; why there is none (doctor goes on)
   file = nil,           -- the runbook's path as given
-  command = nil,        -- "run", "audit" or "doctor"
+  folder = nil,         -- from which it was given
+  command = nil,        -- "run", "audit" or "doctor"; of a run that is resumed "run"
+  generation = 1,       -- one more with each resume
+  telling = nil,        -- when the event that is told took place, seconds since 1970; nil: now
   options = {},         -- of the command line
   about = {},           -- what `runbook{…}` says
   first_about = nil,    -- of the run's first runbook, while a handover goes on with another
@@ -38,7 +41,12 @@ function run.count_from(at)
   run.began = tasks.now() - math.max(0, tasks.wall() - at)
 end
 
-function run.elapsed() return tasks.now() - run.began end
+function run.elapsed()
+  return run.telling and math.max(0, run.telling - run.alert_wall) or tasks.now() - run.began
+end
+
+-- When what is told took place, seconds since 1970.
+function run.wall() return run.telling or tasks.wall() end
 
 -- What belongs to one load of a runbook: who it is, what it declared, what it was given.
 local of_a_load = { "about", "first_about", "params", "param_specs", "probes", "remedies", "preventions", "levels", "goal",

@@ -1,7 +1,7 @@
 -- Tasks for the host's own code: contexts, deadlines, side-by-side work, and interrupts told from errors.
 local raw = require "raw.task"
 
-local tasks = { now = raw.now, wall = raw.wall, sleep = raw.sleep, event = raw.event, signal = raw.signal,
+local tasks = { now = raw.now, wall = raw.wall, sleep = raw.sleep, event = raw.event, signal = raw.signal, current = raw.current,
                 hurried = raw.hurried }
 
 -- What ended a pcall, by its error: "cancel", "timeout", "budget" or "end" for what ends more than a pcall, and which
@@ -76,9 +76,7 @@ function tasks.within(fields, f, ...)
   return table.unpack(results, 2, results.n)
 end
 
--- Runs f(...) for at most `seconds`: true and its results, or false when the time was over. Other errors pass.
-function tasks.deadline(seconds, f, ...)
-  local scope = raw.scope_begin(seconds)
+local function in_scope(scope, f, ...)
   local results = table.pack(pcall(f, ...))
   local interrupt, which
   if not results[1] then interrupt, which = tasks.is_interrupt(results[2]) end
@@ -87,6 +85,18 @@ function tasks.deadline(seconds, f, ...)
   if interrupt == "timeout" and which == scope then return false end
   error(results[2], 0)
 end
+
+-- Runs f(...) for at most `seconds`: true and its results, or false when the time was over. Other errors pass.
+function tasks.deadline(seconds, f, ...) return in_scope(raw.scope_begin(seconds), f, ...) end
+
+-- The same around what a script does, known to all that it does as `limit` of the context: what a recorded run was late with is
+-- late when it is resumed, too (tasks.expire).
+function tasks.limited(seconds, f, ...)
+  local scope = raw.scope_begin(seconds)
+  return in_scope(scope, tasks.within, { limit = { task = raw.current(), scope = scope } }, f, ...)
+end
+
+function tasks.expire(limit) raw.expire(limit.task, limit.scope) end
 
 -- Starts f(...) as a task of its own that inherits the context.
 function tasks.spawn(f, ...)

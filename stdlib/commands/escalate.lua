@@ -1,7 +1,5 @@
 -- _escalate RUNDIR LEVEL: the watchdog's child. Runs the script from source/ as far as its declarations, then the level.
 local backends = require "backends"
-local config = require "config"
-local files = require "raw.files"
 local gate = require "gate"
 local json = require "raw.json"
 local raw_journal = require "raw.journal"
@@ -26,30 +24,10 @@ local EXIT_TAKEN = 77
 -- as not held and not taken.
 local GOAL_SECONDS = 10
 
-local function read(path)
-  local text, err = files.read { path = path, max = 16 << 20 }
-  if not text then error(path .. ": " .. err.message, 0) end
-  return text.text
-end
-
--- Puts the run's state back as far as a level needs it: config, parameters, what was found.
+-- Puts the run's state back as far as a level needs it.
 local function restore(folder, host)
-  run.path, run.id = folder, folder:match "([^/]+)$"
-  raw_run.adopt(folder)
-  run.manifest = assert(json.decode(read(folder .. "/source/manifest.json")))
-  run.file = run.manifest.file
-  run.config = {}
-  local kept = files.stat(folder .. "/source/config.lua")
-  if kept.state == "file" then run.config = config.from_text(read(folder .. "/source/config.lua")) end
-  local environment
-  environment, run.environment = config.environment(run.config, run.manifest.environment)
-  config.apply(run.config, environment, {}, host.getenv)
-  run.given_params = secrets.restored(run.manifest.params_given or {})
+  require("kept").restore(folder, {}, host)
   run.host, run.user = run.manifest.host, run.manifest.user
-  run.kept_sources = {}
-  for _, source in ipairs(run.manifest.sources) do
-    run.kept_sources[source.path] = secrets.restored(read(folder .. "/" .. source.file))
-  end
   run.start()
   run.count_from(run.manifest.alert_wall)
 end

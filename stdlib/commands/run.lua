@@ -6,6 +6,7 @@ local config = require "config"
 local duration = require "duration"
 local ending = require "ending"
 local gate = require "gate"
+local given = require "given"
 local journal = require "journal"
 local json = require "raw.json"
 local raw_run = require "raw.run"
@@ -18,44 +19,9 @@ local secrets = require "secrets"
 local tasks = require "tasks"
 local values = require "values"
 
--- A params or answers file is this long at most, in bytes.
-local FILE_MAX = 1 << 20
-
 local function usage(text, ...) error({ usage = text:format(...) }, 0) end
 
 -------------------------------------------------------------- Preparation --
-
-local function read_table(path, what)
-  local files = require "raw.files"
-  local read, err = files.read { path = path, max = FILE_MAX, owned = true }
-  if not read and err.kind == "owner" then error({ refused = what .. ": " .. err.message }, 0) end
-  if not read then usage("%s %s: %s", what, path, err.message) end
-  if path:find "%.json$" then
-    local value, problem = json.decode(read.text)
-    if not value then usage("%s %s: %s", what, path, problem.message) end
-    return value
-  end
-  local chunk, problem = load(read.text, "@" .. path, "t", {})
-  if not chunk then usage("%s", problem) end
-  local ok, value = pcall(chunk)
-  if not ok and tasks.is_interrupt(value) then error(value, 0) end
-  if not ok or type(value) ~= "table" then usage("%s %s: it must return a table", what, path) end
-  return value
-end
-
--- A table from names to values of these types.
-local function read_names(path, what, types)
-  local map = read_table(path, what)
-  for name, value in pairs(map) do
-    if type(name) ~= "string" then usage("%s %s: a table from names to values expected, it has the key %s", what, path,
-      values.describe(name)) end
-    if types and not types[type(value)] then usage("%s %s: %s: an answer expected, got %s", what, path, name,
-      values.describe(value)) end
-  end
-  return map
-end
-
-local answer_types = { string = true, number = true, boolean = true }
 
 local function from_command_line(list)
   local map = {}
@@ -79,7 +45,7 @@ local function open_config(options, host)
   environment, run.environment = config.environment(run.config, options.env)
   config.apply(run.config, environment, options, options.scenario and function() end or host.getenv)
   run.given_params = { { name = "-p", values = from_command_line(options.param) } }
-  if options.params then table.insert(run.given_params, { name = "--params", values = read_names(options.params, "--params") }) end
+  if options.params then table.insert(run.given_params, { name = "--params", values = given.names(options.params, "--params") }) end
   if run.scenario then
     table.insert(run.given_params, { name = "scenario in " .. run.scenario.at, values = run.scenario.params or {} })
   end
@@ -155,7 +121,7 @@ local function keep_sources(options, carried_out)
   script.kept(raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
     file = run.file, title = run.about.title, environment = run.environment, params = known and options.param or nil,
     params_given = known and run.given_params or nil, here = options.here,
-    host = run.host, user = run.user, alert_wall = run.alert_wall, carried_out = carried_out,
+    host = run.host, user = run.user, alert_wall = run.alert_wall, carried_out = carried_out, folder = run.folder,
     about = (known or run.acted) and require("lock").about() or nil }))))
 end
 
@@ -172,6 +138,12 @@ local looks = { audit = "true", doctor = "strict" }
 
 ------------------------------------------------------------------ The run --
 
+-- It was resumed often enough: what stands at that place ends this program every time.
+local function give_up()
+  tasks.raise_end { outcome = "suspended", pages = true, text = "it was interrupted again and again at the same place; "
+    .. "nothing was done since (runbook resume --force goes on all the same)" }
+end
+
 -- Levels are armed when the script first acts: by then it has declared them all.
 local function arm_levels(options, mode)
   if options.scenario then
@@ -180,6 +152,7 @@ local function arm_levels(options, mode)
     require("lock").take()
     require("arming").arm(function(carried_out) keep_sources(options, carried_out) end)
     if not require("settings").here then require("here").tell() end
+    if run.hopeless then give_up() end
   end
 end
 
@@ -196,6 +169,7 @@ local function execute(options, host)
     error({ wrong = ("more than %s on the scenario's clock: this would never end"):format(duration.text(mode.SECONDS_MAX)) }, 0)
   end
   if not run.acted then run.acting() end
+  if mode.finish then mode.finish() end
   return ending.of_return(value)
 end
 
@@ -217,9 +191,10 @@ local function prepare(options, host)
   script.expect_file(run.file)
   if options.scenario then open_scenario(options) end
   run.start()
+  run.folder, journal.began = host.folder, run.began
   run.host, run.user = require("origin").host(options), require("origin").user(host.getenv, host.uid)
   open_config(options, host)
-  if options.answers then screen.answers(read_names(options.answers, "--answers", answer_types)) end
+  if options.answers then screen.answers(given.answers(options.answers)) end
   if options.alert_started then run.count_from(alert_moment(options.alert_started)) end
   if run.command == "doctor" then secrets.missed = {} end
   options.no_color = host.getenv "NO_COLOR" and host.getenv "NO_COLOR" ~= ""
@@ -228,6 +203,9 @@ local function prepare(options, host)
   open_mode(options)
   open_journal(options, host)
 end
+
+local prepare_as = {}
+function prepare_as.resume(options, host) require("resumption").prepare(run.file, options, host, careless) end
 
 -- The end: whoever sits there is asked about what was put up for the incident alone, and the watchdog is told how it ended.
 -- Of a resolved run first the one and then the other: what is taken back may have been the cure. Else the page goes out first.
@@ -282,7 +260,7 @@ end
 return function(arguments, options, host, command)
   run.file, run.command = arguments[1], command
   options.dry_run = looks[command] or options.dry_run
-  local prepared, problem = pcall(prepare, options, host)
+  local prepared, problem = pcall(prepare_as[command] or prepare, options, host)
   if not prepared then
     local it = ending.of_error(problem)
     screen.complain(it.text)
@@ -290,6 +268,7 @@ return function(arguments, options, host, command)
   end
   local it = carry_out(options, host)
   tasks.shield()
+  if gate.mode().write then journal.event("run.ending", { outcome = it.outcome }) end
   local settled
   it, settled = close(it)
   it.owed = #run.owed > 0 and require("owed").list() or nil

@@ -99,6 +99,7 @@ local function step(name, summary, options, by_hand)
       local how = tasks.context().level and queue or tell
       return how(name, arguments(name, call), step_key(name))
     end,
+    passed = function() step_key(name) end, -- a resumed run has told it before: what comes next has the next number
     command = by_hand,
     would = function() return { delivered = true } end,
     preview = function(call)

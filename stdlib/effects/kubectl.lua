@@ -196,7 +196,7 @@ read("kubectl.get", {
              state = "present", object = name and specimen_object(call.kind, name) or nil, summary = "1 of 1 ready", cut = false,
              looked = 1.7e9 + 3600, place = "default @ cluster" }
   end,
-  kept = state.kept,
+  kept = state.kept, restored = state.restored,
   lazy = { ready = readiness_unknown, not_ready = readiness_unknown },
 })
 

@@ -279,6 +279,16 @@ function state.kept(fields)
   return kept
 end
 
+-- The same with their ages as they were.
+function state.restored(fields)
+  for _, name in ipairs { "items", "not_ready" } do
+    for _, item in ipairs(fields[name] or {}) do
+      item.age = item.created and math.max(0, fields.looked - item.created) or nil
+    end
+  end
+  return fields
+end
+
 --------------------------------------------------------------------- Summary --
 
 -- "1 of 3 ready, 1 updated, ProgressDeadlineExceeded", or a pod's "CrashLoopBackOff, 4 restarts, last Error

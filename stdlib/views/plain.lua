@@ -100,6 +100,12 @@ on["run.started"] = function(fields)
   put(("%s of %s%s"):format(what, inert(fields.file), fields.id and ", run " .. fields.id or ""))
 end
 
+on["run.resumed"] = function(fields)
+  put(("resumed, %d. time: what stands above was before%s"):format(fields.generation - 1,
+    fields.age and (", what was found is " .. inert(fields.age) .. " old") or ""))
+  if fields.careless then put("careless: " .. inert(fields.careless)) end
+end
+
 on["probe.started"] = function(fields) waiting[instance_of(fields)] = { checks = {}, effects = {}, well = {} } end
 
 function on.check(fields)

@@ -1,5 +1,6 @@
 -- recovered(label, options, fn): the goal. When it holds, the run ends there as resolved.
 local blame = require "blame"
+local clock = require "clock"
 local duration = require "duration"
 local journal = require "journal"
 local mistake = require "mistake"
@@ -8,6 +9,7 @@ local run = require "run"
 local story = require "story"
 local tasks = require "tasks"
 local values = require "values"
+local waiting = require "waiting"
 
 local goal = {}
 local words = {}
@@ -70,7 +72,7 @@ local function look()
   local answered = false
   local ok, why = pcall(tasks.within,
     { probe = "recovered", path = "goal", poll = run.goal.label, plan = false, remedy = false, pass = false }, function()
-      local in_time, value = tasks.deadline(goal.POLL_SECONDS, run.goal.fn)
+      local in_time, value = tasks.limited(goal.POLL_SECONDS, run.goal.fn)
       if not in_time then blame.cannot_look("it took longer than %g s", goal.POLL_SECONDS) end
       local wrong
       answered, wrong = is_true(value)
@@ -83,18 +85,21 @@ local function look()
   return ok and answered
 end
 
+-- Where a look of the goal's stands in the run, whoever asks for it.
+local GOAL = { path = "goal" }
+
 -- Whether it holds now: polls until it held long enough, or a poll said no.
 function goal.holds()
-  local times, began = run.goal, tasks.now()
+  local times, began = run.goal, clock.now()
   local polls = 0
   while look() do
     polls = polls + 1
     if times.holds then
-      if tasks.now() - began >= times.holds then return true end
+      if clock.now() - began >= times.holds then return true end
     elseif polls >= goal.POLLS then
       return true
     end
-    tasks.sleep(times.every)
+    waiting.wait(times.every, times.label, GOAL)
   end
   return false
 end
@@ -109,21 +114,21 @@ function goal.end_if_held()
 end
 
 -- Until the next look, the last of which is at the limit: one that ended earlier would cut short what was promised. False there.
-local function sleep_within(limit, every)
-  local left = limit - tasks.now()
+local function sleep_within(limit, every, label, place)
+  local left = limit - clock.now()
   if left <= 0 then return false end
-  tasks.sleep(math.min(every, left))
+  waiting.wait(math.min(every, left), label, place)
   return true
 end
 
 -- After a remedy: polls for `within` seconds; ends the run when the goal holds. "0s" looks once.
 function goal.wait(within)
   if not run.goal then return end
-  local limit = tasks.now() + (within or run.goal.within)
+  local limit = clock.now() + (within or run.goal.within)
   journal.news("goal.waiting", { label = run.goal.label, within = within or run.goal.within })
   while true do
     goal.end_if_held()
-    if not sleep_within(limit, run.goal.every) then break end
+    if not sleep_within(limit, run.goal.every, run.goal.label, GOAL) then break end
   end
   journal.news("goal.missed", { label = run.goal.label, within = within or run.goal.within })
 end
@@ -140,22 +145,22 @@ end
 
 -- Polls until it holds, or its time is over. News of it begins with the first look that says "not yet".
 local function poll(label, times, fn)
-  local began, since, is_told = tasks.now(), nil, false
+  local began, since, is_told = clock.now(), nil, false
   local function ended(held)
-    if is_told then journal.news("poll.ended", { label = label, held = held, seconds = tasks.now() - began }) end
+    if is_told then journal.news("poll.ended", { label = label, held = held, seconds = clock.now() - began }) end
     return held
   end
   while true do
     if is_yet(label, fn) then
-      since = since or tasks.now()
-      if tasks.now() - since >= (times.holds or 0) then return ended(true) end
+      since = since or clock.now()
+      if clock.now() - since >= (times.holds or 0) then return ended(true) end
     else
       since = nil
     end
     if not is_told then journal.news("poll.started", { label = label, within = times.within }) end
     is_told = true
     journal.news("poll.looked", { label = label })
-    if not sleep_within(began + times.within, times.every) then return ended(false) end
+    if not sleep_within(began + times.within, times.every, label) then return ended(false) end
   end
 end
 

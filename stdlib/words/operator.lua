@@ -30,7 +30,7 @@ function words.confirm(text, options)
     blame.raise("confirm: default: true or false expected, got %s", values.describe(default))
   end
   default = default == true or default == "yes"
-  local answer = gate.ask { kind = "confirm", text = text, label = text, default = default and "yes" or "no",
+  local answer = gate.ask { kind = "confirm", of_script = true, text = text, label = text, default = default and "yes" or "no",
                             within = seconds, planned = "yes" }
   if answer == nil then return default end
   return answer == "yes" or answer == true
@@ -59,7 +59,7 @@ function words.choose(text, choices, options)
   if read_options.default ~= nil and option_of(choices, read_options.default) == nil then
     blame.raise("choose: default: one of the options expected, got %s", values.describe(read_options.default))
   end
-  local answer = gate.ask { kind = "choose", text = text, label = text, options = choices, within = seconds,
+  local answer = gate.ask { kind = "choose", of_script = true, text = text, label = text, options = choices, within = seconds,
                             default = read_options.default, planned = choices[1] }
   if answer == nil then return read_options.default end
   local chosen = option_of(choices, answer)
@@ -73,8 +73,8 @@ function words.ask(text, options)
   if read_options.default ~= nil and type(read_options.default) ~= "string" then
     blame.raise("ask: default: text expected, got %s", values.describe(read_options.default))
   end
-  local answer = gate.ask { kind = "ask", text = text, label = text, within = seconds, default = read_options.default,
-                            planned = read_options.default }
+  local answer = gate.ask { kind = "ask", of_script = true, text = text, label = text, within = seconds,
+                            default = read_options.default, planned = read_options.default }
   if answer == nil then return read_options.default end
   return answer
 end

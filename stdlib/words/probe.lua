@@ -201,7 +201,7 @@ local function look(title, args, fn, found, ...)
   local at, reached = {}, {}
   local ok, in_time, returned = pcall(tasks.within,
     { probe = title, probe_args = args or false, found = found, reached = reached, path = run.next_path() },
-    tasks.deadline, probe.SECONDS, call, fn, at, ...)
+    tasks.limited, probe.SECONDS, call, fn, at, ...)
   local why = not ok and why_unknown(title, fn, in_time)
     or ok and not in_time and ("it took longer than %g s"):format(probe.SECONDS) or nil
   if why then keep_settled(fn, found, reached, at.frames) end

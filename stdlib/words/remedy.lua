@@ -17,6 +17,7 @@ require "left" -- it hears what the writes leave
 
 local remedy = {}
 local words = {}
+local plans = {} -- call → dry passes so far
 
 local known = { risk = "string", warning = "string", why = "string", undo = "function", temporary = "boolean", within = "string" }
 local risks = { low = true, medium = true, high = true }
@@ -65,13 +66,24 @@ local function attempt(f, ...)
   return table.unpack(results, 1, results.n)
 end
 
+-- A place of its own for each dry pass of a call, behind those of before: how many there were depends on how long people thought.
+local function plan_path()
+  local call = tasks.context().call
+  plans[call] = (plans[call] or 0) + 1
+  return ("%s.p%d%s"):format(call, plans[call], run.generation > 1 and "g" .. run.generation or "")
+end
+
 -- The dry pass: what would it do now? The script's own variables are put back. The plan, or nil and why there is none.
-local function make_plan(it, pass, fn, ...)
+-- `rest`: the call of which what was done before is no part of it.
+local function make_plan(it, pass, rest, fn, ...)
   local made = plan.new(it)
   local restore = snapshot.take(fn, ...)
   local arguments = table.pack(...)
-  local ok, in_time = attempt(tasks.within, { remedy = it, pass = pass, plan = made, path = run.next_path() },
-    function() return tasks.deadline(plan.SECONDS_MAX, fn, table.unpack(arguments, 1, arguments.n)) end)
+  local path = plan_path()
+  local here = { remedy = it, pass = pass, plan = made, path = path, rest = rest and { call = rest, path = path } }
+  local ok, in_time = attempt(tasks.within, here, function()
+    return tasks.deadline(plan.SECONDS_MAX, fn, table.unpack(arguments, 1, arguments.n))
+  end)
   restore()
   if made.broken then return nil, made.broken end
   if not ok then return nil, mistake.text("remedy", it.title, fn, in_time) end
@@ -80,8 +92,8 @@ local function make_plan(it, pass, fn, ...)
 end
 
 -- An approved plan that has grown old is made anew; one that has grown larger asks again.
-local function approve(it, fn, ...)
-  local made, why = make_plan(it, "plan", fn, ...)
+local function approve(it, rest, fn, ...)
+  local made, why = make_plan(it, "plan", rest, fn, ...)
   local covered = false -- by what was approved
   while made do
     if not approval.allow(it, made) then return nil end
@@ -90,7 +102,7 @@ local function approve(it, fn, ...)
     if not approval.ask(it, made) then return nil end
     if not plan.is_old(made) then return made end
     local fresh
-    fresh, why = make_plan(it, "plan", fn, ...)
+    fresh, why = make_plan(it, "plan", rest, fn, ...)
     made, covered = fresh, fresh and made:covers_plan(fresh)
   end
   return failed(it, why)
@@ -101,7 +113,9 @@ local function apply(it, made, fn, ...)
   local debt
   local arguments = table.pack(...)
   function made.on_begin() debt = it.undo and owed.incur(it, made:level(), arguments) end
-  local ok, why = pcall(tasks.within, { remedy = it, pass = "apply", plan = made, path = run.next_path() }, fn, ...)
+  if owed.is_recorded() then made:begin() end
+  journal.event("remedy.begun", { remedy = it.title })
+  local ok, why = pcall(tasks.within, { remedy = it, pass = "apply", plan = made, path = tasks.context().call }, fn, ...)
   if ok then
     journal.event("remedy.ended", { remedy = it.title, state = "applied" })
     if debt and not it.temporary then owed.settle(debt) end
@@ -122,21 +136,41 @@ function remedy.undo(debt, text)
 end
 
 local function tell(it, fn, ...)
-  local made, why = make_plan(it, "dry", fn, ...)
+  local made, why = make_plan(it, "dry", nil, fn, ...)
   if not made then return failed(it, why) or false end
   journal.event("plan", asking.plan(it, made))
   journal.event("remedy.ended", { remedy = it.title, state = "would" })
   return true
 end
 
--- Plans, asks, applies. True when it was applied (in a dry run: told), false when declined, refused or failed.
-function remedy.carry_out(it, fn, ...)
-  journal.event("remedy.started", { remedy = it.title, risk = it.risk, warning = it.warning, takes_back = it.takes_back })
-  if not gate.mode().write then return tell(it, fn, ...) end
-  local made = approve(it, fn, ...)
+-- A call that a resumed run has made before, `before`: one that came to its end does so again, of one that was broken off what is
+-- left is planned and asked for.
+local function go_on(it, before, fn, ...)
+  if before.state and not before.begun then
+    journal.event("remedy.ended", { remedy = it.title, state = before.state, why = before.why })
+    return false
+  end
+  if before.state then return apply(it, plan.new(it), fn, ...) end
+  local rest = require("doubts").settle(it, tasks.context().call)
+  if gate.mode().recorded_failure(tasks.context().call) then return apply(it, plan.new(it), fn, ...) end
+  local made = approve(rest, tasks.context().call, fn, ...)
   if not made then return false end
   return apply(it, made, fn, ...)
 end
+
+local function carry_out(it, fn, ...)
+  journal.event("remedy.started", { remedy = it.title, risk = it.risk, warning = it.warning, takes_back = it.takes_back })
+  local mode = gate.mode()
+  if not mode.write then return tell(it, fn, ...) end
+  local before = mode.recorded_remedy and mode.recorded_remedy(tasks.context().call)
+  if before then return go_on(it, before, fn, ...) end
+  local made = approve(it, nil, fn, ...)
+  if not made then return false end
+  return apply(it, made, fn, ...)
+end
+
+-- Plans, asks, applies. True when it was applied (in a dry run: told), false when declined, refused or failed.
+function remedy.carry_out(it, fn, ...) return tasks.within({ call = run.next_path() }, carry_out, it, fn, ...) end
 
 local function check_place(title)
   local here = tasks.context()
