@@ -4,6 +4,7 @@
 local blame = require "blame"
 local files = require "raw.files"
 local foreign = require "foreign"
+local lexer = require "syntax.lexer"
 local parser = require "syntax.parser"
 local scenario_file = require "scenario_file"
 local tasks = require "tasks"
@@ -28,17 +29,9 @@ function check.rules()
   return names
 end
 
-local function line_of(text, number)
-  local at = 1
-  for _ = 2, number do
-    at = (text:find("\n", at, true) or #text) + 1
-  end
-  return text:match("^[^\n]*", at)
-end
-
 local function add(state, file, text, rule, node, message)
   state.findings[#state.findings + 1] = { rule = rule, file = file, line = node.line, column = node.column or 1,
-    text = foreign.line(message), source = foreign.line(line_of(text, node.line)) }
+    text = foreign.line(message), source = foreign.line(lexer.line(text, node.line)) }
 end
 
 ----------------------------------------------------------------- Allowances --
@@ -106,8 +99,8 @@ local too_much = { budget = "it computes for too long", memory = "it takes too m
 
 -- What is too long for us is said of the file: no defect, and the others are looked at.
 local function look(state, path, text, folder)
-  local tree, line, message = parser.parse(text, path)
-  if not tree then return add(state, path, text, "syntax", { line = line }, message) end
+  local tree, line, message, column = parser.parse(text)
+  if not tree then return add(state, path, text, "syntax", { line = line, column = column }, message) end
   check_tree(state, path, tree)
   return required(tree, folder)
 end

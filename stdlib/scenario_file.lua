@@ -11,6 +11,8 @@ local scenario_file = {}
 
 -- Scenario files are this long at most, in bytes.
 local SIZE_MAX = 4 << 20
+-- The longest that one may compute, in seconds: it describes, and an editor waits for it.
+scenario_file.SECONDS_MAX = 2
 
 local words = {}
 
@@ -70,8 +72,9 @@ function scenario_file.load(path)
   local loaded = { scenarios = {}, names = {}, world = {} }
   local chunk, why = load(read.text, "@" .. path, "t", environment(loaded))
   if not chunk then return nil, why end
-  local ok, problem = pcall(chunk)
-  if not ok then return nil, problem_of(path, problem) end
+  local ok, in_time = pcall(tasks.deadline, scenario_file.SECONDS_MAX, chunk)
+  if not ok then return nil, problem_of(path, in_time) end
+  if not in_time then return nil, ("%s: it computed for more than %d s"):format(path, scenario_file.SECONDS_MAX) end
   for _, name in ipairs(loaded.names) do
     local it = loaded.scenarios[name]
     if not it.given then return nil, ("%s: scenario %q says nothing: scenario %q { … } expected"):format(it.at, name, name) end

@@ -28,7 +28,7 @@ end
 local function read(path)
   local text = files.read { path = path, max = SIZE_MAX }
   if not text or text.cut or not text.text:find("runbook", 1, true) then return nil end
-  local tree, line, message = parser.parse(text.text, path)
+  local tree, line, message = parser.parse(text.text)
   if not tree and not text.text:find "^%s*runbook%s*[{(]" then return nil end
   if not tree then return { file = path, why = ("line %d: %s"):format(line, message) } end
   walk.names(tree)

@@ -106,13 +106,30 @@ rules["result-as-condition"] = function(it, say)
   end)
 end
 
+-- Lua's own that answer the same to the same: what they are asked twice is one question.
+local constant = { type = true, tonumber = true, tostring = true, rawequal = true, rawlen = true, select = true }
+local constant_in = { string = true, math = true, re = true, text = true, utf8 = true }
+
+-- A probe, a question, a look at the clock may answer otherwise when it is asked again.
+local function may_change(condition)
+  local found = false
+  facts.each(condition, function(node)
+    if node.type ~= "call" then return end
+    local object = node.object
+    local of = object.type == "index" and facts.global(object.object)
+    found = found or not (constant[facts.global(object)] or constant_in[of] and object.key.value ~= "random")
+  end)
+  return found
+end
+
 rules["same-condition"] = function(it, say)
   facts.each(it.tree.body, function(node)
     local seen = {}
     for _, clause in ipairs(node.type == "if" and node.clauses or {}) do
-      local text = facts.source(it.tree, clause.condition)
-      if seen[text] then say(clause.condition, "the same condition as in line %d: this branch is never taken", seen[text]) end
-      seen[text] = seen[text] or clause.condition.line
+      local text = not may_change(clause.condition) and facts.source(it.tree, clause.condition, " ")
+      local first = text and seen[text]
+      if first then say(clause.condition, "the same condition as in line %d: this branch is never taken", first) end
+      if text then seen[text] = first or clause.condition.line end
     end
   end)
 end
@@ -173,16 +190,23 @@ local function dropped(statement)
   local made = call and not call.method and facts.origin(call.object)
   if not made or facts.word(made) ~= "remedy" then return nil end
   local risk = facts.field(made.arguments[2], "risk")
-  return risks[risk and risk.value or "medium"]
+  return risks[risk and risk.value or "low"]
 end
 
--- In a list of statements with nothing asked between them.
+-- Statements that ask something, after which all is decided anew.
+local asks = { ["if"] = true, ["while"] = true, ["repeat"] = true }
+
+-- Of a list of statements: the one that risks least is remembered until something is asked.
 local function check_list(list, say)
-  for i = 2, #list do
-    local before, now = dropped(list[i - 1]), dropped(list[i])
-    if before and now and now > before then
-      say(list[i], "what came of the remedy in line %d is not asked, and this one risks more: write `if … then`", list[i - 1].line)
+  local least, before
+  for _, statement in ipairs(list) do
+    local risk = dropped(statement)
+    if asks[statement.type] then least, before = nil, nil end
+    if risk and least and risk > least then
+      say(statement, "what came of the remedy in line %d is not asked, and this one risks more: write `if … then`",
+        before.line)
     end
+    if risk and (not least or risk < least) then least, before = risk, statement end
   end
 end
 

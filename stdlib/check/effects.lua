@@ -107,17 +107,25 @@ end
 
 local looking = { probe = "a probe", recovered = "the goal", prevention = "a prevention", wait_until = "wait_until" }
 
+local function changes(entry) return facts.changes[facts.class(entry)] and not entry.options.reads end
+
 rules["write-in-probe"] = function(it, say)
-  each_effect(it, function(call, entry, above)
-    local _, word = facts.inside(above, looking)
-    if not word or not facts.changes[facts.class(entry)] or entry.options.reads then return end
-    say(call, "%s changes something, and %s changes nothing: put it in a remedy", entry.name, looking[word])
+  facts.each(it.tree.body, function(looks)
+    local body = looking[facts.word(looks)] and facts.body(looks)
+    local said = {}
+    facts.each_carried_out(body or { body = {} }, function(node, call)
+      local entry = facts.effect(node)
+      if not entry or not changes(entry) or said[call] then return end
+      said[call or node] = true
+      say(call or node, "%s changes something%s, and %s changes nothing: put it in a remedy", entry.name,
+        call and (" (line %d)"):format(node.line) or "", looking[facts.word(looks)])
+    end)
   end)
 end
 
 rules["write-outside-remedy"] = function(it, say)
   each_effect(it, function(call, entry, above)
-    if not facts.is_at_top(above) or not facts.changes[facts.class(entry)] or entry.options.reads then return end
+    if not facts.is_at_top(above) or not changes(entry) then return end
     say(call, "%s changes something: put it in a remedy, so that somebody is asked", entry.name)
   end)
 end
@@ -128,11 +136,9 @@ local programs = { kubectl = "kubectl.…", docker = "docker.…", systemctl = "
 
 rules["program-has-effect"] = function(it, say)
   each_effect(it, function(call, entry)
-    local words = entry.family == "exec" and call.arguments[1]
-    local first = words and words.type == "table" and words.items[1] and words.items[1].value
-    local name = first and first.type == "string" and first.value:match "[^/]+$"
+    local word, name = facts.program(entry.family == "exec" and facts.origin(call.arguments[1] or {}))
     if not programs[name] then return end
-    say(first, "%s: %s does that with a plan, a deadline and a result that is understood", name, programs[name])
+    say(word, "%s: %s does that with a plan, a deadline and a result that is understood", name, programs[name])
   end)
 end
 

@@ -1,5 +1,6 @@
 -- What the rules of runbook check ask of a file's tree: what is called, what a local holds, where something stands.
 local catalogue = require "catalogue"
+local lexer = require "syntax.lexer"
 local sandbox = require "sandbox"
 local script = require "script"
 local walk = require "syntax.walk"
@@ -74,26 +75,77 @@ function facts.body(it)
   end
 end
 
--- The call of one of `words` in whose function a node stands, by its parents, and the word: what a function of the file does
--- that is called from there is not seen.
-function facts.inside(above, words)
-  for i = #above, 2, -1 do
-    local parent = above[i - 1]
-    if above[i].type == "function" then
-      local word = parent.type == "call" and facts.word(parent)
-      if word and words[word] then return parent, word end
-      local in_table = parent.type == "table" and above[i - 2] and facts.word(above[i - 2])
-      if in_table and words[in_table] then return above[i - 2], in_table end
-      return nil
-    end
-  end
-end
-
 -- Whether a node stands in no function: it is done when the script runs.
 function facts.is_at_top(above) return above.functions == 0 end
 
--- The text of a node in one line, without its comments.
-function facts.source(tree, it) return (tree.text:sub(it.from, it.to):gsub("%s+", " ")) end
+-- The text of a node in one line, without its comments; strings stay as they are written. `between`: what stands between two
+-- words, if not what their author put there.
+function facts.source(tree, it, between)
+  local text, parts, last = tree.text:sub(it.from, it.to), {}, 0
+  for _, token in ipairs((lexer.tokens(text))) do
+    if token.type == "eof" then break end
+    parts[#parts + 1] = last > 0 and (between or token.from > last + 1 and " " or "") or ""
+    parts[#parts + 1] = text:sub(token.from, token.to)
+    last = token.to
+  end
+  return table.concat(parts)
+end
+
+-- Calls f(node, call) for every node below a function, and below the functions of the file that it calls, however deep, each
+-- once; `call`: the call in `fn` that leads there, nil for what stands in `fn` itself.
+function facts.each_carried_out(fn, f)
+  local seen = {}
+  local function visit(body, call)
+    if seen[body] then return end
+    seen[body] = true
+    walk.each(body.body, function(node)
+      f(node, call)
+      if node.type ~= "call" or node.method then return end
+      local called = facts.origin(node.object)
+      if called.type == "function" then visit(called, call or node) end
+    end)
+  end
+  visit(fn)
+end
+
+-- Programs that start the one behind them: the options of theirs that take a word, and how many words stand before it.
+local wrappers = {
+  sudo = { takes = "-u -g -h -p -C -T -D -R -U --user --group --host --prompt --chdir" },
+  env = { takes = "-u -C -S --unset --chdir" }, nice = { takes = "-n --adjustment" }, ionice = { takes = "-c -n -p" },
+  timeout = { takes = "-s -k --signal --kill-after", words = 1 }, nohup = { takes = "" }, setsid = { takes = "" },
+  time = { takes = "-o -f" }, stdbuf = { takes = "-i -o -e" }, doas = { takes = "-u -C" }, chronic = { takes = "" },
+}
+
+-- The index of the word behind what belongs to a wrapper at `at`: its options, variables, its own words.
+local function after_wrapper(items, at, wrapper)
+  local own = wrapper.words or 0
+  at = at + 1
+  while items[at] do
+    local word = items[at].value.type == "string" and items[at].value.value or ""
+    if word:sub(1, 1) == "-" and (" " .. wrapper.takes .. " "):find(" " .. word .. " ", 1, true) then
+      at = at + 2
+    elseif word:sub(1, 1) == "-" or word:find "^[%a_][%w_]*=" then
+      at = at + 1
+    elseif own > 0 then
+      own, at = own - 1, at + 1
+    else
+      return at
+    end
+  end
+  return at
+end
+
+-- The word of an argument vector that is written out which names the program, and that name without its folder: behind `sudo`,
+-- `env NAME=VALUE`, `timeout 5` and their like.
+function facts.program(it)
+  local items, at = it and it.type == "table" and it.items or {}, 1
+  while items[at] do
+    local word = items[at].value
+    local name = word.type == "string" and word.value:match "[^/]+$"
+    if not name or not wrappers[name] then return word, name end
+    at = after_wrapper(items, at, wrappers[name])
+  end
+end
 
 facts.each = walk.each
 

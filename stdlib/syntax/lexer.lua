@@ -88,20 +88,38 @@ local function comment(text, at)
   if text:sub(at, at + 1) ~= "--" then return nil end
   local stop, from, to = long_bracket(text, at + 2)
   if stop then return stop, text:sub(from, to) end
-  stop = (text:find("\n", at, true) or #text + 1) - 1
+  stop = (text:find("[\r\n]", at) or #text + 1) - 1
   return stop, text:sub(at + 2, stop)
 end
 
+-- Where the line that begins at `begins` ends, and where the next one begins: Lua takes \n, \r and both, in either order, for
+-- one end. nil for the last line.
+local function line_end(text, begins)
+  local feed = text:find("[\r\n]", begins)
+  if not feed then return nil end
+  local pair = text:sub(feed, feed + 1)
+  return feed, feed + ((pair == "\r\n" or pair == "\n\r") and 2 or 1)
+end
+
 -- Lines and columns of growing places in a text.
-local function counter(text)
-  local line, begins = 1, 1
+function lexer.counter(text)
+  local line, begins, _, following = 1, 1, line_end(text, 1)
   return function(at)
-    while true do
-      local feed = text:find("\n", begins, true)
-      if not feed or feed >= at then return line, at - begins + 1 end
-      line, begins = line + 1, feed + 1
+    while following and following <= at do
+      line, begins, _, following = line + 1, following, line_end(text, following)
     end
+    return line, at - begins + 1
   end
+end
+
+-- The text of a line; "" beyond the last.
+function lexer.line(text, number)
+  local begins = 1
+  for _ = 2, number do
+    local _, following = line_end(text, begins)
+    begins = following or #text + 1
+  end
+  return text:sub(begins, (line_end(text, begins) or #text + 1) - 1)
 end
 
 local function read_token(text, at)
@@ -114,8 +132,8 @@ end
 
 -- The tokens of a text that compiles, the last one "eof"; and its comments.
 function lexer.tokens(text)
-  local tokens, comments, place = {}, {}, counter(text)
-  local at = text:sub(1, 1) == "#" and (text:find("\n", 1, true) or #text + 1) or 1
+  local tokens, comments, place = {}, {}, lexer.counter(text)
+  local at = text:sub(1, 1) == "#" and (text:find "[\r\n]" or #text + 1) or 1
   while true do
     at = text:find("%S", at) or #text + 1
     local line, column = place(at)

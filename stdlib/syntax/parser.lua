@@ -311,13 +311,37 @@ function block()
   return list
 end
 
--- The tree of a text: { body = block, comments =, text = }; nil, line and message when it is no Lua. `name`: the file's.
-function parser.parse(text, file)
-  local readable = text:sub(1, 1) == "#" and "--" .. text or text
-  local chunk, problem = load(readable, "@" .. file, "t", {})
+-- How many bytes Lua's own reader takes before it refuses a text: it is given one at a time.
+local function taken_before_refused(text)
+  local given = 0
+  load(function()
+    given = given + 1
+    return given <= #text and text:sub(given, given) or nil
+  end, "=text", "t", {})
+  return math.min(given, #text + 1)
+end
+
+-- The column of what Lua is stopped at: the words behind "near" end before the last byte that it took.
+local function column_of(text, line, message)
+  local last, near = taken_before_refused(text), message:match " near '(.*)'$"
+  local at = message:find " near <eof>$" and #text + 1
+  for stop = last - 1, near and last or 0 do
+    if text:sub(stop - #near + 1, stop) == near then at = stop - #near + 1 end
+  end
+  local found, column = lexer.counter(text)(at or last)
+  if at and found == line then return column end
+  return (lexer.line(text, line):find "%S") or 1
+end
+
+-- The tree of a text: { body = block, comments =, text = }; nil, line, message and column when it is no Lua.
+function parser.parse(text)
+  local mark = text:sub(1, 1) == "#" and 2 or 0 -- its first line counts as a comment
+  local readable = (mark > 0 and "--" or "") .. text
+  local chunk, problem = load(readable, "=text", "t", {})
   if not chunk then
-    local line, message = problem:match ":(%d+): (.*)$"
-    return nil, tonumber(line) or 1, message or problem
+    local line, message = problem:match "^text:(%d+): (.*)$"
+    line, message = tonumber(line) or 1, message or problem
+    return nil, line, message, math.max(1, column_of(readable, line, message) - (line == 1 and mark or 0))
   end
   local comments
   tokens, comments = lexer.tokens(text)

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -66,8 +67,42 @@ RULES = {
                        'recovered("x", { within = "2m" }, function() return true end)'),
     "wrong-pattern": ('note(re.find("x", "(a"))', "2:19", "", 'note(re.find("x", "(a)"))'),
     "secret-literal": (f'note("{TOKEN}")', "2:6", "let the config fetch it", 'note("ghp_short")'),
-    "syntax": ("if x then", "2:1", "'end' expected", "if note then end"),
+    "syntax": ("if x then", "2:10", "'end' expected", "if note then end"),
 }
+
+REMEDIES = """local low = remedy("A", {}, function() note(1) end)
+local high = remedy("B", { risk = "medium" }, function() note(2) end)
+"""
+PROGRAM = 'note(exec({}, {{ reads = true }}))'
+
+# A rule, what else it finds something in, and what else it leaves alone: (rule, text after HEAD, place or None).
+CASES = [
+    ("dropped-remedy", REMEDIES + "low()\nhigh()", "5:1"),
+    ("dropped-remedy", REMEDIES + "low()\nnote(1)\nlocal x = 1\nhigh()\nnote(x)", "7:1"),
+    ("dropped-remedy", REMEDIES + "low()\nif note then return end\nhigh()", None),
+    ("dropped-remedy", REMEDIES + "high()\nlow()\nlow()", None),
+    ("same-condition", 'local x = note\nif x == "a  b" then note(1) elseif x == "a b" then note(2) end', None),
+    ("same-condition", "local x = note\nif x == 1 then note(1) elseif x -- why\n== 1 then note(2) end", "3:31"),
+    ("same-condition", 'if ask("q") == "a" then note(1) elseif ask("q") == "a" then note(2) end', None),
+    ("same-condition", PROBE + "if p().stopped then note(1) elseif p().stopped then note(2) end", None),
+    ("same-condition", 'local x = "a"\nif x:len() == 1 or math.random() > 1 then note(1) elseif #x == 1 then note(2) end', None),
+    ("same-condition", 'local x = "a"\nif string.len(x) == 1 then note(1) elseif string.len(x) == 1 then note(2) end', "3:43"),
+    ("unknown-as-no", PROBE + "if not p( --[[again]] ).stopped then note(1) end", "6:4"),
+    ("write-in-probe", 'local function f() docker.restart("x") end\nprobe("P", function() f() end)()', "3:23"),
+    ("write-in-probe", 'local function f() docker.restart("x") end\nlocal function g() f() end\nprobe("P", g)()', "3:20"),
+    ("write-in-probe", 'local function f() docker.restart("x") end\nprobe("P", function() return f end)()\n'
+                       'remedy("R", {}, function() f() end)()', None),
+    ("write-in-probe", 'local function f() f() note(docker.inspect("x")) end\nrecovered("P", {}, function() f() end)', None),
+    *(("program-has-effect", PROGRAM.format(words), place) for words, place in [
+        ('{ "sudo", "-n", "-u", "me", "docker", "ps" }', "2:39"), ('{ "env", "A=1", "docker", "ps" }', "2:27"),
+        ('{ "nice", "-n", "5", "/usr/bin/ssh", "x" }', "2:32"), ('{ "timeout", "-k", "1", "5", "sudo", "psql" }', "2:48"),
+        ('{ "timeout", "5", "df", "docker" }', None), ('{ "sudo", "-u", "docker", "df" }', None), ('{ "sudo" }', None)]),
+    ("program-has-effect", 'local words = { "docker", "ps" }\nnote(exec(words, { reads = true }))', "2:17"),
+    ("syntax", "local x = (1", "2:13"), ("syntax", "x = = 2", "2:5"), ("syntax", 'note "a" "b', "2:12"),
+    ("syntax", "note(1)\rlocal = 2", "3:7"), ("syntax", "note(1)\r\n\n\rlocal = 2", "4:7"),
+    ("syntax", "local x <const> = 1\nx = 2", "3:1"), ("syntax", "note(1)\n  goto nowhere", "3:3"),
+    ("undeclared-name", "-- why\rnote(docekr)", "3:6"), ("undeclared-name", "note(1)\r\nnote(docekr)", "3:6"),
+]
 
 
 @pytest.fixture
@@ -91,6 +126,14 @@ def test_a_rule_finds_what_it_is_for(checked, rule):
 def test_a_rule_leaves_what_is_near_to_it_alone(checked, rule):
     result = checked(HEAD + RULES[rule][3])
     assert f"[{rule}]" not in result.stdout and result.code in (0, 1) and result.stderr == "", result
+
+
+@pytest.mark.parametrize("rule, text, place", CASES)
+def test_a_rule_finds_no_more_and_no_less(checked, rule, text, place):
+    """Broken by: taking any of the spellings above for another."""
+    result = checked(HEAD + text)
+    found = [line for line in result.stdout.splitlines() if line.endswith(f"[{rule}]")]
+    assert len(found) == (place is not None) and all(line.startswith(f"x.lua:{place}: ") for line in found), result
 
 
 def test_every_rule_is_in_the_spec():
@@ -121,6 +164,15 @@ def test_a_test_file_is_looked_at_too(runbook, sandbox):
     sandbox.write("x.test.lua", '\nscenario "s" { gievn = {} }')
     result = runbook("check", "x.test.lua")
     assert result.code == 1 and result.stdout.startswith("x.test.lua:2:1: ") and "[scenario]" in result.stdout, result
+
+
+def test_a_test_file_that_computes_without_end_is_left_after_two_seconds(runbook, sandbox):
+    """Broken by: leaving it to the ten seconds that a script has."""
+    sandbox.write("x.test.lua", "while true do end")
+    began = time.monotonic()
+    result = runbook("check", "x.test.lua")
+    assert "x.test.lua:1:1: " in result.stdout and "more than 2 s" in result.stdout and "[scenario]" in result.stdout, result
+    assert time.monotonic() - began < 8, "two seconds, and what a loaded machine adds"
 
 
 @pytest.mark.parametrize("comment, code, says", [

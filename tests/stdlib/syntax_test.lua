@@ -117,7 +117,7 @@ local function code_of(text, file) return string.dump(assert(load(text, "@" .. f
 
 local function check(text, file)
   local readable = text:sub(1, 1) == "#" and "--" .. text or text
-  local tree, line, message = parser.parse(text, file)
+  local tree, line, message = parser.parse(text)
   if not load(readable, "@" .. file, "t", {}) then return assert(not tree and line and message, file) end
   if not tree then error(("%s:%d: %s"):format(file, line, message), 0) end
   local again = print_block(tree.body)
