@@ -155,11 +155,13 @@ local what_changed = changes.probe { within = p.changed, machines = { p.database
 local end_heads = remedy("End the sessions that block others", { risk = "high",
   warning = "their transactions are rolled back" }, function(pids) sql.terminate(server, { pids = pids }) end)
 
-local end_abandoned = remedy("End abandoned transactions", { risk = "medium" }, function()
+local end_abandoned = remedy("End abandoned transactions", { risk = "medium",
+  warning = "what they changed is rolled back" }, function()
   sql.terminate(server, { state = "idle in transaction", older_than = p.long })
 end)
 
-local end_idle = remedy("End idle sessions", { risk = "medium" }, function()
+local end_idle = remedy("End idle sessions", { risk = "medium",
+  warning = "their temporary tables are lost" }, function()
   sql.terminate_idle(server, { older_than = p.idle_for })
 end)
 

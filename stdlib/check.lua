@@ -17,7 +17,7 @@ local check = {}
 local SIZE_MAX = 1 << 20
 
 local rules = {}
-for _, family in ipairs { "naming", "effects", "deciding", "literals" } do
+for _, family in ipairs { "naming", "calls", "effects", "deciding", "literals" } do
   for name, rule in pairs(require("check." .. family)) do rules[name] = rule end
 end
 

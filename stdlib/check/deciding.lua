@@ -122,6 +122,29 @@ local function may_change(condition)
   return found
 end
 
+-- Names of which `error` is asked: their authors think of looks that fail.
+local function forgiven(it)
+  local names = {}
+  facts.each(it.tree.body, function(node)
+    if node.type == "index" and node.key.value == "error" and node.object.binding then names[node.object.binding] = true end
+  end)
+  return names
+end
+
+-- In a probe a look that fails leaves it unknown; outside it ends the script.
+rules["raising-look"] = function(it, say)
+  local thought_of = forgiven(it)
+  facts.each(it.tree.body, function(node, above)
+    conditions(node, function(condition)
+      if condition.type ~= "index" or condition.key.value ~= "ok" or not facts.is_at_top(above) then return end
+      local entry = facts.effect(facts.origin(condition.object))
+      if not entry or thought_of[condition.object.binding] then return end
+      say(condition, "when %s can't look, `.ok` raises, and here that ends the script: look in a probe, or ask its .error first",
+        entry.name)
+    end)
+  end)
+end
+
 rules["same-condition"] = function(it, say)
   facts.each(it.tree.body, function(node)
     local seen = {}

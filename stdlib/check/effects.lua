@@ -1,7 +1,6 @@
 -- Rules about effects: what the catalogue doesn't know, and what stands where it may not or need not.
 local blame = require "blame"
 local catalogue = require "catalogue"
-local duration = require "duration"
 local facts = require "check.facts"
 local values = require "values"
 
@@ -25,73 +24,6 @@ rules["unknown-effect"] = function(it, say)
   end)
 end
 
--- Which argument holds the options, as a node; nil when that can't be told or there are none.
-local function options_of(call, entry)
-  local arguments, at = call.arguments, #entry.params + 1
-  for i, param in ipairs(entry.params) do
-    local given = arguments[i]
-    if param.optional and param[2] == "string" and given and given.type == "table" then
-      at = i
-      break
-    end
-  end
-  if entry.rest then while arguments[at] and arguments[at].type ~= "table" do at = at + 1 end end
-  return arguments[at] and facts.origin(arguments[at])
-end
-
-local function each_option(it, f)
-  each_effect(it, function(call, entry)
-    local options = options_of(call, entry)
-    for _, item in ipairs(options and options.type == "table" and options.items or {}) do
-      if item.key and item.key.type == "string" then f(entry, item.key, item.value) end
-    end
-  end)
-end
-
-rules["unknown-option"] = function(it, say)
-  each_option(it, function(entry, key)
-    if entry.options[key.value] then return end
-    say(key, "%s: unknown option '%s'%s", entry.name, key.value, blame.hint(key.value, values.keys(entry.options)))
-  end)
-end
-
-rules["missing-argument"] = function(it, say)
-  each_effect(it, function(call, entry)
-    local last = call.arguments[#call.arguments]
-    if last and (last.type == "call" or last.type == "vararg") then return end
-    for i, param in ipairs(entry.params) do
-      if not param.optional and not call.arguments[i] then
-        return say(call, "%s: argument %d (%s) is missing", entry.name, i, param[1])
-      end
-    end
-  end)
-end
-
-local literals = { string = "string", number = "number", ["true"] = "boolean", ["false"] = "boolean" }
-local wanted = { duration = "string", string = "string", number = "number", integer = "number", boolean = "boolean" }
-
-local function why_not(option, value)
-  local kind, found = option[1], literals[value.type]
-  if not found then return nil end
-  if wanted[kind] and wanted[kind] ~= found then return ("a %s expected, got a %s"):format(kind, found) end
-  local parse = kind == "duration" and duration.parse or kind == "size" and duration.size
-  local read, why
-  if parse then read, why = parse(value.value) end
-  if parse and read == nil then return why end
-  for i, allowed in ipairs(option.one_of or {}) do
-    if allowed == value.value then return nil end
-    if i == #option.one_of then return ("one of %s expected"):format(table.concat(option.one_of, ", ")) end
-  end
-end
-
-rules["wrong-option"] = function(it, say)
-  each_option(it, function(entry, key, value)
-    local option = entry.options[key.value]
-    local why = option and why_not(option, value)
-    if why then say(value, "%s: option '%s': %s", entry.name, key.value, why) end
-  end)
-end
-
 -- Known of every result (stdlib/result.lua).
 local always = { ok = true, why = true, error = true, dry = true, cut = true }
 
@@ -107,7 +39,7 @@ end
 
 local looking = { probe = "a probe", recovered = "the goal", prevention = "a prevention", wait_until = "wait_until" }
 
-local function changes(entry) return facts.changes[facts.class(entry)] and not entry.options.reads end
+local function changes(call, entry) return facts.changes[facts.class(entry, call)] end
 
 rules["write-in-probe"] = function(it, say)
   facts.each(it.tree.body, function(looks)
@@ -115,7 +47,7 @@ rules["write-in-probe"] = function(it, say)
     local said = {}
     facts.each_carried_out(body or { body = {} }, function(node, call)
       local entry = facts.effect(node)
-      if not entry or not changes(entry) or said[call] then return end
+      if not entry or not changes(node, entry) or said[call] then return end
       said[call or node] = true
       say(call or node, "%s changes something%s, and %s changes nothing: put it in a remedy", entry.name,
         call and (" (line %d)"):format(node.line) or "", looking[facts.word(looks)])
@@ -125,7 +57,7 @@ end
 
 rules["write-outside-remedy"] = function(it, say)
   each_effect(it, function(call, entry, above)
-    if not facts.is_at_top(above) or not changes(entry) then return end
+    if not facts.is_at_top(above) or not changes(call, entry) then return end
     say(call, "%s changes something: put it in a remedy, so that somebody is asked", entry.name)
   end)
 end
@@ -142,10 +74,26 @@ rules["program-has-effect"] = function(it, say)
   end)
 end
 
+-- A remedy's question says what can't be had back; without that people say yes to the title.
+rules["no-warning"] = function(it, say)
+  facts.each(it.tree.body, function(node)
+    local body = facts.word(node) == "remedy" and facts.body(node)
+    local warning, open = facts.field(node.arguments and facts.origin(node.arguments[2] or node), "warning")
+    if not body or warning or open then return end
+    local said = false
+    facts.each_carried_out(body, function(inner)
+      local entry = facts.effect(inner)
+      if said or not entry or facts.class(entry, inner) ~= "destructive" then return end
+      said = true
+      say(node, "%s (line %d) can't be undone: say in `warning` what is lost", entry.name, inner.line)
+    end)
+  end)
+end
+
 -- The plan is approved by its words: what is another at every look is never what was approved.
 rules["clock-in-write"] = function(it, say)
   each_effect(it, function(call, entry)
-    if not facts.changes[facts.class(entry)] then return end
+    if not changes(call, entry) then return end
     for _, argument in ipairs(call.arguments) do
       facts.each(argument, function(node)
         if node.type ~= "call" or node.object.type ~= "index" or facts.global(node.object.object) ~= "time" then return end

@@ -38,18 +38,31 @@ end
 -- The word of the language that a call calls, or nil.
 function facts.word(it) return it.type == "call" and not it.method and facts.global(it.object) or nil end
 
+local origins = {}
+
+function origins.paren(it) return it.value end
+
+function origins.name(it)
+  local binding = it.binding
+  if not binding or binding.sets > 0 or binding.kind == "parameter" then return nil end
+  return binding.value
+end
+
+-- A field of a table that is written out and of which no field is set later.
+function origins.index(it)
+  local object = it.object
+  if it.key.type ~= "string" or object.type ~= "name" or not object.binding or object.binding.changed then return nil end
+  local held = origins.name(object)
+  return held and held.type == "table" and facts.field(held, it.key.value) or nil
+end
+
 -- What a node is made of: of a local that is given a value once, that value.
 function facts.origin(it)
-  while it.type == "paren" or it.type == "name" do
-    if it.type == "paren" then
-      it = it.value
-    else
-      local binding = it.binding
-      if not binding or binding.sets > 0 or not binding.value or binding.kind == "parameter" then return it end
-      it = binding.value
-    end
+  while true do
+    local from = origins[it.type] and origins[it.type](it)
+    if not from then return it end
+    it = from
   end
-  return it
 end
 
 -- The value of a field of a table that is written out, as a node; and whether the table has other fields that can't be told.
@@ -62,8 +75,58 @@ function facts.field(it, name)
   return nil, open
 end
 
--- The class that a call of an effect has, told by its entry; nil when its arguments decide.
-function facts.class(entry) return type(entry.class) == "string" and entry.class or nil end
+local literal = { string = true, number = true, ["true"] = true, ["false"] = true }
+
+-- The value of a node that is written out in full; nil and false when it isn't.
+local function value_of(it)
+  it = facts.origin(it)
+  if it.type == "true" or it.type == "false" then return it.type == "true", true end
+  if literal[it.type] then return it.value, true end
+  if it.type ~= "table" then return nil, false end
+  local list, whole = {}, true
+  for _, item in ipairs(it.items) do
+    local value, known = value_of(item.value)
+    local key = not item.key and #list + 1 or item.key.type == "string" and item.key.value or nil
+    if known and key then list[key] = value else whole = false end
+    if not known and not item.key then break end -- the words before it stand
+  end
+  return list, whole
+end
+
+-- The arguments of an effect's call as far as they are written out, as its `class` wants them; and whether all are.
+local function written(entry, call)
+  local given, whole, at = {}, true, 1
+  for _, param in ipairs(entry.params) do
+    local node = call.arguments[at]
+    local left = param.optional and param[2] == "string" and node and node.type == "table"
+    if node and not left then
+      local value, known = value_of(node)
+      given[param[1]], whole, at = value, whole and known, at + 1
+    end
+  end
+  local words = entry.rest and {} or nil
+  while words and call.arguments[at] and call.arguments[at].type ~= "table" do
+    local value, known = value_of(call.arguments[at])
+    if not known then whole = false break end
+    words[#words + 1], at = tostring(value), at + 1
+  end
+  if entry.rest then given[entry.rest[1]] = words end
+  local options, known = {}, true
+  if call.arguments[at] then options, known = value_of(call.arguments[at]) end
+  for name, value in pairs(options or {}) do given[name] = value end
+  return given, whole and known
+end
+
+-- The class that a call of an effect has; nil when its arguments decide and too little of them is written out. What the config
+-- may call a read (entry.reader) is never told a write.
+function facts.class(entry, call)
+  if type(entry.class) == "string" then return entry.class end
+  local given, whole = written(entry, call)
+  local ok, class = pcall(entry.class, given)
+  if not ok then return nil end
+  if class == "destructive" then return class end
+  return whole and not (entry.reader and class == "write") and class or nil
+end
 
 facts.changes = { write = true, destructive = true }
 

@@ -2,6 +2,7 @@
 local duration = require "duration"
 local facts = require "check.facts"
 local raw_secret = require "raw.secret"
+local sql_text = require "effects.sql_text"
 
 local rules = {}
 
@@ -34,6 +35,46 @@ rules["wrong-pattern"] = function(it, say)
     if not pattern or pattern.type ~= "string" then return end
     local ok, why = pcall(require("raw.re").find, "", pattern.value)
     if not ok then say(pattern, "%s", (tostring(why):gsub("^.-: ", ""))) end
+  end)
+end
+
+-- The text that an argument is, written out or in a local; and its node.
+local function text_of(it)
+  local origin = it and facts.origin(it)
+  return origin and origin.type == "string" and origin.value or nil
+end
+
+rules["wrong-json"] = function(it, say)
+  facts.each(it.tree.body, function(node)
+    local object = node.type == "call" and not node.method and node.object
+    if not object or object.type ~= "index" or facts.global(object.object) ~= "json" or object.key.value ~= "decode" then return end
+    local text = text_of(node.arguments[1])
+    if not text then return end
+    local value, problem = require("raw.json").decode(text)
+    if value == nil and problem then say(node.arguments[1], "it is no JSON: %s", problem.message) end
+  end)
+end
+
+-- Why a text is not one statement of SQL whose quotes and parentheses close; nil when it is.
+local function why_no_statement(text)
+  local tokens, why = sql_text.statement(text)
+  if not tokens then return why end
+  local depth = 0
+  for _, token in ipairs(tokens) do
+    depth = depth + (sql_text.is_mark(token, "(") and 1 or sql_text.is_mark(token, ")") and -1 or 0)
+    if depth < 0 then return "a ) closes nothing" end
+  end
+  return depth > 0 and "a ( is not closed" or nil
+end
+
+rules["wrong-sql"] = function(it, say)
+  facts.each(it.tree.body, function(node)
+    local entry = facts.effect(node)
+    for i, param in ipairs(entry and entry.params or {}) do
+      local text = param[1] == "sql" and text_of(node.arguments[i])
+      local why = text and why_no_statement(text)
+      if why then say(node.arguments[i], "%s: %s", entry.name, why) end
+    end
   end)
 end
 

@@ -1,6 +1,8 @@
 -- Rules about names: what is not declared, what is declared and not used, what hides something else.
 local blame = require "blame"
 local facts = require "check.facts"
+local sandbox = require "sandbox"
+local script = require "script"
 local values = require "values"
 
 local rules = {}
@@ -38,6 +40,75 @@ rules["unused-local"] = function(it, say)
       say(binding.node, "'%s': %s", binding.name, why)
     end
   end
+end
+
+-- The remedies and probes in a table of a local: { key's node, word }; only where the table's fields are all it is used for.
+local function kept_in(binding)
+  local list = {}
+  for _, item in ipairs(binding.value and binding.value.type == "table" and binding.value.items or {}) do
+    local word = facts.word(item.value)
+    if item.key and item.key.type == "string" and called[word] then list[#list + 1] = { item.key, word } end
+  end
+  return list
+end
+
+rules["unused-in-table"] = function(it, say)
+  local read, plain = {}, {}
+  facts.each(it.tree.body, function(node)
+    local binding = node.type == "index" and node.key.type == "string" and node.object.type == "name" and node.object.binding
+    if not binding then return end
+    read[binding], plain[binding] = read[binding] or {}, (plain[binding] or 0) + 1
+    read[binding][node.key.value] = true
+  end)
+  for _, binding in ipairs(it.names.locals) do
+    local only_fields = plain[binding] == #binding.uses and binding.sets == 0
+    for _, kept in ipairs(only_fields and kept_in(binding) or {}) do
+      local name = kept[1].value
+      if not read[binding][name] then say(kept[1], "'%s.%s': %s", binding.name, name, called[kept[2]]) end
+    end
+  end
+end
+
+-- What Lua's libraries and the language's helpers hold, by name.
+local function libraries()
+  local env, found = sandbox.environment(".", script.words()), { re = require "raw.re" }
+  local helpers = require "helpers"
+  for _, name in ipairs { "json", "text", "time" } do found[name] = helpers[name] end
+  for _, name in ipairs { "string", "table", "math", "utf8", "coroutine" } do
+    found[name] = {}
+    for key in pairs(env[name]) do found[name][key] = true end
+  end
+  return found
+end
+
+rules["unknown-member"] = function(it, say)
+  local known = libraries()
+  facts.each(it.tree.body, function(node)
+    if node.type ~= "index" or node.key.type ~= "string" then return end
+    local name, key = facts.global(node.object), node.key.value
+    if not known[name] or known[name][key] ~= nil then return end
+    say(node.key, "there is no %s.%s%s", name, key, blame.hint(key, values.keys(known[name])))
+  end)
+end
+
+-- The names that a params{…} declares, where all are written out.
+local function declared_names(made)
+  local names = {}
+  local list = facts.word(made) == "params" and facts.origin(made.arguments[1] or made)
+  if not list or list.type ~= "table" then return nil end
+  for _, item in ipairs(list.items) do
+    if not item.key or item.key.type ~= "string" then return nil end
+    names[item.key.value] = true
+  end
+  return names
+end
+
+rules["unknown-param"] = function(it, say)
+  facts.each(it.tree.body, function(node)
+    local names = node.type == "index" and node.key.type == "string" and declared_names(facts.origin(node.object))
+    if not names or names[node.key.value] then return end
+    say(node.key, "there is no parameter '%s'%s", node.key.value, blame.hint(node.key.value, values.keys(names)))
+  end)
 end
 
 rules["shadowed-local"] = function(it, say)

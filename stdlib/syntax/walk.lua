@@ -1,7 +1,8 @@
 -- Who is who in a tree (stdlib/syntax/parser.lua): every name is bound to the local it means, or is a global.
 --
 -- A local: { name =, node = where it stands, kind = "local" | "parameter" | "loop" | "function", attribute =, value = the
--- expression it is given, sets = how often it is assigned later, uses = names that read it }. A name's node gets `binding`.
+-- expression it is given, sets = how often it is assigned later, changed = a field of it is, uses = names that read it }. A
+-- name's node gets `binding`.
 local walk = {}
 
 -- The fields of a node that hold nodes or lists of them, in the order of the text.
@@ -86,6 +87,12 @@ function binders.local_function(state, it)
   bind(state, it.value)
 end
 
+-- A field of what a local holds is set: what the local was given no longer says what is in it.
+local function note_change(target)
+  while target.type == "index" or target.type == "paren" do target = target.object or target.value end
+  if target.binding then target.binding.changed = true end
+end
+
 function binders.assign(state, it)
   for _, value in ipairs(it.values) do bind(state, value) end
   for _, target in ipairs(it.targets) do
@@ -96,6 +103,7 @@ function binders.assign(state, it)
       state.assigned[#state.assigned + 1] = target
     else
       bind(state, target)
+      note_change(target)
     end
   end
 end

@@ -4,10 +4,10 @@ local journal = require "journal"
 local run = require "run"
 local tasks = require "tasks"
 local values = require "values"
+local vocabulary = require "vocabulary"
 
-local fields = { title = "string", alert = "string", severity = "string", condition = "string", impact = "string",
-                 related = "table" }
-local severities = { critical = true, error = true, warning = true, info = true }
+local options = vocabulary.words.runbook.options
+local fields, severities = vocabulary.types(options), vocabulary.set(options.severity.one_of)
 
 local words = {}
 

@@ -5,11 +5,11 @@ local exact = require "exact"
 local journal = require "journal"
 local run = require "run"
 local values = require "values"
+local vocabulary = require "vocabulary"
 
 local words = {}
 
-local known = { one_of = "table", pattern = "string", type = "string", required = "boolean", secret = "boolean" }
-local types = { duration = true, time = true, size = true, string = true, number = true, boolean = true, list = true }
+local known, types = vocabulary.types(vocabulary.param), vocabulary.set(vocabulary.param.type.one_of)
 
 local function type_of(name, spec)
   if spec.type then

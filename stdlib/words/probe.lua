@@ -10,6 +10,7 @@ local result = require "result"
 local run = require "run"
 local tasks = require "tasks"
 local values = require "values"
+local vocabulary = require "vocabulary"
 
 local probe = {}
 local words = {}
@@ -80,7 +81,7 @@ local function compare(label, value, comparison, limit, unit)
   return holds(value, limit), { value = value, comparison = comparison, limit = limit, unit = unit }
 end
 
-local known = { fault = "string", mend = "string", unit = "string", detail = "any" }
+local known = vocabulary.types(vocabulary.words.check.options)
 
 local function read_options(options, here)
   if type(options) ~= "table" or values.is_host(options) then

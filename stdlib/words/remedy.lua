@@ -13,14 +13,15 @@ local run = require "run"
 local snapshot = require "snapshot"
 local tasks = require "tasks"
 local values = require "values"
+local vocabulary = require "vocabulary"
 require "left" -- it hears what the writes leave
 
 local remedy = {}
 local words = {}
 local plans = {} -- call → dry passes so far
 
-local known = { risk = "string", warning = "string", why = "string", undo = "function", temporary = "boolean", within = "string" }
-local risks = { low = true, medium = true, high = true }
+local options_of = vocabulary.words.remedy.options
+local known, risks = vocabulary.types(options_of), vocabulary.set(options_of.risk.one_of)
 
 local function check_temporary(title, options)
   if type(options.temporary) == "string" then
