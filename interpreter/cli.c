@@ -78,6 +78,10 @@ static const struct option list_options[] = {
     {"format", "format", VALUE, 0, "|text|json|", "text|json"},
     {0},
 };
+static const struct option effects_options[] = {
+    {"format", "format", VALUE, 0, "|markdown|luals|", "markdown|luals: for people, or for an editor"},
+    {0},
+};
 static const struct option ack_options[] = {
     {"for", "for", VALUE, 0, NULL, "DURATION: the levels wait so long, then the clock goes on"},
     {0},
@@ -107,12 +111,13 @@ static const struct command commands[] = {
     {"list", "[ALERT]", 0, 1, list_options, "the runbooks below this folder, or the one for an alert"},
     {"check", "FILE…", 1, PATHS_MAX, check_options, "what is wrong with runbooks, without running them"},
     {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},
+    {"doc", "FILE", 1, 1, no_options, "the runbook as the page that people read, in Markdown"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},
     {"trust", "[DIR]", 0, 1, no_options,
      "run what lies in DIR although others can change it; without DIR: what is trusted"},
-    {"effects", "[NAME]", 0, 1, no_options, "the catalogue of effects"},
+    {"effects", "[NAME]", 0, 1, effects_options, "the catalogue of effects"},
     {"completion", "SHELL", 1, 1, no_options,
      "completion for bash, zsh or fish: what they read, on standard output"},
     {"_complete", "WORD…", 1, WORDS_MAX, no_options,

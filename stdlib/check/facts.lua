@@ -144,7 +144,7 @@ function facts.is_at_top(above) return above.functions == 0 end
 -- The text of a node in one line, without its comments; strings stay as they are written. `between`: what stands between two
 -- words, if not what their author put there.
 function facts.source(tree, it, between)
-  local text, parts, last = tree.text:sub(it.from, it.to), {}, 0
+  local text, parts, last = " " .. tree.text:sub(it.from, it.to), {}, 0 -- a # in front would be a script's first line
   for _, token in ipairs((lexer.tokens(text))) do
     if token.type == "eof" then break end
     parts[#parts + 1] = last > 0 and (between or token.from > last + 1 and " " or "") or ""

@@ -1,4 +1,5 @@
--- runbook effects [NAME]: the catalogue as Markdown, of an effect, a family, or all: that is spec/effects.md.
+-- runbook effects [NAME]: the catalogue as Markdown, of an effect, a family, or all: that is spec/effects.md. Or all of it as a
+-- definition file for editors.
 local blame = require "blame"
 local catalogue = require "catalogue"
 local introductions = require "commands.effects_introductions"
@@ -206,8 +207,13 @@ local function text_for(name)
   return nil, ("there is no effect %s%s"):format(name, blame.hint(name, names))
 end
 
-return function(arguments)
-  local text, why = text_for(arguments[1])
+local function luals_for(name)
+  if name then return nil, "--format luals is of the whole catalogue: no NAME expected" end
+  return require("commands.effects_luals").text()
+end
+
+return function(arguments, options)
+  local text, why = (options.format == "luals" and luals_for or text_for)(arguments[1])
   if text then
     tty.write(1, text .. "\n")
     return 0

@@ -138,6 +138,7 @@ CASES = [
                        '  b = remedy("B", { risk = "high" }, function() note(2) end) }\nfix.a()\nfix.b()', "5:1"),
     ("result-as-condition", 'local t = { c = docker.inspect("x") }\nif t.c then note(1) end', "3:4"),
     ("result-as-condition", 'local t = { c = docker.inspect("x") }\nt.c = nil\nif t.c then note(1) end', None),
+    ("same-condition", 'local x = ""\nif #x == 1 then note(1) elseif #x == 2 then note(2) elseif #x == 1 then note() end', "3:60"),
     ("unknown-as-no", PROBE + "if not p( --[[again]] ).stopped then note(1) end", "6:4"),
     ("write-in-probe", 'local function f() docker.restart("x") end\nprobe("P", function() f() end)()', "3:23"),
     ("write-in-probe", 'local function f() docker.restart("x") end\nlocal function g() f() end\nprobe("P", g)()', "3:20"),
