@@ -1,21 +1,15 @@
 /* raw.sys: this machine, see sys.h. Sizes in bytes, times in seconds, percentages 0–100.
  *
- * memory() → {total=, available=, used=, used_percent=, swap_total=, swap_used=}
- * load() → {one=, five=, fifteen=, cpus=}      uptime() → {seconds=, boot_id=}      hostname() → string
- * cpu{interval=0.1} → {used_percent=, iowait_percent=, steal_percent=}
- * disks{timeout=2} → {{mount=, device=, type=, total=, free=, used_percent=, inodes_used_percent=|nil,
- * read_only=}…}, or of one that gave no answer {mount=, device=, type=, why=} processes{top=10} → {count=,
- * by_cpu={…}, by_memory={…}} of {pid=, ppid=, name=, command=, state=, user=, memory_bytes=, cpu_percent=
- * (since its start), started_at=} process_table{} → {{pid=, ppid=, name=, command=, state=, memory_bytes=,
- * cpu_seconds=, cpu_percent=, started_at=}…} by pid process_cpu{pids={…}, interval=0.1} → {[pid]=percent of
- * one CPU}, without those that ended du{path=, timeout=} → {bytes=, entries=, cut=, errors={count=, first=}}
+ * hostname() → string
+ * spaces{points={…}, timeout=2} → {{size=, blocks=, free=, available=, inodes=, inodes_free=}…} as statvfs(3) has them, or
+ * {why=} of one that gave no answer
+ * processes{all=, max=} → the bytes of /proc of all processes but this one, see sys_processes
+ * du{path=, timeout=} → {bytes=, entries=, cut=, errors={count=, first=}}
  * cgroup{id=} → {memory_bytes=, memory_limit=|nil, memory_inactive_file=, cpu_seconds=, pids=}
  *
- * Neither table of processes holds this one: its own arguments would match the pattern looked for. Those that
- * wait take `timeout` too. Failures: nil, {kind=, message=}.
+ * Those that wait take `timeout` too. Failures: nil, {kind=, message=}. What else /proc says is read by raw.files.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,49 +24,10 @@
 #define SYS_TIMEOUT 5.0
 #define SYS_DU_TIMEOUT 60.0
 #define SYS_DISKS_TIMEOUT 2.0
-#define SYS_INTERVAL 0.1
-#define SYS_INTERVAL_MOST 60.0
-#define SYS_TOP_MOST 1000
+#define SYS_PROCESSES_BYTES (64 << 20)
 #define SYS_CGROUP_ROOT "/sys/fs/cgroup"
 
 /* ---- At once ---- */
-
-static int l_memory(lua_State *L) {
-  struct sys_memory memory = {0};
-  struct error error = {0};
-  if (!sys_memory(&memory, &error)) return push_failure(L, &error);
-  uint64_t used = memory.total - memory.available;
-  lua_createtable(L, 0, 6);
-  set_integer(L, "total", (long long)memory.total);
-  set_integer(L, "available", (long long)memory.available);
-  set_integer(L, "used", (long long)used);
-  set_number(L, "used_percent", 100.0 * (double)used / (double)memory.total);
-  set_integer(L, "swap_total", (long long)memory.swap_total);
-  set_integer(L, "swap_used", (long long)(memory.swap_total - memory.swap_free));
-  return 1;
-}
-
-static int l_load(lua_State *L) {
-  struct sys_load load;
-  struct error error = {0};
-  if (!sys_load(&load, &error)) return push_failure(L, &error);
-  lua_createtable(L, 0, 4);
-  set_number(L, "one", load.one);
-  set_number(L, "five", load.five);
-  set_number(L, "fifteen", load.fifteen);
-  set_integer(L, "cpus", load.cpus);
-  return 1;
-}
-
-static int l_uptime(lua_State *L) {
-  struct sys_uptime uptime;
-  struct error error = {0};
-  if (!sys_uptime(&uptime, &error)) return push_failure(L, &error);
-  lua_createtable(L, 0, 2);
-  set_number(L, "seconds", uptime.seconds);
-  set_text(L, "boot_id", uptime.boot_id);
-  return 1;
-}
 
 static int l_hostname(lua_State *L) {
   char name[256] = "";
@@ -90,24 +45,18 @@ static int l_hostname(lua_State *L) {
 struct sys_work {
   struct work work;
   char *text, *root;
-  struct sys_cpu cpu;
-  struct process_table table;
+  struct buffer bytes;
   struct sys_du du;
   struct sys_cgroup cgroup;
-  size_t top;
-  pid_t *pids;
-  double *percents;
-  size_t count;
-  double interval;
+  size_t max;
+  bool all;
 };
 
 static void sys_clear(struct work *base) {
   struct sys_work *work = (struct sys_work *)base;
   free(work->text);
   free(work->root);
-  free(work->pids);
-  free(work->percents);
-  sys_process_table_free(&work->table);
+  buffer_free(&work->bytes);
 }
 
 /* The options table may be left out. */
@@ -124,181 +73,31 @@ static double sys_timeout(lua_State *L, double fallback) {
   return options_seconds(L, 1, "timeout", fallback, OPTIONS_SECONDS_MAX);
 }
 
-static double sys_interval(lua_State *L) {
-  return options_seconds(L, 1, "interval", SYS_INTERVAL, SYS_INTERVAL_MOST);
-}
-
-/* ---- cpu ---- */
-
-static void cpu_run(struct work *base) {
-  struct sys_work *work = (struct sys_work *)base;
-  sys_cpu(work->interval, &base->offload.stop, &work->cpu, &base->error);
-}
-
-static int cpu_push(lua_State *L, struct work *base) {
-  const struct sys_cpu *cpu = &((struct sys_work *)base)->cpu;
-  lua_createtable(L, 0, 3);
-  set_number(L, "used_percent", cpu->used_percent);
-  set_number(L, "iowait_percent", cpu->iowait_percent);
-  set_number(L, "steal_percent", cpu->steal_percent);
-  return 1;
-}
-
-static int l_cpu(lua_State *L) {
-  static const struct work_kind kind = {.run = cpu_run, .push = cpu_push, .clear = sys_clear};
-  settle_options(L, "interval");
-  double interval = sys_interval(L);
-  struct sys_work *work = work_new(L, sizeof *work, &kind);
-  work->interval = interval;
-  return work_await(L, &work->work, interval + SYS_TIMEOUT, "looking at the CPUs");
-}
-
 /* ---- Processes ---- */
 
-static void set_process(lua_State *L, const struct process_info *process) {
-  set_integer(L, "pid", process->pid);
-  set_integer(L, "ppid", process->ppid);
-  set_text(L, "name", process->name);
-  set_text(L, "command", process->command);
-  set_text(L, "state", sys_process_state(process->state));
-  set_integer(L, "memory_bytes", (long long)process->memory_bytes);
-  set_number(L, "cpu_seconds", process->cpu_seconds);
-  set_number(L, "cpu_percent", process->cpu_percent);
-  set_number(L, "started_at", process->started_at);
-}
-
-static void table_run(struct work *base) {
+static void processes_run(struct work *base) {
   struct sys_work *work = (struct sys_work *)base;
-  sys_process_table(&work->table, true, &base->offload.stop, &base->error);
+  sys_processes(work->all, work->max, &base->offload.stop, &work->bytes, &base->error);
 }
 
-static int table_push(lua_State *L, struct work *base) {
-  const struct process_table *table = &((struct sys_work *)base)->table;
-  lua_createtable(L, (int)table->count, 0);
-  for (size_t i = 0; i < table->count; i++) {
-    lua_createtable(L, 0, 9);
-    set_process(L, &table->processes[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  return 1;
-}
-
-static int l_process_table(lua_State *L) {
-  static const struct work_kind kind = {.run = table_run, .push = table_push, .clear = sys_clear};
-  settle_options(L, "timeout");
-  double timeout = sys_timeout(L, SYS_TIMEOUT);
-  struct sys_work *work = work_new(L, sizeof *work, &kind);
-  return work_await(L, &work->work, timeout, "looking at the processes");
-}
-
-static int by_cpu(const void *a, const void *b) {
-  double x = ((const struct process_info *)a)->cpu_percent, y = ((const struct process_info *)b)->cpu_percent;
-  if (x != y) return x > y ? -1 : 1;
-  return ((const struct process_info *)a)->pid - ((const struct process_info *)b)->pid;
-}
-
-static int by_memory(const void *a, const void *b) {
-  uint64_t x = ((const struct process_info *)a)->memory_bytes,
-           y = ((const struct process_info *)b)->memory_bytes;
-  if (x != y) return x > y ? -1 : 1;
-  return ((const struct process_info *)a)->pid - ((const struct process_info *)b)->pid;
-}
-
-/* Sorts all and asks for the command lines of the first: reading those of all would only add to the risk of
- * one that blocks. */
-static void top_prepare(struct sys_work *work, int (*order)(const void *, const void *)) {
-  struct process_table *table = &work->table;
-  if (table->count) qsort(table->processes, table->count, sizeof *table->processes, order);
-  for (size_t i = 0; i < work->top && i < table->count; i++)
-    if (!table->processes[i].command) sys_process_command(&table->processes[i]);
-}
-
-static void top_run(struct work *base) {
-  struct sys_work *work = (struct sys_work *)base;
-  if (!sys_process_table(&work->table, false, &base->offload.stop, &base->error)) return;
-  top_prepare(work, by_memory);
-  top_prepare(work, by_cpu);
-}
-
-static void push_user(lua_State *L, uid_t uid) {
-  char name[256], *user = sys_user(uid);
-  strncpy(name, user, sizeof name - 1);
-  name[sizeof name - 1] = '\0';
-  free(user); /* before anything below can raise */
-  set_text(L, "user", name);
-}
-
-static void set_top(lua_State *L, const struct sys_work *work, const char *name) {
-  lua_newtable(L);
-  for (size_t i = 0; i < work->top && i < work->table.count; i++) {
-    lua_createtable(L, 0, 10);
-    set_process(L, &work->table.processes[i]);
-    push_user(L, work->table.processes[i].uid);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  lua_setfield(L, -2, name);
-}
-
-static int top_push(lua_State *L, struct work *base) {
-  struct sys_work *work = (struct sys_work *)base;
-  lua_createtable(L, 0, 3);
-  set_integer(L, "count", (long long)work->table.count);
-  set_top(L, work, "by_cpu");
-  if (work->table.count)
-    qsort(work->table.processes, work->table.count, sizeof *work->table.processes, by_memory);
-  set_top(L, work, "by_memory");
+static int processes_push(lua_State *L, struct work *base) {
+  const struct buffer *bytes = &((struct sys_work *)base)->bytes;
+  lua_pushlstring(L, bytes->data, bytes->len);
   return 1;
 }
 
 static int l_processes(lua_State *L) {
-  static const struct work_kind kind = {.run = top_run, .push = top_push, .clear = sys_clear};
-  settle_options(L, "top timeout");
-  size_t top = (size_t)options_integer(L, 1, "top", 10, 1, SYS_TOP_MOST);
+  static const struct work_kind kind = {.run = processes_run, .push = processes_push, .clear = sys_clear};
+  settle_options(L, "all max timeout");
+  size_t max = (size_t)options_integer(L, 1, "max", SYS_PROCESSES_BYTES, 1, SYS_PROCESSES_BYTES);
   double timeout = sys_timeout(L, SYS_TIMEOUT);
-  struct sys_work *work = work_new(L, sizeof *work, &kind);
-  work->top = top;
-  return work_await(L, &work->work, timeout, "looking at the processes");
-}
-
-static void process_cpu_run(struct work *base) {
-  struct sys_work *work = (struct sys_work *)base;
-  sys_process_cpu(work->pids, work->count, work->interval, &base->offload.stop, work->percents);
-}
-
-static int process_cpu_push(lua_State *L, struct work *base) {
-  const struct sys_work *work = (struct sys_work *)base;
-  lua_newtable(L);
-  for (size_t i = 0; i < work->count; i++) {
-    if (work->percents[i] < 0) continue;
-    lua_pushnumber(L, work->percents[i]);
-    lua_rawseti(L, -2, work->pids[i]);
-  }
-  return 1;
-}
-
-static void read_pids(lua_State *L, struct sys_work *work) {
-  if (lua_getfield(L, 1, "pids") != LUA_TTABLE) luaL_error(L, "option 'pids': a list expected");
-  lua_Integer count = luaL_len(L, -1);
-  if (count > SYS_PROCESSES_MAX) luaL_error(L, "option 'pids': more than %d", SYS_PROCESSES_MAX);
-  work->pids = xcalloc((size_t)count + 1, sizeof *work->pids);
-  work->percents = xcalloc((size_t)count + 1, sizeof *work->percents);
-  for (; work->count < (size_t)count; work->count++) {
-    lua_geti(L, -1, (lua_Integer)work->count + 1);
-    if (!lua_isinteger(L, -1)) luaL_error(L, "option 'pids': integers expected");
-    work->pids[work->count] = (pid_t)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-  }
+  lua_getfield(L, 1, "all");
+  bool all = lua_toboolean(L, -1);
   lua_pop(L, 1);
-}
-
-static int l_process_cpu(lua_State *L) {
-  static const struct work_kind kind = {.run = process_cpu_run, .push = process_cpu_push, .clear = sys_clear};
-  settle_options(L, "pids interval");
-  double interval = sys_interval(L);
   struct sys_work *work = work_new(L, sizeof *work, &kind);
-  work->interval = interval;
-  read_pids(L, work);
-  return work_await(L, &work->work, interval + SYS_TIMEOUT, "looking at processes");
+  work->max = max;
+  work->all = all;
+  return work_await(L, &work->work, timeout, "looking at the processes");
 }
 
 /* ---- du, cgroup ---- */
@@ -363,7 +162,8 @@ static int l_cgroup(lua_State *L) {
 
 struct disks_op {
   struct op op;
-  struct mount_table mounts;
+  char **points;
+  size_t count;
   struct disks *disks;
   double timeout;
 };
@@ -378,26 +178,20 @@ static void disks_cancel(struct op *op) {
 static void disks_release(struct op *op) {
   struct disks_op *asked = (struct disks_op *)op;
   disks_free(asked->disks);
-  sys_mounts_free(&asked->mounts);
+  for (size_t i = 0; i < asked->count; i++) free(asked->points[i]);
+  free(asked->points);
   asked->disks = NULL;
 }
 
 static void disks_done(void *data) { op_complete(data); }
 
-static double rounded_up(double part, double whole) { return whole > 0 ? ceil(100 * part / whole) : 0; }
-
-/* As df(1) counts: what only root may use is no part of the whole. */
 static void set_space(lua_State *L, const struct statvfs *space) {
-  double size = (double)space->f_frsize,
-         used = (double)(space->f_blocks - sys_part(space->f_bfree, space->f_blocks));
-  set_integer(L, "total", (long long)(space->f_blocks * space->f_frsize));
-  set_integer(L, "free", (long long)((double)space->f_bavail * size));
-  set_number(L, "used_percent", rounded_up(used, used + (double)space->f_bavail));
-  if (space->f_files > 0)
-    set_number(L, "inodes_used_percent",
-               rounded_up((double)(space->f_files - sys_part(space->f_ffree, space->f_files)),
-                          (double)space->f_files));
-  set_bool(L, "read_only", (space->f_flag & ST_RDONLY) != 0);
+  set_integer(L, "size", (long long)space->f_frsize);
+  set_integer(L, "blocks", (long long)space->f_blocks);
+  set_integer(L, "free", (long long)space->f_bfree);
+  set_integer(L, "available", (long long)space->f_bavail);
+  set_integer(L, "inodes", (long long)space->f_files);
+  set_integer(L, "inodes_free", (long long)space->f_ffree);
 }
 
 static void set_answer(lua_State *L, const struct disk *disk, double timeout) {
@@ -420,31 +214,45 @@ static void set_answer(lua_State *L, const struct disk *disk, double timeout) {
 
 static int disks_push(lua_State *L, struct op *op) {
   struct disks_op *asked = (struct disks_op *)op;
-  lua_createtable(L, (int)asked->mounts.count, 0);
-  for (size_t i = 0; i < asked->mounts.count; i++) {
-    const struct mount *mount = &asked->mounts.mounts[i];
-    lua_createtable(L, 0, 8);
-    set_text(L, "mount", mount->point);
-    set_text(L, "device", mount->device);
-    set_text(L, "type", mount->type);
+  lua_createtable(L, (int)asked->count, 0);
+  for (size_t i = 0; i < asked->count; i++) {
+    lua_createtable(L, 0, 6);
     set_answer(L, disks_answer(asked->disks, i), asked->timeout);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;
 }
 
-/* `mountinfo` is for tests. */
-static int l_disks(lua_State *L) {
-  settle_options(L, "timeout mountinfo");
+static void check_points(lua_State *L) {
+  if (lua_getfield(L, 1, "points") != LUA_TTABLE) luaL_error(L, "option 'points': a list expected");
+  lua_Integer count = luaL_len(L, -1);
+  if (count > SYS_DISKS_MAX) luaL_error(L, "option 'points': more than %d", SYS_DISKS_MAX);
+  for (lua_Integer i = 1; i <= count; i++) {
+    if (lua_geti(L, -1, i) != LUA_TSTRING) luaL_error(L, "option 'points': paths expected");
+    lua_pop(L, 1);
+  }
+}
+
+/* The list on the top of the stack, which was checked. */
+static void copy_points(lua_State *L, int list, struct disks_op *asked) {
+  size_t count = (size_t)luaL_len(L, list);
+  asked->points = xcalloc(count + 1, sizeof *asked->points);
+  for (; asked->count < count; asked->count++) {
+    lua_geti(L, list, (lua_Integer)asked->count + 1);
+    asked->points[asked->count] = xstrdup(lua_tostring(L, -1));
+    lua_pop(L, 1);
+  }
+}
+
+static int l_spaces(lua_State *L) {
+  settle_options(L, "timeout points");
   double timeout = sys_timeout(L, SYS_DISKS_TIMEOUT);
-  const char *mountinfo = field_string(L, 1, "mountinfo", NULL, NULL);
+  check_points(L);
+  int list = lua_gettop(L);
   struct disks_op *asked = op_new(L, sizeof *asked, disks_cancel, disks_release, disks_push);
   asked->timeout = timeout;
-  if (!sys_mounts(mountinfo, &asked->mounts, &asked->op.error)) {
-    op_complete(&asked->op);
-    return op_await(L, &asked->op);
-  }
-  asked->disks = disks_ask(runtime_loop(), &asked->mounts, disks_done, &asked->op);
+  copy_points(L, list, asked);
+  asked->disks = disks_ask(runtime_loop(), asked->points, asked->count, disks_done, &asked->op);
   if (disks_waiting(asked->disks))
     op_timeout(&asked->op, timeout, "looking at the disks");
   else
@@ -453,18 +261,9 @@ static int l_disks(lua_State *L) {
 }
 
 int luaopen_raw_sys(lua_State *L) {
-  static const luaL_Reg functions[] = {{"memory", l_memory},
-                                       {"load", l_load},
-                                       {"uptime", l_uptime},
-                                       {"hostname", l_hostname},
-                                       {"cpu", l_cpu},
-                                       {"disks", l_disks},
-                                       {"processes", l_processes},
-                                       {"process_table", l_process_table},
-                                       {"process_cpu", l_process_cpu},
-                                       {"du", l_du},
-                                       {"cgroup", l_cgroup},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"hostname", l_hostname},   {"spaces", l_spaces},
+                                       {"processes", l_processes}, {"du", l_du},
+                                       {"cgroup", l_cgroup},       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

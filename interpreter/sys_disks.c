@@ -98,14 +98,15 @@ static void look_start(uv_loop_t *loop, struct disks *disks, size_t index, const
   }
 }
 
-struct disks *disks_ask(uv_loop_t *loop, const struct mount_table *mounts, void (*done)(void *), void *data) {
+struct disks *disks_ask(uv_loop_t *loop, char *const *points, size_t count, void (*done)(void *),
+                        void *data) {
   struct disks *disks = xcalloc(1, sizeof *disks);
-  disks->count = mounts->count;
-  disks->answers = xcalloc(mounts->count + 1, sizeof *disks->answers);
-  disks->looks = xcalloc(mounts->count + 1, sizeof *disks->looks);
+  disks->count = count;
+  disks->answers = xcalloc(count + 1, sizeof *disks->answers);
+  disks->looks = xcalloc(count + 1, sizeof *disks->looks);
   disks->done = done;
   disks->data = data;
-  for (size_t i = 0; i < mounts->count; i++) look_start(loop, disks, i, mounts->mounts[i].point);
+  for (size_t i = 0; i < count; i++) look_start(loop, disks, i, points[i]);
   return disks;
 }
 

@@ -8,7 +8,6 @@
 #include <sys/statvfs.h>
 #include <uv.h>
 #include "error.h"
-#include "sys.h"
 
 /* How one look ended: it is under way, answered, failed by `error`, or is stuck since an earlier look. */
 enum disk_state { DISK_ASKED, DISK_ANSWERED, DISK_FAILED, DISK_STUCK };
@@ -19,10 +18,10 @@ struct disk {
   struct error error;
 };
 struct disks;
-/* Asks for all mounts of `mounts` (which must outlive it). `done` is called once, on the loop's thread and
+/* Asks for all mounts, by their points. `done` is called once, on the loop's thread and
  * never before this returns, when all have answered; with none to wait for (disks_waiting() is false) never.
  */
-struct disks *disks_ask(uv_loop_t *loop, const struct mount_table *mounts, void (*done)(void *data),
+struct disks *disks_ask(uv_loop_t *loop, char *const *points, size_t count, void (*done)(void *data),
                         void *data);
 bool disks_waiting(const struct disks *disks);
 const struct disk *disks_answer(const struct disks *disks, size_t index);

@@ -1,14 +1,10 @@
 -- Whether /proc shows only our own processes: mounted with hidepid (proc(5)), and we are neither in the group of its option
 -- gid (root's, unless it says another) nor may trace any process. Those of others are then not absent but unseen.
-local files = require "raw.files"
-local machine = require "effects.machine"
+local look = require "effects.sysinfo_look"
 local outcome = require "outcome"
-local remote = require "effects.sysinfo_remote"
 
 local hidepid = {}
 
--- Of each of the two files, in bytes; a machine of many containers has some thousand mounts.
-local FILE_MAX = 4 << 20
 -- CAP_SYS_PTRACE's bit among the effective capabilities (capabilities(7)).
 local TRACES_ANY = 1 << 19
 -- Values that hide nothing from members of the group; "ptraceable" and 4 do.
@@ -41,25 +37,11 @@ local function is_hidden(mountinfo, status)
   return not (weak[level] and is_member(status, ("," .. options):match ",gid=(%d+)" or "0"))
 end
 
-local function read_here()
-  local mountinfo = files.read { path = "/proc/self/mountinfo", max = FILE_MAX }
-  local status = files.read { path = "/proc/self/status", max = FILE_MAX }
-  return mountinfo and mountinfo.text or "", status and status.text or ""
-end
-
-local function read_away(timeout)
-  local text, err = remote.script("cat /proc/self/mountinfo && echo && cat /proc/self/status", timeout, nil, FILE_MAX)
-  if not text then return nil, err end
-  local mountinfo, status = text:match "^(.-\n)(\n.*)$"
-  return mountinfo or "", status or ""
-end
-
 -- nil and the error of a failed look, where others' processes are hidden on the running effect's machine; else true.
 function hidepid.look(timeout)
-  local mountinfo, status
-  if machine.is_away() then mountinfo, status = read_away(timeout) else mountinfo, status = read_here() end
-  if not mountinfo then return nil, status end
-  if not is_hidden(mountinfo, status) then return true end
+  local texts, err = look.texts({ "/proc/self/mountinfo", "/proc/self/status" }, timeout)
+  if not texts then return nil, err end
+  if not is_hidden(texts[1], texts[2]) then return true end
   return outcome.failed("permission", "processes of others can't be seen here (/proc is mounted with hidepid)")
 end
 

@@ -1,9 +1,10 @@
 -- sysinfo: what a machine says of itself. All are reads. Processes stand in effects/sysinfo_process.lua.
 local blame = require "blame"
 local duration = require "duration"
+local look = require "effects.sysinfo_look"
 local machine = require "effects.machine"
 local outcome = require "outcome"
-local remote = require "effects.sysinfo_remote"
+local proc = require "effects.sysinfo_proc"
 local sys = require "raw.sys"
 
 -- A mount that hasn't answered after this many seconds is named as silent: a dead file server would hang the
@@ -16,19 +17,36 @@ local size_text = duration.size_text
 
 local function percent_text(percent) return ("%.0f %%"):format(percent) end
 
+-- A `run` that reads files and parses their texts, the same here and elsewhere.
+local function reads(files, parse)
+  return function(call)
+    local texts, err = look.texts(files, call.timeout)
+    if not texts then return nil, err end
+    return parse(table.unpack(texts))
+  end
+end
+
 -------------------------------------------------------------------- memory --
+
+local function memory(call)
+  local texts, err = look.texts({ "/proc/meminfo" }, call.timeout)
+  if not texts then return nil, err end
+  if proc.says_available(texts[1]) then return proc.memory(texts[1]) end
+  local more = look.texts({ "/proc/sys/vm/min_free_kbytes" }, call.timeout)
+  return proc.memory(texts[1], more and more[1])
+end
 
 machine.effect("sysinfo.memory", {
   summary = "Looks at the machine's memory",
   class = "read",
   result = {
-    used_percent = "number: of total; what the kernel could give back at once counts as free",
+    used_percent = "number: of total; what the kernel could give back at once counts as free (computed as the kernel "
+      .. "does where it is too old to say)",
     available = "integer: bytes a program could get without swapping", total = "integer: bytes",
     used = "integer: bytes",
     swap_total = "integer: bytes", swap_used = "integer: bytes",
   },
-  run = function() return sys.memory() end,
-  away = remote.memory,
+  run = memory,
   command = function() return { "free", "-b" } end,
   specimen = { used_percent = 40, available = 9 << 30, total = 15 << 30, used = 6 << 30, swap_total = 0,
                swap_used = 0 },
@@ -40,11 +58,14 @@ machine.effect("sysinfo.memory", {
 
 --------------------------------------------------------------------- disks --
 
--- The one of those that answered with the most of `field` used.
+-- The one of those that answered with the most of `field` used; what can't be written to can't fill up, and is taken when
+-- nothing can.
 local function most_used(disks, field)
   local most
   for _, disk in ipairs(disks) do
-    if disk[field] and (not most or disk[field] > most[field]) then most = disk end
+    local first = most and most.read_only and not disk.read_only
+    local fuller = not most or first or most.read_only == disk.read_only and disk[field] and disk[field] > most[field]
+    if disk[field] and fuller then most = disk end
   end
   return most
 end
@@ -59,14 +80,20 @@ local function sum_up_disks(it)
   return table.concat(parts, "; ")
 end
 
+-- Every mount that can fill up, with its space or why it gave no answer.
+local function mounts(call)
+  local texts, err = look.texts({ "/proc/filesystems", "/proc/self/mountinfo" }, call.timeout)
+  if not texts then return nil, err end
+  local list, points, spaces = proc.mounts(table.unpack(texts)), {}, nil
+  for i, mount in ipairs(list) do points[i] = mount.mount end
+  spaces, err = look.spaces(points, math.min(MOUNT_TIMEOUT, call.timeout))
+  if not spaces then return nil, err end
+  for i, mount in ipairs(list) do proc.with_space(mount, spaces[i]) end
+  return list
+end
+
 local function disks(call)
-  local timeout = math.min(MOUNT_TIMEOUT, call.timeout)
-  local list, err
-  if machine.is_away() then
-    list, err = remote.disks(call, timeout)
-  else
-    list, err = sys.disks { timeout = timeout }
-  end
+  local list, err = mounts(call)
   if not list then return nil, err end
   local it = { by_mount = {}, silent = {} }
   for _, disk in ipairs(list) do
@@ -82,11 +109,12 @@ local function disks(call)
 end
 
 machine.effect("sysinfo.disks", {
-  summary = "Looks how full the machine's disks are; one that doesn't answer is named, not waited for",
+  summary = "Looks how full the machine's disks are, and its file systems in memory (tmpfs: /run, /tmp, /dev/shm); one that "
+    .. "doesn't answer is named, not waited for",
   class = "read",
   result = {
-    fullest = "map: of those that answered: mount device type used_percent inodes_used_percent free total "
-      .. "read_only",
+    fullest = "map: of those that answered and can be written to: mount device type used_percent inodes_used_percent free "
+      .. "total read_only",
     fewest_inodes = "map: the same of the one with the most inodes used; nil when none counts them",
     by_mount = "map: mount → the same; one that didn't answer has `why` and no numbers",
     silent = "list: the mounts that didn't answer",
@@ -127,7 +155,7 @@ machine.effect("sysinfo.du", {
   },
   check = function(call) call.path = machine.path("sysinfo.du", "argument 1 (path)", call.path) end,
   run = du,
-  away = remote.du,
+  away = look.du,
   as_root = true,
   command = function(call) return { "du", "-sxB1", "--", call.path } end,
   specimen = { state = "present", bytes = 1 << 30, entries = 1000, cut = false, unread = 0 },
@@ -146,8 +174,7 @@ machine.effect("sysinfo.load", {
   class = "read",
   result = { one = "number: over a minute", five = "number: over five", fifteen = "number: over fifteen",
              cpus = "integer: how many there are" },
-  run = function() return sys.load() end,
-  away = remote.load,
+  run = reads({ "/proc/loadavg", "/proc/stat" }, proc.load),
   command = function() return { "uptime" } end,
   specimen = { one = 0.5, five = 0.5, fifteen = 0.5, cpus = 4 },
   sum_up = function(it)
@@ -168,8 +195,7 @@ machine.effect("sysinfo.cpu", {
     end
     call.timeout = math.max(call.timeout, call.interval + 5)
   end,
-  run = function(call) return sys.cpu { interval = call.interval } end,
-  away = remote.cpu,
+  run = function(call) return reads({ "/proc/stat", call.interval, "/proc/stat" }, proc.cpu)(call) end,
   command = function(call) return { "vmstat", ("%d"):format(math.max(1, math.ceil(call.interval))), "2" } end,
   specimen = { used_percent = 20, iowait_percent = 1, steal_percent = 0 },
   sum_up = function(it)
@@ -182,8 +208,7 @@ machine.effect("sysinfo.uptime", {
   summary = "Tells since when the machine is up",
   class = "read",
   result = { seconds = "number: since it was started", boot_id = "string: another after every start" },
-  run = function() return sys.uptime() end,
-  away = remote.uptime,
+  run = reads({ "/proc/uptime", "/proc/sys/kernel/random/boot_id" }, proc.uptime),
   command = function() return { "uptime", "-s" } end,
   specimen = { seconds = 1e6, boot_id = "00000000-0000-0000-0000-000000000000" },
   sum_up = function(it) return "up for " .. machine.span(it.seconds) end,

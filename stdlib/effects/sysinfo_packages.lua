@@ -2,7 +2,7 @@
 -- zone, so the machine that wrote them translates them, by its own zone (/etc/localtime), never by our login's or TZ.
 local machine = require "effects.machine"
 local outcome = require "outcome"
-local remote = require "effects.sysinfo_remote"
+local sysinfo_look = require "effects.sysinfo_look"
 local tasks = require "tasks"
 
 -- Changes listed at most; the newest stay.
@@ -62,7 +62,7 @@ end
 local function look(call)
   local cutoff = tasks.wall() - call.since
   local from = ("%d"):format(math.max(0, math.floor(cutoff)))
-  local text, err = remote.script(LOOK, call.timeout, { from, call.log }, LINES_MAX)
+  local text, err = sysinfo_look.script(LOOK, call.timeout, { from, call.log }, LINES_MAX)
   if not text then return nil, err end
   if text == "absent\n" then return { state = "absent", packages = {}, count = 0, cut = false } end
   local begins, more, first, rest = text:match "^([^|\n]*)|(%l*)|([^\n]*)\n(.*)$"

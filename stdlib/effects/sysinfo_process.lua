@@ -3,10 +3,12 @@ local blame = require "blame"
 local duration = require "duration"
 local files = require "raw.files"
 local hidepid = require "effects.hidepid"
+local look = require "effects.sysinfo_look"
 local machine = require "effects.machine"
+local outcome = require "outcome"
+local proc = require "effects.sysinfo_proc"
 local re = require "raw.re"
-local remote = require "effects.sysinfo_remote"
-local sys = require "raw.sys"
+local tasks = require "tasks"
 local values = require "values"
 
 -- Matching processes named in a result.
@@ -60,27 +62,27 @@ local function matching(list, pattern)
   return matches
 end
 
--- Elsewhere the use of the CPU was measured with the look itself.
-local function measured_away(matches)
-  local alive = {}
-  for _, process in ipairs(matches) do
-    process.cpu_percent = process.cpu_percent_now
-    if process.cpu_percent then alive[#alive + 1] = process end
-  end
-  return alive
+-- All processes, with their command lines if `all`, and the machine's uptime then; nil and an error.
+local function table_of(call, all)
+  local text, err = look.processes(call.timeout, all)
+  if not text then return nil, err end
+  return proc.processes(text, machine.is_away())
 end
 
 -- Measures the matches' use of the CPU; those that ended meanwhile are left out.
-local function measured(matches)
-  if machine.is_away() then return measured_away(matches) end
-  local pids, alive = {}, {}
-  for i, process in ipairs(matches) do pids[i] = process.pid end
-  if #pids == 0 then return alive end
-  local percents, err = sys.process_cpu { pids = pids, interval = CPU_INTERVAL }
-  if not percents then return nil, err end
+local function measured(matches, uptime, call)
+  local alive, by_pid = {}, {}
+  if #matches == 0 then return alive end
+  tasks.sleep(CPU_INTERVAL)
+  local list, later = table_of(call, false)
+  if not list then return nil, later end
+  for _, process in ipairs(list) do by_pid[process.pid] = process end
   for _, process in ipairs(matches) do
-    process.cpu_percent = percents[process.pid]
-    if process.cpu_percent then alive[#alive + 1] = process end
+    local now = by_pid[process.pid]
+    if now and now.start_ticks == process.start_ticks and later > uptime then
+      process.cpu_percent = 100 * (now.cpu_seconds - process.cpu_seconds) / (later - uptime)
+      alive[#alive + 1] = process
+    end
   end
   return alive
 end
@@ -92,10 +94,9 @@ local function row(process)
 end
 
 local function process(call)
-  local list, err = (machine.is_away() and remote or sys).process_table { timeout = call.timeout }
-  if not list then return nil, err end
-  local matches
-  matches, err = measured(matching(list, call.pattern))
+  local list, uptime = table_of(call, true)
+  if not list then return nil, uptime end
+  local matches, err = measured(matching(list, call.pattern), uptime, call)
   if not matches then return nil, err end
   if #matches == 0 then
     local seen
@@ -156,12 +157,32 @@ machine.effect("sysinfo.process", {
   sum_up = sum_up,
 })
 
+local function top(list, count, field, users)
+  local sorted, first = table.move(list, 1, #list, 1, {}), {}
+  table.sort(sorted, function(a, b)
+    if a[field] ~= b[field] then return a[field] > b[field] end
+    return a.pid < b.pid
+  end)
+  for i = 1, math.min(count, #sorted) do
+    local it = sorted[i]
+    first[i] = { pid = it.pid, ppid = it.ppid, name = it.name, command = it.command, state = it.state,
+                 user = users[it.uid] or it.uid and tostring(it.uid) or nil, memory_bytes = it.memory_bytes,
+                 cpu_seconds = it.cpu_seconds, cpu_percent = it.cpu_percent, started_at = it.started_at }
+  end
+  return first
+end
+
 -- A list that leaves out those of others would be a wrong one.
 local function all_processes(call)
   local seen, err = hidepid.look(call.timeout)
   if not seen then return nil, err end
-  if machine.is_away() then return remote.processes(call) end
-  return sys.processes { top = call.top, timeout = call.timeout }
+  local list
+  list, err = table_of(call, true)
+  if not list then return nil, err end
+  if not list[1] then return outcome.failed("io", "/proc shows no process") end
+  local users = proc.users((look.texts({ "/etc/passwd" }, call.timeout) or {})[1] or "")
+  return { count = #list, by_cpu = top(list, call.top, "cpu_seconds", users),
+           by_memory = top(list, call.top, "memory_bytes", users) }
 end
 
 machine.effect("sysinfo.processes", {

@@ -1,5 +1,6 @@
 """sysinfo beside what the machine's own tools say, and service against a systemd of the tests' own."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_a_full_disk(sysinfo, full_disk):
     mine = fields["by_mount"][str(full_disk)]
     assert fields["fullest"]["used_percent"] == 100 == mine["used_percent"] and mine["free"] < 65536
     assert "/" in fields["by_mount"] and not fields["silent"]
+
+
+def test_a_full_file_system_in_memory(sysinfo, tmp_path):
+    """Broken by: is_real without its tmpfs."""
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        with contextlib.suppress(OSError):
+            (folder / "filler").write_bytes(b"\0" * (2 << 20))
+        fields = sysinfo("disks")["fields"]
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert fields["by_mount"][str(folder)]["type"] == "tmpfs" and fields["fullest"]["used_percent"] == 100
 
 
 def test_du(sysinfo, tmp_path):
