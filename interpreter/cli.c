@@ -98,6 +98,15 @@ static const struct option resume_options[] = {
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
     {0},
 };
+static const struct option explore_options[] = {
+    {"faults", "faults", VALUE, 0, NULL, "N|all: deviations from a healthy world that one way may have; 2"},
+    {"env", "env", VALUE, 0, NULL, "NAME: environment of the config"},
+    {"param", "param", LIST, 'p', NULL, "KEY=VALUE: set a parameter"},
+    {"params", "params", VALUE, 0, NULL, "FILE: parameters, Lua or JSON"},
+    {"verbose", "verbose", FLAG, 'v', NULL, "show every row of the table"},
+    {"format", "format", VALUE, 0, "|text|dot|mermaid|json|", "text|dot|mermaid|json"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 #define PATHS_MAX 1000 /* that one command takes */
@@ -111,6 +120,7 @@ static const struct command commands[] = {
     {"list", "[ALERT]", 0, 1, list_options, "the runbooks below this folder, or the one for an alert"},
     {"check", "FILE…", 1, PATHS_MAX, check_options, "what is wrong with runbooks, without running them"},
     {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},
+    {"explore", "FILE", 1, 1, explore_options, "every way the runbook can go, and what is wrong with any"},
     {"doc", "FILE", 1, 1, no_options, "the runbook as the page that people read, in Markdown"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},

@@ -219,9 +219,9 @@ if now.full == nil then return unresolved "whether Redis is full is not known: n
 
 local keys, readers, host = together(contents, clients, machine, what_changed)
 
-if readers.slow_reader                  then disconnect(readers.reader) end
+if readers.slow_reader and readers.reader then disconnect(readers.reader) end
 if now.fragmented                       then purge()                    end
-if keys.big_keys                        then drop_big(keys.biggest)     end
+if keys.big_keys and keys.biggest       then drop_big(keys.biggest)     end
 if now.unlimited == false and host.memory_short == false and host.available > now.limit then
   raise_limit(now.limit)
 end

@@ -80,7 +80,7 @@ end
 function ranges_type:add_named(range)
   local part, names = range.part, names_in(range)
   for _, block in ipairs(part.blocks) do
-    local name = block.kind == "function" and parts.name_of(part.list, block.open)
+    local name = parts.is_function(block) and parts.name_of(part.list, block.open)
     if name and names[name] then self:add(range.f, part, lines_of(part, block)) end
   end
   parts.find_named(range.f, part, range.from, range.to, function(f)
@@ -140,11 +140,36 @@ end
 
 local function never() return false end
 
+-- Where the same looks break off again and again, as when a runbook is explored, a table: what was learned of each place.
+broken_look.known = nil
+
+local function place_of(fn, frames)
+  local texts = {}
+  for i, frame in ipairs(frames) do
+    local info = debug.getinfo(frame.f, "S")
+    texts[i] = ("%s:%d:%d"):format(info.source, info.linedefined, frame.line)
+  end
+  local info = debug.getinfo(fn, "S")
+  return ("%s:%d\0"):format(info.source, info.linedefined) .. table.concat(texts, "\0")
+end
+
+local function learn(fn, frames)
+  local all = parts.reach(fn)
+  return { all = all, map = all and by_fault(all.checks), ahead = still_ahead(frames) }
+end
+
+local function known_of(fn, frames)
+  local key = broken_look.known and place_of(fn, frames)
+  local it = key and broken_look.known[key] or learn(fn, frames)
+  if key then broken_look.known[key] = it end
+  return it.all, it.map, it.ahead
+end
+
 -- f(fault) → whether every check of the look's text that names it was made, and none of them was still ahead. `reached`: what
 -- note_check noted; `frames`: where it broke off.
 function broken_look.settled(fn, reached, frames)
-  local all = frames and parts.reach(fn)
-  local map, ahead = all and by_fault(all.checks), frames and still_ahead(frames)
+  if not frames then return never end
+  local all, map, ahead = known_of(fn, frames)
   if not map or not ahead then return never end
   return function(fault)
     local checks, lines = map[fault], reached[fault]

@@ -176,6 +176,7 @@ function journal.count(class, status)
 end
 
 function journal.outcome(act, status, fields, seconds)
+  if quiet then return true end
   local class, event = act.class, about(act)
   if journal.has and journal.has("effect.outcome", event) then return true end
   journal.count(class, status)

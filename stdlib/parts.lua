@@ -185,6 +185,8 @@ function parts.find_named(f, part, from, to, on_function, on_fault)
   end
 end
 
+function parts.is_function(block) return block.kind == "function" end
+
 -- Everything that a call of `fn` may come to: { functions = {…}, checks = {…}, faults = set of those that stand in tables of
 -- options }; nil when a text isn't at hand.
 function parts.reach(fn)

@@ -74,7 +74,7 @@ local function require_for(folder, env, loaded)
     local path = folder .. "/" .. name:gsub("%.", "/") .. ".lua"
     local text, why = run.read_source(path)
     if not text then blame.raise("require: module '%s' not found: %s", name, why) end
-    local chunk, problem = load(text, "@" .. path, "t", env)
+    local chunk, problem = require("script").compile(text, "@" .. path, env)
     if not chunk then error(problem, 0) end
     loaded[name] = loading
     local ok, value = pcall(chunk, name)

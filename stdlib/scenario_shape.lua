@@ -249,11 +249,23 @@ local function check_expect(where, expect)
   for key, value in pairs(expect) do expectations[key](where .. ": " .. key, value) end
 end
 
+-- Of a check, the goal or a wait_until, by its label: what is so, or a list of it given in turn.
+local function check_decision(where, value)
+  if type(value) == "boolean" then return end
+  if not is_list(value) then raise(where, "true, false or a list of them expected, got %s", values.describe(value)) end
+  for key, item in pairs(value) do
+    if math.type(key) ~= "integer" or type(item) ~= "boolean" then
+      raise(where, "true, false or a list of them expected, entry %s is %s", tostring(key), values.describe(item))
+    end
+  end
+end
+
 ---------------------------------------------------------------------- Whole --
 
 local keys = {
   given = function(where, value) expect_patterns(where, value, check_reply) end,
   answers = function(where, value) expect_patterns(where, value, check_answer) end,
+  checks = function(where, value) expect_patterns(where, value, check_decision, "labels") end,
   after = function(where, value) expect_patterns(where, value, check_after) end,
   params = function(where, value) expect_patterns(where, value, function() end, "names") end,
   expect = check_expect,

@@ -138,6 +138,7 @@ local function unused_of_its_own(mode)
   local list = {}
   unused(list, mode.layers.given, "nothing asked for it", mode.asked)
   unused(list, mode.layers.answers, "nothing was asked by that name", mode.questions)
+  unused(list, mode.layers.checks, "nothing was checked by that name", mode.labels)
   unused(list, mode.layers.changes, "no such write was made", mode.done)
   unused(list, mode.layers.after, "nothing asked for it any more", mode.asked)
   return list

@@ -87,6 +87,17 @@ function script.manifest(extra)
   return manifest
 end
 
+local compiled = {} -- name → { text =, code = }: of what is loaded again and again, as explored runbooks are
+
+-- A text as a function in `env`; nil and why it is no Lua. The second time it is not read again.
+function script.compile(text, name, env)
+  local known = compiled[name]
+  if known and known.text == text then return load(known.code, name, "b", env) end
+  local chunk, problem = load(text, name, "t", env)
+  if chunk then compiled[name] = { text = text, code = string.dump(chunk) } end
+  return chunk, problem
+end
+
 -- Runs a script's chunk; what it raised itself is text from here on.
 local function carry_out(chunk)
   local ok, value = pcall(chunk)
@@ -101,7 +112,7 @@ function script.load(path, words, modules)
   if not text then error({ wrong = ("%s can't be read: %s"):format(path, why), unloaded = true }, 0) end
   if text:sub(1, 1) == "#" then text = "--" .. text end
   local env = require("sandbox").environment(folder, words, modules)
-  local chunk, problem = load(text, "@" .. path, "t", env)
+  local chunk, problem = script.compile(text, "@" .. path, env)
   if not chunk then error({ wrong = problem, unloaded = true }, 0) end
   return function() return carry_out(chunk) end
 end

@@ -75,7 +75,37 @@ local function walk(seen)
   end
 end
 
--- Remembers every variable and table that `f` and its arguments can reach; returns the function that puts them back.
+-- Of a value so many levels of tables are told.
+local TEXT_DEPTH = 4
+
+local function text_of(value, depth)
+  if type(value) ~= "table" or values.is_host(value) or depth > TEXT_DEPTH then return require("exact").tostring(value) end
+  local parts = {}
+  for i, key in ipairs(values.keys(value)) do
+    local item = value[key]
+    parts[i] = key .. "=" .. text_of(item == nil and value[tonumber(key)] or item, depth + 1)
+  end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+-- What differs from what was remembered, as text; "" when nothing does.
+local function changes_of(seen)
+  local parts = {}
+  for _, saved in ipairs(seen.variables) do
+    local name, value = debug.getupvalue(saved.f, saved.i)
+    if value ~= saved.value then parts[#parts + 1] = name .. "=" .. text_of(value, 1) end
+  end
+  for _, saved in ipairs(seen.tables) do
+    for _, key in ipairs(values.keys(saved.table)) do
+      local value = rawget(saved.table, key)
+      if value ~= saved.copy[key] then parts[#parts + 1] = key .. "=" .. text_of(value, 1) end
+    end
+  end
+  return table.concat(parts, "\1")
+end
+
+-- Remembers every variable and table that `f` and its arguments can reach; returns the function that puts them back, and one
+-- that tells as text what differs by now.
 function snapshot.take(f, ...)
   local seen = { upvalues = {}, variables = {}, tables = {}, queue = {} }
   reach(seen, f)
@@ -88,7 +118,7 @@ function snapshot.take(f, ...)
     for _, saved in ipairs(seen.variables) do debug.setupvalue(saved.f, saved.i, saved.value) end
     for _, saved in ipairs(seen.tables) do restore_table(saved) end
     for _, put in ipairs(put_back) do put() end
-  end
+  end, function() return changes_of(seen) end
 end
 
 return snapshot

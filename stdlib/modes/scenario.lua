@@ -11,9 +11,9 @@ local script = require "script"
 local tasks = require "tasks"
 local values = require "values"
 
--- done: lines of the writes made; told: what was sent to people; pages: how many; asked: lines of effects, questions: labels,
+-- done: lines of the writes made; told: what was sent to people; pages: how many; asked: lines of effects, questions and labels,
 -- each once, so that the nearest to a pattern can be named
-local scenario = { name = "scenario", done = {}, told = {}, pages = 0, asked = {}, questions = {} }
+local scenario = { name = "scenario", done = {}, told = {}, pages = 0, asked = {}, questions = {}, labels = {} }
 
 -- A run that takes longer, on its own clock, or makes more effects would never end.
 scenario.SECONDS_MAX = 7 * 86400
@@ -25,7 +25,7 @@ local turns = {} -- entry of the world or of the answers → how many of its lis
 
 -- `description` is what the file says (stdlib/scenario_shape.lua has checked it).
 function scenario.open(description)
-  for layer, key in pairs { world = "world", given = "given", answers = "answers", changes = "after" } do
+  for layer, key in pairs { world = "world", given = "given", answers = "answers", changes = "after", checks = "checks" } do
     layers[layer] = patterns.list(description[key] or {}, nil, key)
   end
   layers.after, scenario.layers = {}, layers
@@ -41,7 +41,7 @@ function scenario.excuses(mistake)
   return false
 end
 
-local known = { asked = {}, questions = {} }
+local known = { asked = {}, questions = {}, labels = {} }
 local function remember(list, text)
   if known[list][text] then return end
   known[list][text] = true
@@ -108,11 +108,16 @@ local function error_of(reply)
   return { kind = err.kind or "failed", message = err.message or err.kind }
 end
 
+-- What an effect gives for a reply of a file's, laid over the fields of its specimen.
+function scenario.reply(act, fields, reply)
+  if reply.error then return nil, error_of(reply) end
+  return laid_over(act, fields, reply)
+end
+
 local function answer(act, plan)
   local reply = reply_for(act.match) or {}
   linger(reply)
-  if reply.error then return nil, error_of(reply) end
-  return laid_over(act, catalogue.specimen(act.entry, act.call, plan), reply)
+  return scenario.reply(act, catalogue.specimen(act.entry, act.call, plan), reply)
 end
 
 function scenario.read(act)
@@ -177,7 +182,18 @@ function scenario.preview(act)
   return { text = reply.radius or meant or "not known in a scenario", size = 1 }
 end
 
--------------------------------------------------------------------- Questions --
+----------------------------------------------------------------------- Checks --
+
+-- What the file says of a check, the goal or a wait by its label; else what was found.
+function scenario.decide(label, found)
+  remember("labels", label)
+  local value, entry = patterns.best(layers.checks, label)
+  if type(value) == "table" then value = next_of(entry, value) end
+  if value == nil then return found end
+  return value
+end
+
+------------------------------------------------------------------- Questions --
 
 -- An answer may be a list given in turn, or { "yes", takes = "40s" }.
 local function answer_to(label)

@@ -2,6 +2,7 @@
 local blame = require "blame"
 local clock = require "clock"
 local duration = require "duration"
+local gate = require "gate"
 local journal = require "journal"
 local mistake = require "mistake"
 local result = require "result"
@@ -58,6 +59,13 @@ local function is_true(value)
   return nil, ("true, false or a result expected of its function, got %s"):format(values.describe(value))
 end
 
+-- A scenario may say what holds, whatever was looked at.
+local function decided(label, answered)
+  local decide = gate.mode().decide
+  if decide then return decide(label, answered, {}) end
+  return answered
+end
+
 -- Why it could not be known is told when it changes.
 local told = {} -- label → why
 local function tell(label, why)
@@ -77,6 +85,7 @@ local function look()
       local wrong
       answered, wrong = is_true(value)
       if wrong then error("recovered: " .. wrong, 0) end
+      answered = decided(run.goal.label, answered)
     end)
   if not ok and tasks.is_interrupt(why) then error(why, 0) end
   local text = not ok and mistake.text("recovered", run.goal.label, run.goal.fn, why)
@@ -140,7 +149,7 @@ local function is_yet(label, fn)
   if not ok then tasks.pass_on(answered) end
   if not ok and not blame.is_look(answered) then error(answered, 0) end
   tell(label, not ok and answered or nil)
-  return ok and answered
+  return ok and decided(label, answered)
 end
 
 -- Polls until it holds, or its time is over. News of it begins with the first look that says "not yet".

@@ -3,6 +3,7 @@ local blame = require "blame"
 local exact = require "exact"
 local finding = require "finding"
 local foreign = require "foreign"
+local gate = require "gate"
 local journal = require "journal"
 local mistake = require "mistake"
 local prevention = require "words.prevention"
@@ -136,6 +137,8 @@ function words.check(label, value, ...)
   local here, comparison, limit, options = tasks.context(), ...
   if type(comparison) ~= "string" then comparison, limit, options = nil, nil, comparison end
   local it = observe(label, value, comparison, limit, read_options(options or {}, here))
+  local decide = gate.mode().decide
+  if decide then it.passed = decide(it.label, it.passed, it) end
   record(here, it)
   if here.pass == "plan" then return it.passed end
   if here.prevention then prevention.checked(here.prevention, it) end
@@ -210,12 +213,16 @@ local function look(title, args, fn, found, ...)
   return why
 end
 
-local function run_probe(title, fn, ...)
+function probe.check_place(title)
   local here = tasks.context()
   if here.level then blame.raise("probe '%s' can't be called inside an escalation: it may only notify", title) end
   run.acting()
   if here.probe then blame.raise("probe '%s' can't be called inside %s", title,
     here.probe == "recovered" and "recovered" or "probe '" .. here.probe .. "'") end
+end
+
+local function run_probe(title, fn, ...)
+  probe.check_place(title)
   local began, found, args = tasks.now(), {}, told(...)
   journal.event("probe.started", { probe = title, args = args })
   local unknown = look(title, args, fn, found, ...)
@@ -232,5 +239,5 @@ function words.probe(title, fn)
   return function(...) return run_probe(title, fn, ...) end
 end
 
-probe.words = words
+probe.words, probe.look, probe.told = words, look, told
 return probe

@@ -173,7 +173,7 @@ end
 -- Plans, asks, applies. True when it was applied (in a dry run: told), false when declined, refused or failed.
 function remedy.carry_out(it, fn, ...) return tasks.within({ call = run.next_path() }, carry_out, it, fn, ...) end
 
-local function check_place(title)
+function remedy.check_place(title)
   local here = tasks.context()
   if here.probe then blame.raise("remedy '%s' is refused inside a probe: a probe changes nothing", title) end
   if here.remedy then blame.raise("remedy '%s' can't be called inside another remedy", title) end
@@ -195,7 +195,7 @@ function words.remedy(title, options, fn)
   return function(...)
     tasks.stop_if_ended()
     run.acting()
-    check_place(title)
+    remedy.check_place(title)
     goal.end_if_held()
     it.allowed = nil
     local applied = remedy.carry_out(it, fn, ...)
