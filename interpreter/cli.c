@@ -78,6 +78,12 @@ static const struct option list_options[] = {
     {"format", "format", VALUE, 0, "|text|json|", "text|json"},
     {0},
 };
+static const struct option coverage_options[] = {
+    {"rules", "rules", LIST, 0, NULL, "FILE: rules of Prometheus, or a folder of them; may be repeated"},
+    {"prometheus", "prometheus", VALUE, 0, NULL, "URL: the rules that this server evaluates"},
+    {"format", "format", VALUE, 0, "|text|json|", "text|json"},
+    {0},
+};
 static const struct option effects_options[] = {
     {"format", "format", VALUE, 0, "|markdown|luals|", "markdown|luals: for people, or for an editor"},
     {0},
@@ -121,6 +127,7 @@ static const struct command commands[] = {
     {"check", "FILE…", 1, PATHS_MAX, check_options, "what is wrong with runbooks, without running them"},
     {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},
     {"explore", "FILE", 1, 1, explore_options, "every way the runbook can go, and what is wrong with any"},
+    {"coverage", "[DIR]", 0, 1, coverage_options, "alerts without a runbook, runbooks without an alert"},
     {"doc", "FILE", 1, 1, no_options, "the runbook as the page that people read, in Markdown"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},

@@ -75,8 +75,8 @@ static void load_stdlib(lua_State *L, const char *name) {
   if (status != LUA_OK) lua_error(L);
 }
 
-/* lib_http.so, lib_pg.so and lib_tls.so: libcurl, libpq and OpenSSL cost milliseconds to link, so they are opened when first
- * asked for, and lazily: little of what their thirty libraries could do is ever called. */
+/* lib_http.so, lib_pg.so, lib_tls.so and lib_yaml.so: libcurl, libpq and OpenSSL cost milliseconds to link, so they are opened
+ * when first asked for, and lazily: little of what their thirty libraries could do is ever called. */
 static lua_CFunction open_module(lua_State *L, const char *name) {
   char path[PATH_MAX + 64], symbol[64];
   snprintf(path, sizeof path, "%s/lib_%s.so", loader_libdir(), name);

@@ -5,7 +5,7 @@ local commands = { run = "commands.run", _escalate = "commands.escalate", _deliv
                    _rehearse = "commands.escalate",
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox",
                    verify = "commands.verify", test = "commands.test", check = "commands.check", list = "commands.list",
-                   explore = "commands.explore", doc = "commands.doc",
+                   explore = "commands.explore", doc = "commands.doc", coverage = "commands.coverage",
                    audit = "commands.run", resume = "commands.run",
                    doctor = "commands.run", trust = "commands.trust",
                    completion = "commands.completion", _complete = "commands.complete" }
