@@ -7,6 +7,7 @@ local run = {
   in_memory = nil, homeless = nil, -- why the directory is kept in memory only; why there is none (doctor goes on)
   file = nil,           -- the runbook's path as given
   folder = nil,         -- from which it was given
+  on_source = nil,      -- hears of a file that is loaded after the first act
   command = nil,        -- "run", "audit" or "doctor"; of a run that is resumed "run"
   generation = 1,       -- one more with each resume
   telling = nil,        -- when the event that is told took place, seconds since 1970; nil: now

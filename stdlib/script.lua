@@ -30,20 +30,20 @@ local function keep(path, text)
   for _, source in ipairs(script.sources) do if source.path == path and source.text == text then return end end
   secrets.learn("source." .. #script.sources + 1, text, "script")
   script.sources[#script.sources + 1] = { path = path, text = text, sha256 = raw_run.sha256(text) }
-  if not run.path or run.kept_sources then return end
+  if not run.path or run.kept_sources and run.generation == 1 then return end
   local wrote, err = raw_run.keep(("source/%03d.lua"):format(#script.sources), text)
   if not run.options.dry_run then script.kept(wrote, err) end
+  if run.on_source then run.on_source() end
 end
 
 -- The text of a script or module: from the disk, or in a process of a run that goes on, from what was kept.
 function run.read_source(path)
-  if run.kept_sources then
-    local text = run.kept_sources[path]
-    if not text then return nil, "it was not part of the run when it began" end
-    return text
-  end
+  local text = run.kept_sources and run.kept_sources[path]
+  if text then return text end
+  if run.kept_sources and run.generation == 1 then return nil, "it was not part of the run when it began" end
   if run.declaring == "anew" and script.text(path) then return script.text(path) end
-  local read, err = files.read { path = path, max = SIZE_MAX, owned = run.options.scenario == nil }
+  local place = run.generation > 1 and path:sub(1, 1) ~= "/" and run.folder .. "/" .. path or path
+  local read, err = files.read { path = place, max = SIZE_MAX, owned = run.options.scenario == nil }
   if not read and err.kind == "owner" then error({ refused = err.message }, 0) end
   if not read then return nil, err.message end
   if read.cut then return nil, ("it is longer than %d bytes"):format(SIZE_MAX) end
@@ -53,7 +53,7 @@ end
 
 -- The text of a script or module that was loaded; nil when it is none.
 function script.text(path)
-  if run.kept_sources then return run.kept_sources[path] end
+  if run.kept_sources and run.kept_sources[path] then return run.kept_sources[path] end
   for i = #script.sources, 1, -1 do
     if script.sources[i].path == path then return script.sources[i].text end
   end

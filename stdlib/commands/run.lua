@@ -113,9 +113,7 @@ local function open_journal(options, host)
     command_line = require("origin").command_line(host.command_line) })
 end
 
-local function keep_sources(options, carried_out)
-  if not run.path then return end
-  if run.config_text then script.kept(raw_run.keep("source/config.lua", run.config_text)) end
+local function keep_manifest(options, carried_out)
   -- before params{…} nobody knows which of them are secret, and what runs from here never reaches it
   local known = run.param_specs ~= nil
   script.kept(raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
@@ -123,6 +121,14 @@ local function keep_sources(options, carried_out)
     params_given = known and run.given_params or nil, here = options.here,
     host = run.host, user = run.user, alert_wall = run.alert_wall, carried_out = carried_out, folder = run.folder,
     about = (known or run.acted) and require("lock").about() or nil }))))
+end
+
+-- What is loaded later, as a runbook that is handed over to, is part of the run from then on.
+local function keep_sources(options, carried_out)
+  if not run.path then return end
+  if run.config_text then script.kept(raw_run.keep("source/config.lua", run.config_text)) end
+  keep_manifest(options, carried_out)
+  function run.on_source() keep_manifest(options, carried_out) end
 end
 
 local function open_mode(options)
