@@ -84,6 +84,10 @@ static const struct option coverage_options[] = {
     {"format", "format", VALUE, 0, "|text|json|", "text|json"},
     {0},
 };
+static const struct option init_options[] = {
+    {"alert", "alert", VALUE, 0, NULL, "FILE: a runbook for the alert NAME of these rules of Prometheus"},
+    {0},
+};
 static const struct option effects_options[] = {
     {"format", "format", VALUE, 0, "|markdown|luals|", "markdown|luals: for people, or for an editor"},
     {0},
@@ -127,6 +131,8 @@ static const struct command commands[] = {
     {"check", "FILE…", 1, PATHS_MAX, check_options, "what is wrong with runbooks, without running them"},
     {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},
     {"explore", "FILE", 1, 1, explore_options, "every way the runbook can go, and what is wrong with any"},
+    {"init", "DIR|NAME", 1, 1, init_options,
+     "a repository of runbooks to begin with, or a runbook for an alert"},
     {"coverage", "[DIR]", 0, 1, coverage_options, "alerts without a runbook, runbooks without an alert"},
     {"doc", "FILE", 1, 1, no_options, "the runbook as the page that people read, in Markdown"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},

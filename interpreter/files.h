@@ -72,6 +72,8 @@ bool files_delete(const char *under, struct file_list *list, atomic_bool *stop, 
  * the old file's, else 0644; an old file's owner is kept if we may. A symbolic link or anything else not
  * regular is refused. */
 bool files_write(const char *path, const void *text, size_t len, int mode, struct error *error);
+/* Makes the folders above a path that are missing. */
+bool files_make_folders(const char *path, struct error *error);
 
 struct files_held {
   size_t count;     /* of the list's files, those somebody has open */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "files.h"
 
@@ -82,6 +83,18 @@ static bool replace(struct replacement *new, const char *text, size_t len) {
   unlinkat(new->folder, new->temporary, 0);
   errno = saved;
   return false;
+}
+
+bool files_make_folders(const char *path, struct error *error) {
+  char *part = xstrdup(path);
+  bool well = true;
+  for (char *slash = strchr(part + 1, '/'); slash && well; slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    if (mkdir(part, 0777) != 0 && errno != EEXIST) well = error_set_code(error, errno, part);
+    *slash = '/';
+  }
+  free(part);
+  return well;
 }
 
 bool files_write(const char *path, const void *text, size_t len, int mode, struct error *error) {

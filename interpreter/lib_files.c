@@ -9,7 +9,7 @@
  * owned: only if nobody but us and root can change it (owner.h); else kind "owner"
  * stat(path) → {state="file"|"directory"|"symlink"|"other"|"absent", bytes=, modified=, mode=, uid=, gid=},
  * of a link itself delete{under=, files={{path=, dev=, ino=, modified=, bytes=}…}, timeout=} → {deleted=,
- * bytes=, left={{path=, why=}…}} write{path=, text=, mode=, timeout=} → {bytes=} held_open{files={{dev=,
+ * bytes=, left={{path=, why=}…}} write{path=, text=, mode=, folders=, timeout=} → {bytes=}, folders: those missing are made; held_open{files={{dev=,
  * ino=}…}, timeout=} → {count=, pids={…}, processes=, hidden=}
  *
  * Failures: nil, {kind=, message=}: missing, permission, usage (not what it should be), timeout, io. A delete
@@ -48,7 +48,7 @@ struct files_work {
   uint64_t size;
   size_t max;
   int mode;
-  bool tail, cut, absent, owned;
+  bool tail, cut, absent, owned, folders;
 };
 
 static void files_clear(struct work *base) {
@@ -363,6 +363,7 @@ static int l_delete(lua_State *L) {
 
 static void write_run(struct work *base) {
   struct files_work *work = (struct files_work *)base;
+  if (work->folders && !files_make_folders(work->path, &base->error)) return;
   files_write(work->path, work->text.data, work->text.len, work->mode, &base->error);
 }
 
@@ -377,7 +378,7 @@ static int l_write(lua_State *L) {
       .run = write_run, .push = write_push, .clear = files_clear, .patient = true};
   size_t len;
   lua_settop(L, 1);
-  options_check(L, 1, "path text mode timeout");
+  options_check(L, 1, "path text mode folders timeout");
   const char *path = options_path(L, 1, "path");
   if (tree_has_dotdot(path)) return luaL_error(L, "option 'path': '..' is refused");
   const char *text = field_string(L, 1, "text", &len, NULL);
@@ -389,6 +390,7 @@ static int l_write(lua_State *L) {
   work->path = xstrdup(path);
   buffer_append(&work->text, text, len);
   work->mode = mode;
+  work->folders = field_bool(L, 1, "folders", false);
   return work_await(L, &work->work, timeout, "writing a file");
 }
 

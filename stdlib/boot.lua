@@ -6,6 +6,7 @@ local commands = { run = "commands.run", _escalate = "commands.escalate", _deliv
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox",
                    verify = "commands.verify", test = "commands.test", check = "commands.check", list = "commands.list",
                    explore = "commands.explore", doc = "commands.doc", coverage = "commands.coverage",
+                   init = "commands.init",
                    audit = "commands.run", resume = "commands.run",
                    doctor = "commands.run", trust = "commands.trust",
                    completion = "commands.completion", _complete = "commands.complete" }

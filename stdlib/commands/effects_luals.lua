@@ -181,14 +181,14 @@ local function add_helpers(lines)
   end
 end
 
--- The whole file.
+-- The whole file, without the end of its last line.
 function luals.text()
   local lines = { HEAD, "" }
   for _, name in ipairs(values.keys(vocabulary.words)) do add_word(lines, name) end
   add_helpers(lines)
   for _, family in ipairs(catalogue.families) do add_family(lines, family) end
   add(lines, OF_TESTS)
-  return table.concat(lines, "\n") .. "\n"
+  return table.concat(lines, "\n")
 end
 
 return luals
