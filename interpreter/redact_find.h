@@ -38,6 +38,16 @@ bool redact_find_url(const struct redact_scene *scene, size_t at, struct redact_
 bool redact_find_value(struct redact_scene *scene, size_t at, struct redact_span *span);
 bool redact_find_shape(const struct redact_scene *scene, size_t at, struct redact_span *span);
 bool redact_find_word(const struct redact_scene *scene, size_t at, struct redact_span *span);
+bool redact_find_option(const struct redact_scene *scene, size_t at, struct redact_span *span);
+bool redact_find_right(const struct redact_scene *scene, size_t at, struct redact_span *span);
+bool redact_find_colon(const struct redact_scene *scene, size_t at, struct redact_span *span);
+bool redact_find_encoded(const struct redact_scene *scene, size_t at, struct redact_span *span);
+
+/* Whether `program` takes a secret behind its option `flag`: *value, which stands there, and *len become the secret part of it. */
+bool redact_option_value(const char *program, size_t program_len, const char *flag, size_t flag_len,
+                         const char **value, size_t *len);
+/* The same of an option with its value written onto it, as mysql's -pSECRET. */
+bool redact_option_attached(const char *program, size_t program_len, const char **word, size_t *len);
 
 /* Whether a key says that its value is secret: whole words, DB_PASSWORD, apiKey, Jwt:Secret; `Key` alone only under a parent
  * that makes it one, as Jwt. */

@@ -119,11 +119,45 @@ static struct place place_in_list(const json_t *list, size_t i, const struct pla
   return place;
 }
 
+/* Of the words of a command the secret part of the one at `i`, by an option of its program's: -a x, -px. */
+static bool find_option_value(const json_t *list, size_t i, const char **value, size_t *len) {
+  const json_t *word = json_array_get(list, i), *flag = i ? json_array_get(list, i - 1) : NULL;
+  for (size_t k = 0; k < i; k++) {
+    const json_t *program = json_array_get(list, k);
+    if (!json_is_string(program)) continue;
+    const char *name = json_string_value(program);
+    size_t name_len = json_string_length(program);
+    *value = json_string_value(word), *len = json_string_length(word);
+    if (redact_option_attached(name, name_len, value, len)) return true;
+    *value = json_string_value(word), *len = json_string_length(word);
+    if (json_is_string(flag) &&
+        redact_option_value(name, name_len, json_string_value(flag), json_string_length(flag), value, len))
+      return true;
+  }
+  return false;
+}
+
+/* The word with that part masked; NULL: it has none. */
+static json_t *clean_option(const json_t *list, size_t i, bool foreign) {
+  const json_t *word = json_array_get(list, i);
+  const char *value;
+  size_t len;
+  struct buffer clean = {0};
+  if (!json_is_string(word) || !find_option_value(list, i, &value, &len)) return NULL;
+  clean_text(&clean, json_string_value(word), (size_t)(value - json_string_value(word)), foreign);
+  buffer_puts(&clean, UNDECLARED);
+  buffer_puts(&clean, value + len);
+  json_t *copy = json_stringn(clean.data, clean.len);
+  buffer_free(&clean);
+  return copy;
+}
+
 static json_t *clean_list(const json_t *value, const struct place *above) {
   json_t *copy = json_array();
   for (size_t i = 0; i < json_array_size(value); i++) {
     struct place place = place_in_list(value, i, above);
-    json_array_append_new(copy, clean_value(json_array_get(value, i), &place));
+    json_t *option = clean_option(value, i, above->foreign);
+    json_array_append_new(copy, option ? option : clean_value(json_array_get(value, i), &place));
   }
   return copy;
 }

@@ -311,3 +311,18 @@ def test_the_interpreter_cannot_be_dumped(lab_folder):
     finally:
         process.terminate()
         process.communicate()
+
+
+def test_passwords_behind_a_programs_own_option_are_masked(runbook, sandbox):
+    """In a list of words, in the line and in what the program says. Broken by: clean_list without clean_option."""
+    sandbox.write("x.lua", """runbook { title = "Options" }
+for _, words in ipairs { { "redis-cli", "-a", "hunter2option" }, { "mysql", "-phunter2option" },
+                         { "curl", "-u", "conduit:hunter2option" } } do
+  note(exec({ "echo", table.unpack(words) }, { reads = true }))
+end
+return unresolved "x"
+""")
+    result = runbook("run", "x.lua", "--dry-run", "-v")
+    assert result.code == 0 and "hunter2option" not in result.stdout, result
+    text = open(result.run_dir + "/journal.jsonl").read() + open(result.run_dir + "/report.md").read()
+    assert "hunter2option" not in text and "conduit:⟦password:undeclared⟧" in text, text

@@ -63,10 +63,55 @@ static void words_of_a_sentence_stay(void **state) {
   stays("{\"tolerations\":[{\"key\":\"node\",\"value\":\"hunter2hunter2\"}]}");
 }
 
+/* By a program's own way of writing. Broken by: each row of `options`, find_right, find_pgpass, find_oracle or find_encoded left out. */
+static void passwords_of_programs_are_hidden(void **state) {
+  (void)state;
+  applies("mysql -uroot -phunter2 shop", "mysql -uroot -p" P " shop");
+  applies("/usr/bin/mysqldump --user=c -phunter2", "/usr/bin/mysqldump --user=c -p" P);
+  applies("redis-cli -h db -a hunter2 PING", "redis-cli -h db -a " P " PING");
+  applies("redis-cli -a 'hunter 2' PING", "redis-cli -a '" P "' PING");
+  applies("[\"redis-cli\",\"-a\",\"hunter2\"]", "[\"redis-cli\",\"-a\",\"" P "\"]");
+  applies("curl -su conduit:hunter2 http://x/", "curl -su conduit:hunter2 http://x/");
+  applies("curl -s -u conduit:hunter2 http://x/", "curl -s -u conduit:" P " http://x/");
+  applies("curl --user conduit:hunter2 http://x/", "curl --user conduit:" P " http://x/");
+  applies("sshpass -p hunter2 ssh db1", "sshpass -p " P " ssh db1");
+  applies("docker login -u c -p hunter2 registry", "docker login -u c -p " P " registry");
+  applies("keytool -list -storepass hunter2", "keytool -list -storepass " P);
+  applies("smbclient //h/s -U c%hunter2", "smbclient //h/s -U c%" P);
+  applies("ACL SETUSER c on >hunter2 ~* +@all", "ACL SETUSER c on >" P " ~* +@all");
+  applies("user c on #"
+          "2e99758548972a8e8822ad47fa1017ff72f06f3ff6a016851f45c398732bc50c ~*",
+          "user c on #" T " ~*");
+  applies("db1:5432:conduit:conduit:hunter2", "db1:5432:conduit:conduit:" P);
+  applies("*:*:*:conduit:hunter2\nx", "*:*:*:conduit:" P "\nx");
+  applies("jdbc:oracle:thin:conduit/hunter2@//db1:1521/x", "jdbc:oracle:thin:conduit/" P "@//db1:1521/x");
+  applies("/login?next=%2F%3Fpassword%3Dhunter2%26x%3D1", "/login?next=%2F%3Fpassword%3D" P "%26x%3D1");
+}
+
+static void what_looks_like_them_stays(void **state) {
+  (void)state;
+  stays("mysql -p shop");
+  stays("mkdir -p hunter2/data");
+  stays("ls -a hunter2");
+  stays("psql -p 5432 -U conduit");
+  stays("docker run -p 8080:80 -a stdout nginx");
+  stays("curl -u conduit http://x/");
+  stays("ps -u conduit:users");
+  stays("a > hunter2 and #1 of user c on Monday");
+  stays("commit #2e99758548972a8e8822ad47fa1017ff72f06f3ff6a016851f45c398732bc50c");
+  stays("12:30:15:abc:def");
+  stays("src/main.c:120:5: error: x");
+  stays("root:x:0:0:root:/root:/bin/bash");
+  stays("jdbc:oracle:thin:@//db1:1521/x");
+  stays("page%3D2%26sort%3Dname");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(passwords_of_other_syntaxes_are_hidden),
       cmocka_unit_test(words_of_a_sentence_stay),
+      cmocka_unit_test(passwords_of_programs_are_hidden),
+      cmocka_unit_test(what_looks_like_them_stays),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
