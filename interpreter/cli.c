@@ -70,6 +70,7 @@ static const struct option test_options[] = {
 };
 static const struct option check_options[] = {
     {"format", "format", VALUE, 0, "|text|json|github|gitlab|sarif|", "text|json|github|gitlab|sarif"},
+    {"declared", "declared", FLAG, 0, NULL, "instead: the reads on the author's word, by program"},
     {"baseline", "baseline", VALUE, 0, NULL, "FILE: leave out the findings that it knows"},
     {"write-baseline", "write_baseline", VALUE, 0, NULL, "FILE: know today's findings from now on"},
     {0},

@@ -2,6 +2,7 @@
 --
 -- A finding: { rule =, file =, line =, column =, text =, source = the line it stands in }.
 local blame = require "blame"
+local declared = require "check.declared"
 local files = require "raw.files"
 local foreign = require "foreign"
 local lexer = require "syntax.lexer"
@@ -101,7 +102,8 @@ local too_much = { budget = "it computes for too long", memory = "it takes too m
 local function look(state, path, text, folder)
   local tree, line, message, column = parser.parse(text)
   if not tree then return add(state, path, text, "syntax", { line = line, column = column }, message) end
-  check_tree(state, path, tree)
+  local it = check_tree(state, path, tree)
+  if state.on_tree then state.on_tree(path, it.tree) end
   return required(tree, folder)
 end
 
@@ -144,6 +146,25 @@ function check.files(paths)
     return a.rule < b.rule
   end)
   return state.findings
+end
+
+-- The reads that only their author's word says are some (`reads = true`), in the files and their modules: { program =, effect =,
+-- file =, line =, column = }, in the order of programs.
+function check.declared(paths)
+  local list = {}
+  local state = { findings = {}, seen = {}, on_tree = function(file, tree)
+    for _, it in ipairs(declared.reads(tree)) do
+      it.file = file
+      list[#list + 1] = it
+    end
+  end }
+  for _, path in ipairs(paths) do check_file(state, path, path:match "^(.*/)[^/]*$" or "") end
+  table.sort(list, function(a, b)
+    if a.program ~= b.program then return a.program < b.program end
+    if a.file ~= b.file then return a.file < b.file end
+    return a.line < b.line or a.line == b.line and a.column < b.column
+  end)
+  return list
 end
 
 -- Tells them on standard output, as `format` has it (stdlib/views/findings.lua).

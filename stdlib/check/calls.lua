@@ -138,6 +138,10 @@ rules["wrong-argument"] = function(it, say)
         or shape.trailing and why_not(found.param, kind, found.given))
       if why then say(found.given, "%s: argument %d (%s): %s", shape.name, found.at, found.param[1], why) end
     end
+    for _, item in ipairs(shape.name == "params" and call.arguments[1] and call.arguments[1].items or {}) do
+      local found = kinds[item.value.type]
+      if found and found ~= "table" then say(item.value, "params: { default, \"help\", … } expected, got a %s", found) end
+    end
   end)
 end
 

@@ -48,21 +48,28 @@ function origins.name(it)
   return binding.value
 end
 
--- A field of a table that is written out and of which no field is set later.
+-- A field of a table that is written out, if it is given a value once: there, or by its name later.
 function origins.index(it)
-  local object = it.object
-  if it.key.type ~= "string" or object.type ~= "name" or not object.binding or object.binding.changed then return nil end
-  local held = origins.name(object)
-  return held and held.type == "table" and facts.field(held, it.key.value) or nil
+  local binding = it.key.type == "string" and it.object.type == "name" and it.object.binding
+  local held = binding and not binding.changed and origins.name(it.object)
+  if not held or held.type ~= "table" then return nil end
+  local first, later = facts.field(held, it.key.value), (binding.fields or {})[it.key.value]
+  if first then return later == nil and first or nil end
+  return later or nil
 end
+
+-- So many locals and fields are looked through, one after the other, at most: they may lead in a circle.
+local STEPS_MAX = 50
 
 -- What a node is made of: of a local that is given a value once, that value.
 function facts.origin(it)
-  while true do
-    local from = origins[it.type] and origins[it.type](it)
-    if not from then return it end
-    it = from
+  local at = it
+  for _ = 1, STEPS_MAX do
+    local from = origins[at.type] and origins[at.type](at)
+    if not from then return at end
+    at = from
   end
+  return it
 end
 
 -- The value of a field of a table that is written out, as a node; and whether the table has other fields that can't be told.
@@ -77,15 +84,18 @@ end
 
 local literal = { string = true, number = true, ["true"] = true, ["false"] = true }
 
+-- Tables in tables that are looked into at most.
+local DEPTH_MAX = 20
+
 -- The value of a node that is written out in full; nil and false when it isn't.
-local function value_of(it)
-  it = facts.origin(it)
+local function value_of(it, depth)
+  it, depth = facts.origin(it), (depth or 0) + 1
   if it.type == "true" or it.type == "false" then return it.type == "true", true end
   if literal[it.type] then return it.value, true end
-  if it.type ~= "table" then return nil, false end
+  if it.type ~= "table" or depth > DEPTH_MAX then return nil, false end
   local list, whole = {}, true
   for _, item in ipairs(it.items) do
-    local value, known = value_of(item.value)
+    local value, known = value_of(item.value, depth)
     local key = not item.key and #list + 1 or item.key.type == "string" and item.key.value or nil
     if known and key then list[key] = value else whole = false end
     if not known and not item.key then break end -- the words before it stand

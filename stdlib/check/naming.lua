@@ -42,29 +42,34 @@ rules["unused-local"] = function(it, say)
   end
 end
 
--- The remedies and probes in a table of a local: { key's node, word }; only where the table's fields are all it is used for.
-local function kept_in(binding)
+-- The remedies and probes in a table of a local: { key's node, word }.
+local function kept_in(binding, set_later)
   local list = {}
-  for _, item in ipairs(binding.value and binding.value.type == "table" and binding.value.items or {}) do
-    local word = facts.word(item.value)
-    if item.key and item.key.type == "string" and called[word] then list[#list + 1] = { item.key, word } end
+  local function add(key, value)
+    local word = value and facts.word(value)
+    if key and key.type == "string" and called[word] then list[#list + 1] = { key, word } end
   end
+  local held = binding.value and binding.value.type == "table" and binding.value.items or {}
+  for _, item in ipairs(held) do add(item.key, item.value) end
+  for _, target in ipairs(set_later or {}) do add(target.key, (binding.fields or {})[target.key.value]) end
   return list
 end
 
+-- Only where its fields, by their names, are all that a table is used for.
 rules["unused-in-table"] = function(it, say)
-  local read, plain = {}, {}
+  local read, plain, set, is_target = {}, {}, {}, {}
   facts.each(it.tree.body, function(node)
+    for _, target in ipairs(node.type == "assign" and node.targets or { node.target }) do is_target[target] = true end
     local binding = node.type == "index" and node.key.type == "string" and node.object.type == "name" and node.object.binding
     if not binding then return end
-    read[binding], plain[binding] = read[binding] or {}, (plain[binding] or 0) + 1
-    read[binding][node.key.value] = true
+    read[binding], set[binding], plain[binding] = read[binding] or {}, set[binding] or {}, (plain[binding] or 0) + 1
+    if is_target[node] then table.insert(set[binding], node) else read[binding][node.key.value] = true end
   end)
   for _, binding in ipairs(it.names.locals) do
     local only_fields = plain[binding] == #binding.uses and binding.sets == 0
-    for _, kept in ipairs(only_fields and kept_in(binding) or {}) do
+    for _, kept in ipairs(only_fields and kept_in(binding, set[binding]) or {}) do
       local name = kept[1].value
-      if not read[binding][name] then say(kept[1], "'%s.%s': %s", binding.name, name, called[kept[2]]) end
+      if not (read[binding] or {})[name] then say(kept[1], "'%s.%s': %s", binding.name, name, called[kept[2]]) end
     end
   end
 end

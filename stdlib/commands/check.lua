@@ -4,6 +4,7 @@ local files = require "raw.files"
 local json = require "raw.json"
 local raw_run = require "raw.run"
 local screen = require "screen"
+local tty = require "raw.tty"
 
 local EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE = 0, 1, 2
 -- A baseline is this long at most, in bytes.
@@ -45,7 +46,21 @@ local function complain(text, ...)
   return EXIT_USAGE
 end
 
+-- What stands on its author's word, by program, for who reads a change of it.
+local function tell_declared(list, format)
+  if format == "json" then return tty.write(1, json.encode(json.list(list)) .. "\n") end
+  for _, it in ipairs(list) do
+    tty.write(1, screen.inert(("%-20s  %-14s  %s:%d:%d"):format(it.program, it.effect, it.file, it.line, it.column), 1000) .. "\n")
+  end
+end
+
 return function(arguments, options)
+  if options.declared then
+    local format = options.format or "text"
+    if format ~= "text" and format ~= "json" then return complain("--declared: --format text or json expected") end
+    tell_declared(check.declared(arguments), format)
+    return EXIT_CLEAN
+  end
   local findings = check.files(arguments)
   if options.write_baseline then
     local wrote, err = write_baseline(options.write_baseline, findings)

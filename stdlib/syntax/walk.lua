@@ -1,8 +1,8 @@
 -- Who is who in a tree (stdlib/syntax/parser.lua): every name is bound to the local it means, or is a global.
 --
 -- A local: { name =, node = where it stands, kind = "local" | "parameter" | "loop" | "function", attribute =, value = the
--- expression it is given, sets = how often it is assigned later, changed = a field of it is, uses = names that read it }. A
--- name's node gets `binding`.
+-- expression it is given, sets = how often it is assigned later, fields = those of it that are set by their names: what to, false
+-- when twice; changed = others are set, uses = names that read it }. A name's node gets `binding`.
 local walk = {}
 
 -- The fields of a node that hold nodes or lists of them, in the order of the text.
@@ -87,15 +87,22 @@ function binders.local_function(state, it)
   bind(state, it.value)
 end
 
--- A field of what a local holds is set: what the local was given no longer says what is in it.
-local function note_change(target)
+-- A field of what a local holds is set. One that is named, and once, has that value; else what the local was given no longer
+-- says what is in it.
+local function note_change(target, value)
+  local binding = target.type == "index" and target.object.type == "name" and target.key.type == "string" and target.object.binding
+  if binding then
+    binding.fields = binding.fields or {}
+    binding.fields[target.key.value] = binding.fields[target.key.value] == nil and value or false
+    return
+  end
   while target.type == "index" or target.type == "paren" do target = target.object or target.value end
   if target.binding then target.binding.changed = true end
 end
 
 function binders.assign(state, it)
   for _, value in ipairs(it.values) do bind(state, value) end
-  for _, target in ipairs(it.targets) do
+  for i, target in ipairs(it.targets) do
     local binding = target.type == "name" and state.scope[target.name]
     if binding then
       target.binding, binding.sets = binding, binding.sets + 1
@@ -103,15 +110,14 @@ function binders.assign(state, it)
       state.assigned[#state.assigned + 1] = target
     else
       bind(state, target)
-      note_change(target)
+      note_change(target, it.values[i])
     end
   end
 end
 
 binders["function"] = function(state, it)
   if it.target then
-    binders.assign(state, { values = {}, targets = { it.target } })
-    return bind(state, it.value)
+    return binders.assign(state, { values = { it.value }, targets = { it.target } })
   end
   inside(state, function()
     for _, name in ipairs(it.names) do declare(state, name, "parameter") end

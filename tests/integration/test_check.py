@@ -136,6 +136,13 @@ CASES = [
     ("wrong-sql", """note(sql.row("postgresql://x", "SELECT 'a"))""", "2:32"),
     ("dropped-remedy", 'local fix = { a = remedy("A", {}, function() note(1) end),\n'
                        '  b = remedy("B", { risk = "high" }, function() note(2) end) }\nfix.a()\nfix.b()', "5:1"),
+    ("write-in-probe", 'local t = {}\nfunction t.b() docker.restart("x") end\nprobe("P", function() t.b() end)()', "4:23"),
+    ("write-in-probe", 'local t = {}\nt.b = function() docker.restart("x") end\nt.b = note\n'
+                       'probe("P", function() t.b() end)()', None),
+    ("unused-in-table", 'local t = {}\nt.b = remedy("B", {}, function() note(1) end)\nt.c = 1\nnote(t.c)', "3:3"),
+    ("unused-in-table", 'local t = {}\nt.b = remedy("B", {}, function() note(1) end)\nt.b()', None),
+    ("unused-in-table", 'local t = {}\nt.b = remedy("B", {}, function() note(1) end)\nreturn t', None),
+    ("wrong-argument", "note(params { a = 1 })", "2:19"),
     ("result-as-condition", 'local t = { c = docker.inspect("x") }\nif t.c then note(1) end', "3:4"),
     ("result-as-condition", 'local t = { c = docker.inspect("x") }\nt.c = nil\nif t.c then note(1) end', None),
     ("same-condition", 'local x = ""\nif #x == 1 then note(1) elseif #x == 2 then note(2) elseif #x == 1 then note() end', "3:60"),
@@ -278,6 +285,15 @@ def test_it_runs_nothing_and_asks_nobody_whose_file_it_is(sandbox, checked):
     assert "[write-outside-remedy]" in result.stdout, result
 
 
+def test_what_leads_in_a_circle_is_looked_at(checked):
+    """Broken by: following a field to itself for ever."""
+    text = ("local t, u = {}, {}\nt.a = t.b\nt.b = t.a\nlocal v = { x = u.v }\nu.v = v\nt.a()\n"
+            'remedy("R", {}, function() sql.execute("postgresql://x", "DELETE FROM x", v) exec(v, v) end)()\n'
+            "local function f() f() end\nlocal w = w\nif t.a then note(f, w) end\n")
+    result = checked(HEAD + text)
+    assert result.code == 1 and result.stderr == "" and "[no-warning]" in result.stdout, result
+
+
 @pytest.mark.parametrize("text", [
     "note(" + "+".join(["1"] * 50000) + ")", "local f = note\nf" + "(1)" * 20000,
     "local a = note\nif a then " + "".join(f"elseif a == {n} then note({n}) " for n in range(2000)) + "end",
@@ -291,6 +307,18 @@ def test_at_its_edge_a_file_is_looked_at_and_beyond_it_is_not(checked):
     assert checked(HEAD + "--" + filler + "\n").code == 0
     result = checked(HEAD + "--" + filler + "-\n")
     assert result.code == 1 and "x.lua:1:1: it is longer than 1048576 bytes [unreadable]" in result.stdout, result
+
+
+def test_reads_on_the_authors_word_are_listed_by_program(runbook, sandbox):
+    """Broken by: a wrapper that is taken for the program; a module that is not looked into."""
+    sandbox.write("lib/a.lua", 'local words = { "sudo", "-n", "wal-g", "list" }\nreturn docker.exec("x", words, { reads = true })')
+    sandbox.write("x.lua", HEAD + 'require "lib.a"\nnote(exec({ "vendor", "x" }, { reads = true }))\n'
+                  'note(http.post("http://x", { reads = true }))\nnote(exec { "df" })\nnote(exec({ "rm" }, { reads = false }))\n')
+    result = runbook("check", "--declared", "x.lua")
+    assert [line.split() for line in result.stdout.splitlines()] == [
+        ["http.post", "http.post", "x.lua:4:6"], ["vendor", "exec", "x.lua:3:6"], ["wal-g", "docker.exec", "lib/a.lua:2:8"]], result
+    assert result.code == 0 and json.loads(runbook("check", "--declared", "--format", "json", "x.lua").stdout)[1]["line"] == 3
+    assert runbook("check", "--declared", "--format", "sarif", "x.lua").code == 2
 
 
 def test_a_file_that_is_not_there_is_said(runbook):
