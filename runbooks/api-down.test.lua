@@ -193,6 +193,44 @@ scenario "the Service selects none of its pods" {
   expect  = { outcome = "unresolved", does = {}, pages = 1, never = { "kubectl.rollout_restart *" } },
 }
 
+-- Newer clusters have EndpointSlices; one without a port that the Service leads to is reached by nobody.
+scenario "the Service leads to a port of a name that no container has" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get deployment *"] = deployment,
+              ["kubectl.get pods selector=app=conduit-api"] = { ready = 2, total = 2, items = { {
+                name = "conduit-api-1", ready = true,
+                object = { metadata = {}, spec = { containers = { { name = "api", ports = { { name = "web" } } } } } } } } },
+              ["kubectl.get service *"] = { state = "present", object = { spec = { selector = { app = "conduit-api" },
+                ports = { { name = "http", port = 80, targetPort = "http" } } } } },
+              ["kubectl.get endpoints *"] = { state = "absent" },
+              ["kubectl.get endpointslices *"] = { items = { { object = { ports = {}, endpoints = { { addresses = { "10.0.0.1" },
+                conditions = { ready = true } } } } } } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1, never = { "kubectl.rollout_restart *" },
+              told = { "which no container of its pods has" } },
+}
+
+scenario "the Service is reached by its EndpointSlices" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get deployment *"] = deployment,
+              ["kubectl.get pods selector=app=conduit-api"] = { ready = 2, total = 2 },
+              ["kubectl.get service *"] = { state = "present", object = { spec = { selector = { app = "conduit-api" },
+                ports = { { name = "http", port = 80, targetPort = "http" } } } } },
+              ["kubectl.get endpoints *"] = { error = { kind = "permission", message = "forbidden" } },
+              ["kubectl.get endpointslices *"] = { items = { { object = { ports = { { name = "http" } }, endpoints = {
+                { addresses = { "10.0.0.1" } }, { addresses = { "10.0.0.2" }, conditions = { ready = false } } } } } } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+}
+
+scenario "every node is cordoned" {
+  params  = { platform = "kubernetes" },
+  given   = { ["kubectl.get nodes"] = { items = { { name = "node-1", ready = true, cordoned = true, conditions = {
+                                          { type = "Ready", status = "True" } } } } } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, told = { "nodes that take new pods" } },
+}
+
 scenario "somebody scaled it to 0" {
   params  = { platform = "kubernetes" },
   given   = { ["kubectl.get deployment *"] = { state = "present", place = "conduit @ prod", object = { spec = { replicas = 0,

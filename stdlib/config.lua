@@ -229,6 +229,8 @@ function config.apply(given, environment, options, getenv)
   local project = getenv "COMPOSE_PROJECT_NAME"
   settings.compose.project = project ~= "" and project or nil
   settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"
+  local host, port = getenv "KUBERNETES_SERVICE_HOST", getenv "KUBERNETES_SERVICE_PORT"
+  settings.kubectl.in_pod = host and port and { KUBERNETES_SERVICE_HOST = host, KUBERNETES_SERVICE_PORT = port } or nil
   for _, names in ipairs { { "PATH", "HOME", "LANG", "TZ" }, given.environment or {}, environment.environment or {} } do
     for _, name in ipairs(names) do settings.environment[name] = getenv(name) end
   end

@@ -50,11 +50,32 @@ end
 
 local pressures = { MemoryPressure = { "memory", "memory_short" }, DiskPressure = { "disk", "disk_full" } }
 
+local function conditions_of(node)
+  return node.conditions or node.object and node.object.status and node.object.status.conditions or {}
+end
+
+-- Whether a node says of itself that it is ready.
+local function is_ready(node)
+  for _, it in ipairs(conditions_of(node)) do if it.type == "Ready" then return it.status == "True" end end
+  return node.ready or false
+end
+
+-- A cordoned node is rarely a fault; that none is left for new pods is one.
+local function check_cordoned(nodes)
+  local open = 0
+  for _, node in ipairs(nodes) do
+    if node.cordoned then note(("node %s is cordoned: no new pods come to it"):format(node.name)) end
+    if is_ready(node) and not node.cordoned then open = open + 1 end
+  end
+  if #nodes > 0 then check("nodes that take new pods", open, ">", 0, { fault = "node_lost" }) end
+end
+
 -- Of the cluster's nodes what their kubelets complain of: the same faults, and `node_lost`.
 function host.check_nodes()
-  local well = { memory = true, disk = true, ready = true }
-  for _, node in ipairs(kubectl.get("nodes").items) do
-    for _, it in ipairs(node.object.status.conditions) do
+  local well, nodes = { memory = true, disk = true, ready = true }, kubectl.get("nodes").items
+  check_cordoned(nodes)
+  for _, node in ipairs(nodes) do
+    for _, it in ipairs(conditions_of(node)) do
       local what, fault = table.unpack(pressures[it.type] or {})
       if what and it.status == "True" then
         well[what] = false

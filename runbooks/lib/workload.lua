@@ -126,21 +126,81 @@ local function selector_text(selector)
   return table.concat(parts, ",")
 end
 
+-- The ports' names of a group of addresses; nil: they have all of the Service's.
+local function names_of(ports)
+  if not ports then return nil end
+  local names = {}
+  for _, port in ipairs(ports) do names[port.name or ""] = true end
+  return names
+end
+
+-- Of EndpointSlices, which newer clusters have in the place of Endpoints.
+local function slices_of(name)
+  local slices = kubectl.get("endpointslices", { selector = "kubernetes.io/service-name=" .. name })
+  if slices.error then return nil, slices.error.message end
+  local groups = {}
+  for _, item in ipairs(slices.items) do
+    local slice, ready = item.object or {}, 0
+    for _, it in ipairs(slice.endpoints or {}) do
+      if (it.conditions or {}).ready ~= false then ready = ready + #(it.addresses or {}) end
+    end
+    groups[#groups + 1] = { addresses = ready, names = names_of(slice.ports) }
+  end
+  return groups
+end
+
+-- What is behind a Service: groups of { addresses = how many are ready, names = of the ports that they have }; nil and why.
+local function behind(name)
+  local endpoints = kubectl.get("endpoints", name)
+  if endpoints.error or endpoints.state ~= "present" then
+    local groups, why = slices_of(name)
+    if groups or endpoints.error then return groups, why end
+  end
+  local groups = {}
+  for i, subset in ipairs(endpoints.object and endpoints.object.subsets or {}) do
+    groups[i] = { addresses = #(subset.addresses or {}), names = names_of(subset.ports) }
+  end
+  return groups
+end
+
+-- How many addresses the Service's port with the fewest leads to, and that port.
+local function reached(groups, ports)
+  local fewest, of
+  for _, port in ipairs(#ports > 0 and ports or { {} }) do
+    local addresses = 0
+    for _, group in ipairs(groups) do
+      if not group.names or #ports == 0 or group.names[port.name or ""] then addresses = addresses + group.addresses end
+    end
+    if not fewest or addresses < fewest then fewest, of = addresses, port end
+  end
+  return fewest, of
+end
+
+-- A port that is named by no container of the pods leads nowhere, whatever the selector finds.
+local function unnamed(port, pods)
+  local name = port.targetPort
+  if type(name) ~= "string" or tonumber(name) then return nil end
+  for _, pod in ipairs(pods.items) do
+    for _, container in ipairs(pod.object and pod.object.spec and pod.object.spec.containers or {}) do
+      for _, it in ipairs(container.ports or {}) do if it.name == name then return nil end end
+    end
+  end
+  return ('none: its port %s leads to the port named "%s", which no container of its pods has'):format(
+    tostring(port.name or port.port), name)
+end
+
 -- Whether the Service of its name leads to the pods that are ready: healthy pods that nobody reaches are not mended by a restart.
 local function check_service(place, pods)
   local service = kubectl.get("service", place.name)
   if service.error then return note("its Service can't be looked at: " .. service.error.message) end
   local selector = service.state == "present" and service.object and service.object.spec and service.object.spec.selector
   if not selector or pods.ready == 0 then return end
-  local endpoints = kubectl.get("endpoints", place.name)
-  if endpoints.error then return note("its endpoints can't be looked at: " .. endpoints.error.message) end
-  local addresses = 0
-  for _, subset in ipairs(endpoints.object and endpoints.object.subsets or {}) do
-    addresses = addresses + #(subset.addresses or {})
-  end
-  check("addresses behind its Service", addresses, ">", 0, { fault = "cut_off",
-        detail = addresses == 0 and ("none: Service %s looks for %s, and %d pods are ready"):format(place.name,
-          selector_text(selector), pods.ready) or nil })
+  local groups, why = behind(place.name)
+  if not groups then return note("its endpoints can't be looked at: " .. why) end
+  local fewest, of = reached(groups, service.object.spec.ports or {})
+  check("addresses behind its Service", fewest, ">", 0, { fault = "cut_off",
+        detail = fewest == 0 and (unnamed(of, pods) or ("none: Service %s looks for %s, and %d pods are ready"):format(
+          place.name, selector_text(selector), pods.ready)) or nil })
 end
 
 local function look_at_pods(place)

@@ -4,10 +4,14 @@ local catalogue = require "catalogue"
 local docker_host = require "effects.docker_host"
 local duration = require "duration"
 local engine = require "effects.docker_engine"
+local look = require "effects.sysinfo_look"
+local proc = require "effects.sysinfo_proc"
 local tasks = require "tasks"
 
 -- Between two looks at the cgroup's CPU clock, in seconds.
 local INTERVAL = 0.1
+-- The machine's memory is known after so many seconds, or not at all.
+local MEMINFO_SECONDS = 1
 
 local stats = {}
 
@@ -23,7 +27,8 @@ local function from_cgroup(id)
   if not cgroup.cpu_seconds or not cgroup.memory_bytes then
     return nil, { kind = "missing", message = "no accounting" }
   end
-  local machine = sys.memory()
+  local texts = look.texts({ "/proc/meminfo" }, MEMINFO_SECONDS)
+  local machine = texts and proc.memory(texts[1])
   return { at = tasks.now(), cpu_seconds = cgroup.cpu_seconds, pids = cgroup.pids,
            machine = machine and machine.total,
            memory_bytes = working_set(cgroup.memory_bytes, cgroup.memory_inactive_file) }

@@ -128,14 +128,13 @@ local function get_many(it, call)
     done, err = it:carry_out(get_words(call, "jsonpath=" .. PARTS), { max = LIST_MAX })
   end
   if not done then return client.failed(err) end
-  if done.cut then
-    return outcome.failed("io", "the list is longer than %d MB: use selector", LIST_MAX >> 20)
-  end
-  local whole = decode == json.decode and #done.stdout <= OBJECTS_MAX
-  local items, problem = items_of(done.stdout, decode, whole and call.objects, looked)
+  local whole, printed = decode == json.decode and #done.stdout <= OBJECTS_MAX, done.stdout
+  if done.cut then printed = printed:match "^.*\n" or "" end -- the last line is a part of one
+  local items, problem = items_of(printed, decode, whole and call.objects, looked)
   if not items then return outcome.failed("io", "%s", problem) end
   local fields = state.count(items, call.kind)
-  fields.cut, fields.place, fields.looked = call.objects and not whole, client.in_words(call), looked
+  if done.cut then fields.summary = ("of the first %d: %s"):format(#items, fields.summary) end
+  fields.cut, fields.place, fields.looked = done.cut or call.objects and not whole, client.in_words(call), looked
   return fields
 end
 
@@ -143,7 +142,7 @@ local item_help = "each kind name namespace ready (by status.conditions for kind
   .. "don't tell) phase restarts reason message node created (seconds since 1970) age object terminating changed (when its "
   .. "fields but the status were last set, seconds since 1970; nil when unknown) manager (by what); a pod also "
   .. "last_reason last_exit_code, a workload desired ready_replicas updated available complete paused, "
-  .. "a node cordoned"
+  .. "a node cordoned conditions (each type status reason message)"
 
 -- A count that leaves out what nobody knows would be taken for health, or for a fault.
 local function readiness_unknown(fields) blame.cannot_look("kubectl.get: %s", fields.summary) end
@@ -172,7 +171,8 @@ read("kubectl.get", {
     terminating = "integer: those on their way out, of a list; not in `total`",
     not_ready = "list: those items that are not ready", state = "string: present absent",
     summary = 'string: "1 of 3 ready: api-7c9f (CrashLoopBackOff, 4 restarts)"',
-    cut = ("boolean: the list is longer than %d MB, its items have no `object`"):format(OBJECTS_MAX >> 20),
+    cut = ("boolean: the list is longer than %d MB, its items have no `object`; of one longer than %d MB, told with as little "
+      .. "as they are made of, the first are there, and counted"):format(OBJECTS_MAX >> 20, LIST_MAX >> 20),
     looked = "number: when the cluster was asked, seconds since 1970; nil when the object is absent",
     place = 'string: the namespace and context that were looked at: "conduit @ prod"',
   },

@@ -65,6 +65,19 @@ local function not_paused(item)
   return item.paused and "it is paused, and can't be rolled before `kubectl rollout resume`" or nil
 end
 
+-- A restart only writes a mark into the template of the pods that are made next.
+local function not_restarted(item)
+  return item.on_delete and "its update strategy is OnDelete: a restart renews no pod before somebody deletes it"
+    or not_paused(item)
+end
+
+-- What becomes of the pods: they are renewed, or stay as they are.
+local function renewing(pods, item)
+  if item and item.paused then return ", which is paused: its pods stay as they are" end
+  if item and item.on_delete then return ": its pods stay as they are until somebody deletes them (OnDelete)" end
+  return ", renewing " .. (pods or "its pods")
+end
+
 -- kubectl marks a restart with the second it was made in: a second one in it changes nothing. A kubectl before 1.25 only says
 -- that its patch is empty.
 local function too_soon(err)
@@ -79,7 +92,7 @@ roll("rollout_restart", {
   words = function(call) return { "rollout", "restart", slash(call) } end,
   may = function(call) return { "patch", slash(call) } end,
   intends = restarts,
-  radius = write.workload_radius(restarts, not_paused),
+  radius = write.workload_radius(restarts, not_restarted),
   run = function(call)
     local it = client.open(call, true)
     local done, err = it:carry_out { "rollout", "restart", slash(call) }
@@ -92,9 +105,9 @@ roll("rollout_restart", {
   end,
 })
 
-local function goes_back(call, pods, _, back)
+local function goes_back(call, pods, item, back)
   back = back or call.to and "to revision " .. tostring(call.to) or "to the revision before"
-  return ("takes %s %s back %s, renewing %s"):format(call.kind, call.name, back, pods or "its pods")
+  return ("takes %s %s back %s%s"):format(call.kind, call.name, back, renewing(pods, item))
 end
 
 -- From which revision to which, with their images; a revision that is not kept is nothing to go back to.
@@ -154,6 +167,26 @@ local function scaled_down(call, result, known)
   return { it }
 end
 
+-- What an autoscaler makes of the number, in words.
+local function autoscaled(it, object, replicas)
+  local list, err = it:json { "get", "horizontalpodautoscalers", "--output=json" }
+  if not list then
+    if err.kind == "absent" or err.kind == "usage" then return "" end -- a cluster that has none
+    return "; whether an autoscaler sets it back is not known: " .. err.message
+  end
+  for _, one in ipairs(list.items or {}) do
+    local spec = one.spec or {}
+    local target = spec.scaleTargetRef or {}
+    if target.kind == object.kind and target.name == object.metadata.name then
+      local name = one.metadata.name or "?"
+      if replicas == 0 then return ("; autoscaler %s is off while it is 0"):format(name) end
+      return ("; autoscaler %s (%s to %s pods) will set it back"):format(name, ("%d"):format(spec.minReplicas or 1),
+        spec.maxReplicas and ("%d"):format(spec.maxReplicas) or "?")
+    end
+  end
+  return ""
+end
+
 roll("scale", {
   summary = "Changes how many pods a workload has, and waits until they are ready",
   params = { { "replicas", "integer", "How many" } },
@@ -172,6 +205,7 @@ roll("scale", {
     local text = ("%s %s in %s from %d to %d pods, %d ready"):format(call.kind, call.name,
                                                                      client.in_words(call),
       item.desired, call.replicas, item.ready_replicas)
+    if not same then text = text .. autoscaled(it, object, call.replicas) end
     return { text = same and text or "scales " .. text, size = math.abs(call.replicas - item.desired),
              same = same or nil,
              replicas = item.desired, uid = object.metadata.uid }
@@ -237,9 +271,7 @@ local function check_env(call)
 end
 
 local function sets(call, pods, item)
-  local text = ("%s of %s %s"):format(set_or_removed(call.env), call.kind, call.name)
-  return item and item.paused and text .. ", which is paused: its pods stay as they are"
-    or ("%s, renewing %s"):format(text, pods or "its pods")
+  return ("%s of %s %s%s"):format(set_or_removed(call.env), call.kind, call.name, renewing(pods, item))
 end
 
 local function set_env_words(call)

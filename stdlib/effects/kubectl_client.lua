@@ -2,6 +2,7 @@
 -- by when it must end, and what it means when it ends badly. kubectl's exit code is 1 for nearly all
 -- failures: only its words tell them apart.
 local blame = require "blame"
+local files = require "raw.files"
 local json = require "raw.json"
 local machine = require "effects.machine"
 local process = require "raw.process"
@@ -22,17 +23,25 @@ local NAME_MAX = 253
 -- A kubectl that is ended at the effect's deadline gets 2 s for it, and another where it must be killed; what it said until
 -- then is heard.
 client.ENDING_SECONDS = 3.5
--- Reading the kubeconfig asks no server; seconds.
+-- Reading the kubeconfig asks no server, but Google's dispatcher does before it: it has the effect's own time, and where no
+-- effect asks, so many seconds.
 local CONFIG_SECONDS = 5
+-- A failed look at the kubeconfig tells for so many seconds: each effect would wait for it anew. A login that was mended
+-- meanwhile is seen.
+local FAILED_SECONDS = 15
+-- Where a pod finds what it may do as; kubectl looks there by itself where no kubeconfig says where to go.
+local ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 ----------------------------------------------------------------------- Where --
 
-local here -- { context, namespace, server, server_name }: kept for the whole run
+local here -- { context, namespace, server, server_name, in_pod }: kept for the whole run
+local looking, failed -- an event while a look at it is under way; { err, ends } of one that failed
 
 local function environment()
   local env = values.copy_shallow(settings.environment)
   local kubeconfig = settings.kubectl.kubeconfig
   if kubeconfig and kubeconfig:find(":", 1, true) then env.KUBECONFIG = kubeconfig end -- a list of files
+  for name, value in pairs(settings.kubectl.in_pod or {}) do env[name] = value end
   return env
 end
 
@@ -48,12 +57,12 @@ local function why_no_view(stderr)
   return client.said(stderr)
 end
 
-local function view(given)
+local function view(given, seconds)
   local argv = { "kubectl" }
   kubeconfig_flag(argv)
   if given.context then argv[#argv + 1] = "--context=" .. given.context end
   table.move({ "config", "view", "--minify", "-o", "json" }, 1, 5, #argv + 1, argv)
-  local done, err = process.run { argv = argv, env = environment(), timeout = CONFIG_SECONDS }
+  local done, err = process.run { argv = argv, env = environment(), timeout = seconds }
   if not done then
     return nil, { kind = err.kind == "missing" and "missing" or "io", message = err.message }
   end
@@ -66,29 +75,61 @@ end
 local function first(list) return type(list) == "table" and list[1] or {} end
 local function text_of(value) return type(value) == "string" and value ~= "" and value or nil end
 
--- Where all goes; read from the kubeconfig at the first call, so that a `kubectl config use-context` in
--- another window changes nothing under a run. nil and an error when it can't be known.
-function client.place()
-  if here then return here end
+-- As kubectl does in a pod: by its service account, where nothing says otherwise.
+local function place_of_pod(given)
+  if not given.in_pod or given.kubeconfig or given.context or given.server then return nil end
+  local read = files.read { path = ACCOUNT .. "token", max = 1 }
+  if not read then return nil end
+  local namespace = files.read { path = ACCOUNT .. "namespace", max = NAME_MAX }
+  return { in_pod = true, namespace = given.namespace or namespace and text_of(namespace.text:match "%S*") or "default" }
+end
+
+local function look_for_place(seconds)
   local given = settings.kubectl
-  local config, err = view(given)
-  if not config and not (given.server and given.context) then return nil, err end
+  local config, err = view(given, seconds)
   local cluster = first(config and config.clusters).cluster or {}
   local context = first(config and config.contexts)
-  here = here or {
-    context = given.context or text_of(config["current-context"]) or text_of(context.name),
+  local name = given.context or text_of(config and config["current-context"]) or text_of(context.name)
+  local in_pod = not name and place_of_pod(given)
+  if in_pod then return in_pod end
+  if not config and not (given.server and given.context) then return nil, err end
+  return {
+    context = name,
     namespace = given.namespace or text_of((context.context or {}).namespace) or "default",
     server = given.server or text_of(cluster.server),
     -- A server given by flag makes kubectl forget the name that its certificate is checked against.
     server_name = not given.server and text_of(cluster["tls-server-name"]) or nil,
   }
-  return here
+end
+
+-- Those that wait for a look are woken whatever became of it.
+local function open_look()
+  looking = tasks.event()
+  return setmetatable({}, { __close = function()
+    local ended = looking
+    looking = nil
+    ended:set()
+  end })
+end
+
+-- Where all goes; read from the kubeconfig at the first call, so that a `kubectl config use-context` in
+-- another window changes nothing under a run. nil and an error when it can't be known.
+function client.place(seconds)
+  while looking do looking:wait() end
+  if here then return here end
+  if failed and tasks.now() < failed.ends then return nil, failed.err end
+  local _look <close> = open_look()
+  local err
+  here, err = look_for_place(seconds or CONFIG_SECONDS)
+  failed = not here and { err = err, ends = tasks.now() + FAILED_SECONDS } or nil
+  return here, err
 end
 
 -- For the operator, before the first write.
 function client.where()
   local place = client.place()
   if not place then return nil end
+  if place.in_pod then return ("this pod's cluster, namespace %s"):format(place.namespace) end
   return ("context %s, namespace %s, server %s"):format(place.context or "(none)", place.namespace,
     place.server or "(the kubeconfig's)")
 end
@@ -96,9 +137,10 @@ end
 -- "conduit @ prod"; of what is in no namespace "prod".
 function client.in_words(call)
   local place = client.place() or {}
-  if call.node then return place.context or "?" end
-  if call.namespace == "*" then return "all namespaces @ " .. (place.context or "?") end
-  return ("%s @ %s"):format(call.namespace or place.namespace or "?", place.context or "?")
+  local context = place.context or place.in_pod and "this pod's cluster" or "?"
+  if call.node then return context end
+  if call.namespace == "*" then return "all namespaces @ " .. context end
+  return ("%s @ %s"):format(call.namespace or place.namespace or "?", context)
 end
 
 -- The vector: everything that decides where it goes stands in it.
@@ -216,7 +258,7 @@ function run:left() return math.max(0.01, self.ends - tasks.now()) end
 -- (bytes of output), keep ("tail"), everywhere (in all namespaces), seconds, stdin (else closed).
 function run:start(words, options)
   options = options or {}
-  local place, err = client.place()
+  local place, err = client.place(self:left())
   if not place then return nil, err end
   local call = options.everywhere and { namespace = "*" } or self.call
   local done
@@ -267,7 +309,9 @@ function run:json(words, options)
   if type(object) ~= "table" then return nil, { kind = "io", message = "kubectl printed no JSON" } end
   local problem = client.problem(object)
   if problem then return nil, { kind = "io", message = problem } end
-  return require("effects.kubectl_state").without_null(object)
+  object = require("effects.kubectl_state").without_null(object)
+  for _, item in ipairs(type(object.items) == "table" and object.items or { object }) do item.metadata = item.metadata or {} end
+  return object
 end
 
 -- How a program inside a container ended, told apart from kubectl's own failures.

@@ -98,10 +98,14 @@ function history.way_back(revisions, to)
   return newest
 end
 
--- "revision 7 (api:1.5.0)"
+-- Characters of a change's cause that stand in a plan.
+local CAUSE_MAX = 100
+
+-- "revision 7 (api:1.5.0; why: kubectl set image …)"
 function history.text(it)
-  local images = it.images and table.concat(it.images, ", ")
-  return ("revision %d%s"):format(it.revision, images and " (" .. images .. ")" or "")
+  local parts = { it.images and table.concat(it.images, ", ") }
+  if it.cause then parts[#parts + 1] = "why: " .. text.truncate((it.cause:gsub("%s+", " ")), CAUSE_MAX) end
+  return ("revision %d%s"):format(it.revision, #parts > 0 and " (" .. table.concat(parts, "; ") .. ")" or "")
 end
 
 function history.none_to_go_to(revisions, call)

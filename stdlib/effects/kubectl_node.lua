@@ -1,5 +1,6 @@
 -- kubectl.cordon, uncordon and drain: what a node takes on, and sending its pods elsewhere.
 local client = require "effects.kubectl_client"
+local room = require "effects.kubectl_room"
 local state = require "effects.kubectl_state"
 local write = require "effects.kubectl_write"
 
@@ -45,6 +46,12 @@ local function owner(pod)
   for _, it in ipairs(pod.metadata.ownerReferences or {}) do if it.controller then return it.kind end end
 end
 
+-- "conduit/api-1", or what of it is said.
+local function name_of(pod)
+  local it = pod.metadata
+  return (it.namespace and it.namespace .. "/" or "") .. (it.name or "?")
+end
+
 local function has_local_data(pod)
   for _, volume in ipairs((pod.spec or {}).volumes or {}) do if volume.emptyDir then return true end end
   return false
@@ -58,16 +65,20 @@ end
 -- What kubectl does with each pod of the node: evicts it, leaves it (daemon sets, the node's own), or
 -- refuses.
 local function sort_out(list, call)
-  local sorted = { evicted = {}, stay = 0, with_data = {}, bare = {} }
+  local sorted = { evicted = {}, pods = {}, stay = 0, with_data = {}, bare = {} }
   for _, pod in ipairs(list.items or {}) do
-    local name, kind = pod.metadata.namespace .. "/" .. pod.metadata.name, owner(pod)
+    local name, kind = name_of(pod), owner(pod)
+    if (pod.spec or {}).nodeName and pod.spec.nodeName ~= call.node then
+      goto continue -- a server that knows no field selectors answers with all pods
+    end
     if kind == "DaemonSet" or (pod.metadata.annotations or {})["kubernetes.io/config.mirror"] then
       sorted.stay = sorted.stay + 1
     else
-      sorted.evicted[#sorted.evicted + 1] = name
+      sorted.evicted[#sorted.evicted + 1], sorted.pods[#sorted.pods + 1] = name, pod
       if has_local_data(pod) and not done(pod) then sorted.with_data[#sorted.with_data + 1] = name end
       if not kind and not done(pod) then sorted.bare[#sorted.bare + 1] = name end
     end
+    ::continue::
   end
   sorted.refused = #sorted.with_data > 0 and not call.delete_local_data and "with local data" or nil
   if #sorted.bare > 0 and not call.force then sorted.refused = "that nothing makes anew" end
@@ -92,6 +103,7 @@ local function radius(it, call)
   if #sorted.evicted > 0 then text = ("%s: %s"):format(text, named(sorted.evicted)) end
   if sorted.stay > 0 then text = ("%s; %d of daemon sets or the node's own stay"):format(text, sorted.stay) end
   if #sorted.with_data > 0 then text = ("%s; %d lose local data"):format(text, #sorted.with_data) end
+  if #sorted.pods > 0 and not sorted.refused then text = text .. "; " .. room.text(it, call.node, sorted.pods) end
   local plan = { text = text, size = #sorted.evicted, pods = #sorted.evicted }
   if sorted.refused then
     local which = sorted.refused == "with local data" and sorted.with_data or sorted.bare

@@ -104,7 +104,7 @@ function rollout.wait(it, call, done)
       local message = ("%s; how it went can't be seen: %s"):format(done, err.message)
       return nil, { kind = err.kind, message = message }
     end
-    if item and (item.complete or item.paused or call.wait == 0) then return fields_of(item) end
+    if item and (item.complete or item.paused or item.on_delete or call.wait == 0) then return fields_of(item) end
     if item and item.phase == "stuck" or tasks.now() >= ends then break end
     tasks.sleep(math.min(POLL_SECONDS, math.max(0.01, ends - tasks.now())))
   end

@@ -19,8 +19,10 @@ local ended = fields { reason = "string", message = "string", exitCode = "number
 local container_state = fields { waiting = fields { reason = "string", message = "string" }, terminated = ended }
 local containers = list(fields { name = "string", ready = "boolean", restartCount = "number", state = container_state,
                                  lastState = container_state })
-local pod_spec = fields { nodeName = "string", containers = list(fields { name = "string", image = "string" }),
-                          initContainers = list(fields { name = "string", image = "string" }) }
+local container = fields { name = "string", image = "string", resources = fields { requests = map "any" },
+                           ports = list(fields { name = "string" }) }
+local pod_spec = fields { nodeName = "string", containers = list(container), initContainers = list(container),
+                          volumes = list(fields { name = "string" }) }
 local replicas = {}
 for _, name in ipairs { "replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "observedGeneration" } do
   replicas[name] = "number"
@@ -43,7 +45,10 @@ local parts_of = {
                                              containerStatuses = containers, initContainerStatuses = containers } },
   Deployment = workload, ReplicaSet = workload, StatefulSet = workload,
   DaemonSet = { spec = workload.spec, status = fields(scheduled) },
-  Node = { spec = fields { unschedulable = "boolean" }, status = fields { conditions = conditions } },
+  Node = { spec = fields { unschedulable = "boolean", taints = list(fields { effect = "string" }) },
+           status = fields { conditions = conditions, allocatable = map "any" } },
+  HorizontalPodAutoscaler = { spec = fields { minReplicas = "number", maxReplicas = "number",
+                                              scaleTargetRef = fields { kind = "string", name = "string" } } },
   Job = { status = fields { active = "number", succeeded = "number", failed = "number", conditions = conditions } },
 }
 

@@ -87,6 +87,13 @@ local function is_seen(object)
   return next(status) ~= nil and (tonumber(status.observedGeneration) or 0) >= (object.metadata.generation or 0)
 end
 
+-- A workload whose pods are renewed only when somebody deletes them: its change is never rolled out by itself.
+local function waits_for_deletion(object, item)
+  item.on_delete = ((object.spec or {}).updateStrategy or {}).type == "OnDelete" or nil
+  if not item.on_delete or item.complete then return end
+  item.phase, item.reason = "paused", item.reason or "OnDelete"
+end
+
 local function not_known(item) item.ready, item.reason = nil, "readiness not known" end
 
 -- Deployments, StatefulSets, ReplicaSets: how far the last change has come.
@@ -109,6 +116,7 @@ local function workload(object, item)
   local stuck = why and not item.complete and seen
   item.phase = stuck and "stuck" or item.complete and "complete" or item.paused and "paused" or "progressing"
   item.ready = item.ready and not stuck
+  if not stuck then waits_for_deletion(object, item) end
   if item.ready and not seen then not_known(item) end
 end
 
@@ -121,6 +129,7 @@ local function daemon_set(object, item)
   item.ready = item.ready_replicas >= item.desired
   if item.ready and not seen then not_known(item) end
   item.phase = item.complete and "complete" or "progressing"
+  waits_for_deletion(object, item)
 end
 
 ---------------------------------------------------------------------- Others --
@@ -129,6 +138,10 @@ local function node(object, item)
   local ready = condition(object, "Ready")
   item.ready, item.cordoned = is_true(ready), (object.spec or {}).unschedulable or false
   item.phase = item.ready and "Ready" or "NotReady"
+  item.conditions = {}
+  for i, it in ipairs((object.status or {}).conditions or {}) do
+    item.conditions[i] = { type = it.type, status = it.status, reason = it.reason, message = it.message }
+  end
   if not item.ready and ready then item.reason, item.message = ready.reason, ready.message end
   if item.ready and item.cordoned then item.reason = "SchedulingDisabled" end
 end

@@ -59,7 +59,8 @@ def perform(luahost, tmp_path, path):
 
     def run(kubeconfig, *steps, **options):
         settings = {"kubeconfig": kubeconfig, **options.pop("kubectl", {})}
-        return do(*[(f"kubectl.{verb}", *rest) for verb, *rest in steps], kubectl=settings, environment=environment, **options)
+        options.setdefault("environment", environment)
+        return do(*[(f"kubectl.{verb}", *rest) for verb, *rest in steps], kubectl=settings, **options)
     return run
 
 

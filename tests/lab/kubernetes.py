@@ -32,10 +32,12 @@ users: [{{name: oncall, user: {{token: x}}}}]
 """
 NAMESPACE = "conduit"
 GROUPS = {"namespaces": "", "pods": "", "nodes": "", "events": "", "deployments": "apps", "replicasets": "apps", "jobs": "batch",
-          "configmaps": "", "services": "", "endpoints": ""}
+          "configmaps": "", "services": "", "endpoints": "", "statefulsets": "apps", "horizontalpodautoscalers": "autoscaling",
+          "endpointslices": "discovery.k8s.io"}
 KINDS = {"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "events": "Event", "deployments": "Deployment",
          "replicasets": "ReplicaSet", "jobs": "Job", "configmaps": "ConfigMap",
-         "services": "Service", "endpoints": "Endpoints"}
+         "services": "Service", "endpoints": "Endpoints", "statefulsets": "StatefulSet",
+         "horizontalpodautoscalers": "HorizontalPodAutoscaler", "endpointslices": "EndpointSlice"}
 RESOURCE = re.compile(r"^/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<kind>[a-z]+)"
                       r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
 
@@ -99,14 +101,30 @@ class Cluster(Site):
     def __init__(self):
         with open(os.path.join(HERE, "discovery.json")) as file:
             self.discovery = json.load(file)
+        for name in ("statefulsets", "horizontalpodautoscalers", "endpointslices"):
+            self.serve(name)
         self.load("healthy")
         super().__init__()
+
+    def serve(self, name):
+        """One more resource beside those that were recorded."""
+        groups = self.discovery["groups"]
+        group = next((it for it in groups if it["metadata"].get("name") == GROUPS[name]), None)
+        if not group:
+            group = {"metadata": {"name": GROUPS[name]}, "versions": [{"version": "v1", "resources": []}]}
+            groups.append(group)
+        known = group["versions"][0]["resources"]
+        if all(it["resource"] != name for it in known):
+            known.append({"resource": name, "singularResource": name[:-1], "scope": "Namespaced", "verbs": ["get", "list", "patch"],
+                          "responseKind": {"kind": KINDS[name]}, "shortNames": []})
 
     def load(self, state):
         with open(os.path.join(HERE, "healthy.json")) as file:
             self.world = json.load(file)
         with open(os.path.join(HERE, state + ".json")) as file:
             self.world.update(json.load(file))
+        for kind in KINDS:
+            self.world.setdefault(kind, [])
         self.world["namespaces"] = [{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE},
                                      "status": {"phase": "Active"}}]
         self.forbidden, self.hangs, self.rollouts, self.rollout_seconds = set(), False, True, 0

@@ -57,6 +57,11 @@ equal(long.items[1].ready and long.items[1].restarts, 2, "a pod's fields")
 equal(long.items[1].object, nil, "but its object")
 equal(long.items[2].desired, 2, "a deployment's fields")
 
+answers["{.status}"] = { 0, parts .. "Pod\thalf\tn\t2026", cut = true }
+long = run("get", "pods")
+equal(long.total .. " " .. tostring(long.cut), "2 true", "one that is too long even so is cut, not failed")
+equal(long.summary:match "^of the first 2: ", "of the first 2: ", "and says so")
+
 -- What failures mean: { words on stderr, kind of a read's error }.
 local said = {
   { 'Error from server (Forbidden): pods is forbidden: User "oncall" cannot list resource "pods"',
@@ -224,6 +229,10 @@ equal(history.revisions[1].at, 1795222800, "when its ReplicaSet was made")
 equal(table.concat(history.revisions[1].images, " "), "api:1T01 proxy:1", "its images")
 equal(history.revisions[2].at, 1795428000, "when its rollout last got on")
 equal(asked[#asked]:match "get replicasets .*$", "get replicasets --output=json --selector=app=x", "only its own")
+answers["rollout undo"], answers["auth can-i"] = { 0, "" }, { 0, "yes" }
+local undo = entry "rollout_undo".preview(catalogue.call(entry "rollout_undo", "deployment", "x"))
+equal(undo.text:match "from revision.-%), renewing", "from revision 4 (api:0T01, proxy:1) to revision 2 (api:1T01, proxy:1; "
+  .. "why: kubectl set image), renewing", "an undo says why the revision was made")
 answers["get deployment x"] = { 0, deployment:format(revision(5)) }
 equal(run("rollout_history", "deployment", "x").revisions[2].at, nil, "that of a later one says nothing of it")
 answers = { ["get statefulset y"] = { 0, '{"kind":"StatefulSet","metadata":{"name":"y"}}' },
