@@ -89,6 +89,14 @@ static const struct option init_options[] = {
     {"alert", "alert", VALUE, 0, NULL, "FILE: a runbook for the alert NAME of these rules of Prometheus"},
     {0},
 };
+static const struct option doc_options[] = {
+    {"graph", "graph", FLAG, 0, NULL, "and every way that it can go, as a graph in Mermaid's language"},
+    {"faults", "faults", VALUE, 0, NULL, "N|all: as for explore"},
+    {"env", "env", VALUE, 0, NULL, "NAME: environment of the config"},
+    {"param", "param", LIST, 'p', NULL, "KEY=VALUE: set a parameter"},
+    {"params", "params", VALUE, 0, NULL, "FILE: parameters, Lua or JSON"},
+    {0},
+};
 static const struct option effects_options[] = {
     {"format", "format", VALUE, 0, "|markdown|luals|", "markdown|luals: for people, or for an editor"},
     {0},
@@ -135,7 +143,7 @@ static const struct command commands[] = {
     {"init", "DIR|NAME", 1, 1, init_options,
      "a repository of runbooks to begin with, or a runbook for an alert"},
     {"coverage", "[DIR]", 0, 1, coverage_options, "alerts without a runbook, runbooks without an alert"},
-    {"doc", "FILE", 1, 1, no_options, "the runbook as the page that people read, in Markdown"},
+    {"doc", "FILE", 1, 1, doc_options, "the runbook as the page that people read, in Markdown"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},

@@ -121,6 +121,17 @@ def test_nothing_is_run_and_foreign_text_is_inert(runbook, sandbox):
     assert result.stdout.count("\n") == 1 and sandbox.runs() == [], result
 
 
+def test_the_graph_is_that_of_explore(runbook, sandbox):
+    """Broken by: an explored page whose fence holds anything else."""
+    sandbox.write("x.lua", RUNBOOK.replace('local helper = require "lib.helper"\n', "").replace("helper.look(p.name)", "look({})"))
+    plain, graph = runbook("doc", "x.lua"), runbook("explore", "x.lua", "--format", "mermaid", "--faults", "1", "-p", "key=x")
+    result = runbook("doc", "x.lua", "--graph", "--faults", "1", "-p", "key=x")
+    assert graph.stdout.startswith("flowchart TD\n") and "Restart" in graph.stdout, graph
+    assert result.stdout == f"{plain.stdout}\n## Every way it can go\n\n```mermaid\n{graph.stdout}```\n", result
+    assert result.code == 0, result
+    assert runbook("doc", "x.lua", "--graph", "--faults", "x").code == 2
+
+
 @pytest.mark.parametrize("text, why", [("if x", "x.lua: line 1: "), ("note(1)", "it is no runbook"), (None, "x.lua")])
 def test_what_is_no_runbook_is_said(runbook, sandbox, text, why):
     if text:
