@@ -3,6 +3,7 @@
 -- A finding: { rule =, file =, line =, column =, text =, source = the line it stands in }.
 local blame = require "blame"
 local declared = require "check.declared"
+local facts = require "check.facts"
 local files = require "raw.files"
 local foreign = require "foreign"
 local lexer = require "syntax.lexer"
@@ -14,8 +15,7 @@ local walk = require "syntax.walk"
 
 local check = {}
 
--- A file is this long at most, in bytes: its tree takes some eighty times as much.
-local SIZE_MAX = 1 << 20
+local SIZE_MAX = facts.SIZE_MAX
 
 local rules = {}
 for _, family in ipairs { "naming", "calls", "effects", "deciding", "literals" } do
@@ -76,7 +76,7 @@ local function check_tree(state, file, tree)
   for _, name in ipairs(values.keys(rules)) do
     tasks.sleep(0) -- each rule may compute as long as a script may
     rules[name](it, function(node, message, ...)
-      if is_allowed(allowed, name, node.line) then return end
+      if node.tree ~= tree or is_allowed(allowed, name, node.line) then return end -- a module's own are said of its file
       add(state, file, tree.text, name, node, message:format(...))
     end)
   end
@@ -135,10 +135,18 @@ local function check_file(state, path, folder)
   for _, module in ipairs(look_within_limits(state, path, read.text, folder)) do check_file(state, module, folder) end
 end
 
+local function look_at_all(state, paths)
+  for _, path in ipairs(paths) do
+    local folder = path:match "^(.*/)[^/]*$" or ""
+    facts.module = facts.modules_of(folder)
+    check_file(state, path, folder)
+  end
+end
+
 -- All findings of runbooks, their modules and test files, in the order of files, lines and columns.
 function check.files(paths)
   local state = { findings = {}, seen = {} }
-  for _, path in ipairs(paths) do check_file(state, path, path:match "^(.*/)[^/]*$" or "") end
+  look_at_all(state, paths)
   table.sort(state.findings, function(a, b)
     if a.file ~= b.file then return a.file < b.file end
     if a.line ~= b.line then return a.line < b.line end
@@ -158,7 +166,7 @@ function check.declared(paths)
       list[#list + 1] = it
     end
   end }
-  for _, path in ipairs(paths) do check_file(state, path, path:match "^(.*/)[^/]*$" or "") end
+  look_at_all(state, paths)
   table.sort(list, function(a, b)
     if a.program ~= b.program then return a.program < b.program end
     if a.file ~= b.file then return a.file < b.file end

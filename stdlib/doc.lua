@@ -8,8 +8,7 @@ local walk = require "syntax.walk"
 
 local doc = {}
 
--- A runbook is this long at most, in bytes.
-local SIZE_MAX = 1 << 20
+local SIZE_MAX = facts.SIZE_MAX
 
 local function put(lines, text, ...) lines[#lines + 1] = select("#", ...) > 0 and text:format(...) or text end
 
@@ -28,7 +27,7 @@ local function told(it, node)
   if not node then return nil end
   local origin = facts.origin(node)
   if origin.type == "string" then return plain(origin.value) end
-  return code(facts.source(it.tree, node))
+  return code(facts.source(node))
 end
 
 local function field(options, name) return (facts.field(options and facts.origin(options), name)) end
@@ -77,7 +76,7 @@ function parts.params(it, lines)
     local own = item.value.type == "table" and item.value.items or {}
     local default, help = own[1] and not own[1].key and own[1].value, own[2] and not own[2].key and own[2].value
     local must = field(item.value, "required") and "required" or field(item.value, "secret") and "a secret" or nil
-    local shown = must or default and code(facts.source(it.tree, default)) or ""
+    local shown = must or default and code(facts.source(default)) or ""
     put(lines, "| %s | %s | %s |", item.key and told(it, item.key) or "", shown, help and told(it, help) or "")
   end
 end
@@ -99,7 +98,7 @@ local function deeds(it, body, wanted)
   local list, seen = {}, {}
   facts.each_carried_out(body, function(node)
     local entry = facts.effect(node)
-    local source = entry and wanted(entry, node) and facts.source(it.tree, node)
+    local source = entry and wanted(entry, node) and facts.source(node)
     if not source or seen[source] then return end
     seen[source] = true
     list[#list + 1] = source
@@ -141,7 +140,7 @@ end
 local function add_calls(it, lines, body)
   for _, statement in ipairs(body.body) do
     local value = statement.call or (statement.values or {})[1]
-    if value and value.type == "call" then put(lines, "- %s", code(facts.source(it.tree, value))) end
+    if value and value.type == "call" then put(lines, "- %s", code(facts.source(value))) end
   end
 end
 
@@ -199,6 +198,7 @@ local function load_tree(path)
   local tree, line, message = parser.parse(text.text)
   if not tree then return nil, ("line %d: %s"):format(line, message) end
   walk.names(tree)
+  facts.module = facts.modules_of(path:match "^(.*/)[^/]*$" or "")
   local it = { tree = tree, file = path }
   local first = calls_of(it, "runbook")[1]
   if not first or not first.arguments[1] then return nil, "it is no runbook: runbook{…} expected" end

@@ -53,7 +53,7 @@ end
 
 local function title_of(state, node)
   local _, title = made(node)
-  return title and "**" .. state.words.told(state.it, title) .. "**" or state.words.code(facts.source(state.it.tree, node))
+  return title and "**" .. state.words.told(state.it, title) .. "**" or state.words.code(facts.source(node))
 end
 
 -- "look: **Memory**"
@@ -69,14 +69,24 @@ local function call_text(state, call)
   end
   local kind = made(call.object)
   if kind then return (kind == "probe" and "look: " or "propose: ") .. title_of(state, call.object) end
-  return state.words.code(facts.source(state.it.tree, call))
+  return state.words.code(facts.source(call))
 end
 
 local tellers = {}
 
+-- A remedy that is proposed in a condition is told as such.
+local function condition_text(state, node)
+  local refused = node.type == "unary" and node.operator == "not"
+  local call = refused and node.operand or node
+  if call.type == "call" and not call.method and made(call.object) == "remedy" then
+    return ("propose: %s; %s"):format(title_of(state, call.object), refused and "when it was not applied" or "when it was applied")
+  end
+  return "if " .. state.words.code(facts.source(node))
+end
+
 tellers["if"] = function(state, it, depth)
   for i, clause in ipairs(it.clauses) do
-    add(state, depth, "%s %s", i == 1 and "if" or "else if", state.words.code(facts.source(state.it.tree, clause.condition)))
+    add(state, depth, "%s%s", i == 1 and "" or "else ", condition_text(state, clause.condition))
     steps(state, clause.body, 1, depth + 1)
   end
   if not it.otherwise then return end
@@ -89,7 +99,7 @@ tellers["do"] = function(state, it, depth) steps(state, it.body, 1, depth) end
 tellers["return"] = function(state, it, depth)
   local value = it.values[1]
   if not value then return add(state, depth, "end") end
-  add(state, depth, "%s", value.type == "call" and call_text(state, value) or state.words.code(facts.source(state.it.tree, value)))
+  add(state, depth, "%s", value.type == "call" and call_text(state, value) or state.words.code(facts.source(value)))
 end
 
 function steps(state, body, first, depth)
@@ -99,7 +109,7 @@ function steps(state, body, first, depth)
     if tellers[statement.type] then tellers[statement.type](state, statement, depth)
     elseif call and #(statement.values or { call }) == 1 then add(state, depth, "%s", call_text(state, call))
     elseif statement.type ~= "local_function" then
-      add(state, depth, "%s", state.words.code(facts.source(state.it.tree, statement)))
+      add(state, depth, "%s", state.words.code(facts.source(statement)))
     end
   end
 end

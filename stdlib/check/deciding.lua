@@ -84,7 +84,7 @@ rules["unknown-as-no"] = function(it, say)
     local operand = facts.origin(node.operand)
     if operand.type ~= "index" or operand.key.type ~= "string" or not probe_of(operand.object) then return end
     say(node, "a finding that is not known is nil, and `not` takes it for no: write `%s == false`",
-      facts.source(it.tree, node.operand))
+      facts.source(node.operand))
   end)
 end
 
@@ -149,7 +149,7 @@ rules["same-condition"] = function(it, say)
   facts.each(it.tree.body, function(node)
     local seen = {}
     for _, clause in ipairs(node.type == "if" and node.clauses or {}) do
-      local text = not may_change(clause.condition) and facts.source(it.tree, clause.condition, " ")
+      local text = not may_change(clause.condition) and facts.source(clause.condition, " ")
       local first = text and seen[text]
       if first then say(clause.condition, "the same condition as in line %d: this branch is never taken", first) end
       if text then seen[text] = first or clause.condition.line end

@@ -47,10 +47,13 @@ rules["write-in-probe"] = function(it, say)
     local said = {}
     facts.each_carried_out(body or { body = {} }, function(node, call)
       local entry = facts.effect(node)
-      if not entry or not changes(node, entry) or said[call] then return end
-      said[call or node] = true
-      say(call or node, "%s changes something%s, and %s changes nothing: put it in a remedy", entry.name,
-        call and (" (line %d)"):format(node.line) or "", looking[facts.word(looks)])
+      if not entry or not changes(node, entry) then return end
+      local at = call or node
+      if at.tree ~= it.tree then at = looks end
+      if said[at] then return end
+      said[at] = true
+      say(at, "%s changes something%s, and %s changes nothing: put it in a remedy", entry.name,
+        at ~= node and facts.place_beside(at, node) or "", looking[facts.word(looks)])
     end)
   end)
 end
@@ -85,7 +88,7 @@ rules["no-warning"] = function(it, say)
       local entry = facts.effect(inner)
       if said or not entry or facts.class(entry, inner) ~= "destructive" then return end
       said = true
-      say(node, "%s (line %d) can't be undone: say in `warning` what is lost", entry.name, inner.line)
+      say(node, "%s%s can't be undone: say in `warning` what is lost", entry.name, facts.place_beside(node, inner))
     end)
   end)
 end

@@ -1,11 +1,14 @@
 -- What the rules of runbook check ask of a file's tree: what is called, what a local holds, where something stands.
 local catalogue = require "catalogue"
+local files = require "raw.files"
 local lexer = require "syntax.lexer"
+local parser = require "syntax.parser"
 local sandbox = require "sandbox"
 local script = require "script"
 local walk = require "syntax.walk"
 
-local facts = {}
+-- A file is this long at most, in bytes: its tree takes some eighty times as much.
+local facts = { SIZE_MAX = 1 << 20 }
 
 local families = {}
 for _, name in ipairs(catalogue.families) do families[name] = true end
@@ -48,10 +51,24 @@ function origins.name(it)
   return binding.value
 end
 
--- A field of a table that is written out, if it is given a value once: there, or by its name later.
+-- Finds the tree of a module by its name, with its names bound; nil when there is none. Set for each file that is looked at.
+function facts.module() return nil end
+
+-- What a module gives back at its end, of a call of `require` with its name written out: a node, or nil.
+local function returned_by(call)
+  local name = call and call.type == "call" and facts.word(call) == "require" and call.arguments[1]
+  local tree = name and name.type == "string" and facts.module(name.value)
+  local last = tree and tree.body[#tree.body]
+  return last and last.type == "return" and last.values[1] or nil
+end
+
+-- A field of a table that is written out, if it is given a value once: there, or by its name later. So is a module's.
 function origins.index(it)
-  local binding = it.key.type == "string" and it.object.type == "name" and it.object.binding
-  local held = binding and not binding.changed and origins.name(it.object)
+  local object = it.object
+  local given = object.type == "name" and object.binding and origins.name(object)
+  object = given and returned_by(given) or object
+  local binding = it.key.type == "string" and object.type == "name" and object.binding
+  local held = binding and not binding.changed and origins.name(object)
   if not held or held.type ~= "table" then return nil end
   local first, later = facts.field(held, it.key.value), (binding.fields or {})[it.key.value]
   if first then return later == nil and first or nil end
@@ -151,10 +168,29 @@ end
 -- Whether a node stands in no function: it is done when the script runs.
 function facts.is_at_top(above) return above.functions == 0 end
 
+-- " (line 4)" of a node, for who is told of another one; of one of another file that it is a module's.
+function facts.place_beside(at, node)
+  return (at.tree == node.tree and " (line %d)" or " (line %d of its module)"):format(node.line)
+end
+
+-- A loader of modules from a folder for facts.module.
+function facts.modules_of(folder)
+  local loaded = {}
+  return function(name)
+    if loaded[name] == nil then
+      local read = files.read { path = folder .. name:gsub("%.", "/") .. ".lua", max = facts.SIZE_MAX }
+      local tree = read and not read.cut and parser.parse(read.text) or nil
+      if tree then walk.names(tree) end
+      loaded[name] = tree or false
+    end
+    return loaded[name] or nil
+  end
+end
+
 -- The text of a node in one line, without its comments; strings stay as they are written. `between`: what stands between two
 -- words, if not what their author put there.
-function facts.source(tree, it, between)
-  local text, parts, last = " " .. tree.text:sub(it.from, it.to), {}, 0 -- a # in front would be a script's first line
+function facts.source(it, between)
+  local text, parts, last = " " .. it.tree.text:sub(it.from, it.to), {}, 0 -- a # in front would be a script's first line
   for _, token in ipairs((lexer.tokens(text))) do
     if token.type == "eof" then break end
     parts[#parts + 1] = last > 0 and (between or token.from > last + 1 and " " or "") or ""

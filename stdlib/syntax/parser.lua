@@ -1,7 +1,8 @@
 -- Lua 5.4 as a tree. Whether a text is Lua is `load`'s word alone, so that this reader accepts and refuses what the program that
 -- runs it does; what it builds is for who looks at a runbook without running it.
 --
--- Every node: { type =, line =, column =, from =, to = }, bytes of the text. Blocks are lists of statements.
+-- Every node: { type =, line =, column =, from =, to =, tree = the one it is of }, bytes of the text. Blocks are lists of
+-- statements.
 --   statements   local{names = {name…}, values}   assign{targets, values}   call_alone{call}   do{body}   while{condition, body}
 --                repeat{body, condition}   if{clauses = {{condition, body}…}, otherwise}   for{name, first, last, step, body}
 --                for_in{names, values, body}   function{target, value}   local_function{name, value}   return{values}
@@ -14,7 +15,7 @@
 local lexer = require "syntax.lexer"
 
 local parser = {}
-local tokens, at -- of the text that is read; nothing here waits
+local tokens, at, tree -- of the text that is read; nothing here waits
 
 local function peek() return tokens[at].type end
 
@@ -36,7 +37,7 @@ end
 -- A node that begins with a token or node.
 local function node(kind, first, fields)
   fields = fields or {}
-  fields.type, fields.line, fields.column, fields.from = kind, first.line, first.column, first.from
+  fields.type, fields.line, fields.column, fields.from, fields.tree = kind, first.line, first.column, first.from, tree
   return fields
 end
 
@@ -345,11 +346,12 @@ function parser.parse(text)
   end
   local comments
   tokens, comments = lexer.tokens(text)
-  at = 1
-  local body = block()
+  at, tree = 1, { comments = comments, text = text }
+  local made = tree
+  made.body = block()
   expect "eof"
-  tokens = nil
-  return { body = body, comments = comments, text = text }
+  tokens, tree = nil, nil
+  return made
 end
 
 return parser

@@ -219,6 +219,30 @@ def test_modules_are_looked_at_once_and_from_the_runbooks_folder(runbook, sandbo
         "deep/lib/a.lua:2:7:", "deep/lib/b.lua:1:1:", "deep/lib/gone.lua:1:1:"], result
 
 
+LIB = """local lib = {}
+local function deep() docker.kill("x") end
+function lib.look(c) check("it runs", c.state == "running", { fault = "stopped" }) end
+function lib.act() deep() end
+lib.one = function() return 1 end
+return lib
+"""
+
+
+@pytest.mark.parametrize("text, says", [
+    ('probe("P", function() lib.act() end)()', "3:23: docker.kill changes something (line 2 of its module), and a probe"),
+    ('probe("P", lib.act)()', "3:1: docker.kill changes something (line 2 of its module), and a probe"),
+    ('remedy("R", {}, lib.act)()', "3:1: docker.kill (line 2 of its module) can't be undone"),
+    ('local p = probe("P", function() lib.look(docker.inspect("x")) end)\nif p().stoped then note(1) end',
+     "4:8: no check of this probe has the fault 'stoped'"),
+    ('probe("P", function() lib.one() lib.look(docker.inspect("x")) end)()', None),
+])
+def test_functions_of_modules_are_looked_into(checked, sandbox, text, says):
+    """Broken by: a module's field that is not followed to its function."""
+    sandbox.write("lib.lua", LIB)
+    result = checked(HEAD + 'local lib = require "lib"\n' + text)
+    assert result.stdout.count("\n") == (says is not None) and (not says or result.stdout.startswith(f"x.lua:{says}")), result
+
+
 def test_a_test_file_is_looked_at_too(runbook, sandbox):
     sandbox.write("x.test.lua", '\nscenario "s" { gievn = {} }')
     result = runbook("check", "x.test.lua")
