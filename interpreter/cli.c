@@ -126,6 +126,15 @@ static const struct option explore_options[] = {
     {"format", "format", VALUE, 0, "|text|dot|mermaid|json|", "text|dot|mermaid|json"},
     {0},
 };
+static const struct option freeze_options[] = {
+    {"until", "until", VALUE, 0, NULL, "TIME: a duration like 2h, or RFC 3339; without it until thaw"},
+    {"shared", "shared", FLAG, 0, NULL, "for all who share the config's shared_dir"},
+    {0},
+};
+static const struct option thaw_options[] = {
+    {"shared", "shared", FLAG, 0, NULL, "for all who share the config's shared_dir"},
+    {0},
+};
 static const struct option no_options[] = {{0}};
 
 #define PATHS_MAX 1000 /* that one command takes */
@@ -136,6 +145,9 @@ static const struct command commands[] = {
     {"resume", "RUN", 1, 1, resume_options, "go on with a run that was interrupted or suspended"},
     {"ack", "RUN", 1, 1, ack_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
+    {"freeze", "[WHY…]", 0, WORDS_MAX, freeze_options,
+     "nothing is changed by any run without being asked for"},
+    {"thaw", "", 0, 0, thaw_options, "writes are free again"},
     {"list", "[ALERT]", 0, 1, list_options, "the runbooks below this folder, or the one for an alert"},
     {"check", "FILE…", 1, PATHS_MAX, check_options, "what is wrong with runbooks, without running them"},
     {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/stat.h>
 #include "watchdog.h"
 
 static DIR *open_folder(int folder, const char *name) {
@@ -17,6 +18,13 @@ static bool ends_with(const char *name, const char *end) {
   return len > end_len && strcmp(name + len - end_len, end) == 0;
 }
 
+/* Whether it is a file that `runbook` itself, or root, put there: nothing else speaks for a person. */
+static bool is_word(DIR *inbox, const char *name) {
+  struct stat st;
+  return fstatat(dirfd(inbox), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+         (st.st_uid == geteuid() || st.st_uid == 0);
+}
+
 static const char *inbox_mark(const char *name) {
   if (ends_with(name, "-ack.json")) return "ack";
   if (ends_with(name, "-abort.json")) return "abort";
@@ -29,7 +37,8 @@ const char *watchdog_stop_mark(int folder) {
   const char *why = faccessat(folder, "resolved", F_OK, 0) == 0 ? "resolved" : NULL;
   DIR *inbox = why ? NULL : open_folder(folder, "inbox");
   if (!inbox) return why;
-  for (struct dirent *entry; !why && (entry = readdir(inbox));) why = inbox_mark(entry->d_name);
+  for (struct dirent *entry; !why && (entry = readdir(inbox));)
+    if ((why = inbox_mark(entry->d_name)) && !is_word(inbox, entry->d_name)) why = NULL;
   closedir(inbox);
   return why;
 }
@@ -49,7 +58,7 @@ long long watchdog_put_off_mark(int folder, long *seconds) {
   DIR *inbox = open_folder(folder, "inbox");
   if (!inbox) return 0;
   for (struct dirent *entry; (entry = readdir(inbox));) {
-    if ((until = read_put_off(entry->d_name, &said)) <= latest) continue;
+    if ((until = read_put_off(entry->d_name, &said)) <= latest || !is_word(inbox, entry->d_name)) continue;
     latest = until;
     *seconds = said;
   }

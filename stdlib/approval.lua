@@ -1,5 +1,6 @@
 -- Who may say yes to a plan, and how: automatically, by a word, or by typing the target's name.
 local asking = require "asking"
+local freeze = require "freeze"
 local gate = require "gate"
 local journal = require "journal"
 local plan = require "plan"
@@ -14,6 +15,15 @@ approval.WITHIN = 300
 function approval.policy(level)
   local given = run.config and run.config.approvals and run.config.approvals[level]
   return given or "ask"
+end
+
+-- While writes are frozen a person alone lets one through, who was told of it.
+local function frozen_text(it, made)
+  local frozen = freeze.now()
+  made.seen_freeze = frozen and frozen.id or nil
+  if not frozen then return nil end
+  journal.event("freeze", { by = frozen.by, why = frozen.why, text = freeze.text(frozen) })
+  return ("Writes are frozen (%s). Apply “%s” all the same?"):format(freeze.text(frozen), it.title)
 end
 
 -- Granted without a question? Never when a finding was read that nobody knew, after what failed or was declined, and no way
@@ -44,9 +54,12 @@ end
 
 -- Asks for a plan; true when it was approved.
 function approval.ask(it, made)
-  local granted = automatic(it, made)
+  local frozen = frozen_text(it, made)
+  local granted = not frozen and automatic(it, made)
   if granted then return record(it.title, true, granted, made) end
-  local answer, why = gate.ask(question(it, made))
+  local asked = question(it, made)
+  if frozen then asked.text, asked.in_person = frozen, true end
+  local answer, why = gate.ask(asked)
   return record(it.title, answer == "yes", why or answer == nil and "silence" or "operator", made)
 end
 

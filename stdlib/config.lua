@@ -15,7 +15,8 @@ local SIZE_MAX = 1 << 20
 local environment_keys = { params = "table", docker = "table", kubectl = "table", hosts = "table", here = "boolean",
                            default = "boolean", prometheus = "table", redis = "table", reader = "string", environment = "table" }
 local keys = { secrets = "table", pager = "table", chat = "table", incident = "table", contacts = "table",
-               escalate_after = "string", approvals = "table", machines = "table", readers = "table", prometheus = "table",
+               escalate_after = "string", approvals = "table", shared_dir = "string",
+               machines = "table", readers = "table", prometheus = "table",
                hosts = "table", keep = "string", environments = "table", environment = "table", docker = "table", kubectl = "table",
                redis = "table", here = "boolean", ca = "string", proxy = "any", no_proxy = "table" }
 local choices = { auto = true, ask = true, type = true }
@@ -107,6 +108,9 @@ local function check(path, given)
     if not (level == "low" or level == "medium" or level == "high") or not choices[how] then
       fail(path, "approvals.%s: low, medium and high can be auto, ask or type; got %s", tostring(level), values.describe(how))
     end
+  end
+  if given.shared_dir and given.shared_dir:sub(1, 1) ~= "/" then
+    fail(path, "shared_dir: a whole path expected, got %s", values.describe(given.shared_dir))
   end
   for name, source in pairs(given.secrets or {}) do
     if type(source) ~= "table" or not (source.file or source.command) then
@@ -216,6 +220,7 @@ function config.apply(given, environment, options, getenv)
   end
   settings.machines, settings.readers = given.machines or {}, given.readers or {}
   settings.reader = environment.reader
+  settings.shared_dir = given.shared_dir
   settings.ca, settings.proxy, settings.no_proxy = given.ca, given.proxy, given.no_proxy
   local here = environment.here -- what the environment says counts, a no too
   if here == nil then here = given.here end

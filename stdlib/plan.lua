@@ -161,8 +161,20 @@ function plan:covers_plan(other)
   return true
 end
 
+-- Writes that were frozen since the plan was approved: whoever approved it did not know. Nil when this one may be made, else why.
+function plan:frozen(act)
+  local frozen = require("freeze").now()
+  if not frozen or frozen.id == self.seen_freeze then return nil end
+  local text = ("Writes are frozen since (%s). Make %s all the same?"):format(require("freeze").text(frozen),
+    raw_text.truncate(act.line, plan.LINE_COLUMNS))
+  if not require("approval").ask_one(self.remedy, act, text) then return "writes are frozen: " .. require("freeze").text(frozen) end
+  self.seen_freeze = frozen.id
+end
+
 -- A write that is about to be made and was looked at too long ago is looked at again. Nil when it may go on, else why not.
 function plan:renew(planned, act, mode)
+  local frozen = self:frozen(act)
+  if frozen then return frozen end
   if not planned or not plan.is_old(planned) or planned.entry.pins then return nil end
   plan.foresee(act, mode)
   if act.preview and act.preview.impossible then return act.preview.impossible end

@@ -12,6 +12,7 @@ return {
   readers = {},       -- { { "program", "word" }, … }
   prometheus = {},    -- { url = }
   redis = {},         -- { ca=, cert=, key= }: files for rediss://
+  shared_dir = nil,   -- where several people freeze and thaw for each other
   ca = nil, proxy = nil, no_proxy = nil, -- of the config; see way_out.lua
   here = false,       -- whether writes to this machine are allowed
   host_name = nil,    -- this machine's name; found out when nil

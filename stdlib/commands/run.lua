@@ -158,6 +158,8 @@ local function arm_levels(options, mode)
     require("lock").take()
     require("arming").arm(function(carried_out) keep_sources(options, carried_out) end)
     if not require("settings").here then require("here").tell() end
+    local frozen = require("freeze").now()
+    if frozen then journal.event("freeze", { by = frozen.by, why = frozen.why, text = require("freeze").text(frozen) }) end
     if run.hopeless then give_up() end
   end
 end

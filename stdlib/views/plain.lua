@@ -100,6 +100,8 @@ on["run.started"] = function(fields)
   put(("%s of %s%s"):format(what, inert(fields.file), fields.id and ", run " .. fields.id or ""))
 end
 
+function on.freeze(fields) say("writes are frozen (%s): each is asked for", inert(fields.text, 300)) end
+
 on["run.resumed"] = function(fields)
   put(("resumed, %d. time: what stands above was before%s"):format(fields.generation - 1,
     fields.age and (", what was found is " .. inert(fields.age) .. " old") or ""))

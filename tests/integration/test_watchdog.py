@@ -31,7 +31,7 @@ def test_a_level_fires_in_time_and_is_delivered(run):
     assert call["env"] == {"PATH": "/usr/bin", "LANG": "C", **{k: v for k, v in call["env"].items() if k == "LC_CTYPE"}}
     assert call["secrets"] == f"KEY {len(SECRET)}\n{SECRET}EMPTY 0\n"
     assert call["cwd"] == "/" and set(call["fds"]) <= {0, 1, 2, 3, 4, 5} and int(call["ignored"], 16) & 1 == 0
-    assert run.story() == ["armed", "fired 1", "delivered 1 script"]
+    run.expect(["armed", "fired 1", "delivered 1 script"])
     armed = run.events[0]["levels"]
     assert [level["level"] for level in armed] == [1, 2] and armed[0]["at"] < armed[1]["at"]
     assert 0 <= run.events[1]["late"] < 0.5
@@ -55,7 +55,7 @@ def test_levels_fire_side_by_side(run):
     run.plan(["hang", 0])
     run.arm({1: SOON, 2: SOON + 0.5})
     run.wait_for("delivered 2 script")
-    assert run.story() == ["armed", "fired 1", "fired 2", "delivered 2 script"]
+    run.expect(["armed", "fired 1", "fired 2", "delivered 2 script"])
 
 
 def test_fire_is_at_once(run):
@@ -74,7 +74,7 @@ def test_arming_again_replaces_what_has_not_fired(run):
     assert [run.hear(), run.hear()] == ["fired 1", "delivered 1 script"]
     run.rearm({1: 0.0, 3: SOON})
     run.wait_for("delivered 3 script")
-    assert run.story() == ["armed", "fired 1", "delivered 1 script", "armed", "fired 3", "delivered 3 script"]
+    run.expect(["armed", "fired 1", "delivered 1 script", "armed", "fired 3", "delivered 3 script"])
     assert [level["level"] for level in run.events[3]["levels"]] == [3]
     run.let_go()
     run.wait_end()
@@ -127,7 +127,8 @@ def test_a_file_stops_it_at_its_time(run, name, why):
     run.write(name, "")
     run.let_go()
     run.wait_end()
-    assert run.story() == ["armed", "stopped"] and run.events[-1]["why"] == why and run.calls == []
+    run.expect(["armed", "stopped"])
+    assert run.events[-1]["why"] == why and run.calls == []
 
 
 def test_other_files_do_not_stop_it(run):
@@ -166,7 +167,7 @@ def test_a_level_whose_goal_holds_is_put_off(run):
     run.plan([76])
     run.arm({1: SOON, 2: FAR})
     assert [run.hear(), run.hear()] == ["fired 1", "held 1"]
-    assert run.story() == ["armed", "fired 1", "held 1"]
+    run.expect(["armed", "fired 1", "held 1"])
     run.say("fire 1")
     wait_for(lambda: len(run.calls) == 2, "the level again")
     assert [call["argv"] for call in run.calls] == [["_escalate", run.path, "1"], ["_escalate", run.path, "1", "now"]]
@@ -193,7 +194,7 @@ def test_a_broken_script_brings_the_built_in_page_once(run, pagerduty, slack, st
     run.arm({1: SOON}, SECRETS)
     run.let_go()
     run.wait_end()
-    assert run.story() == ["armed", "fired 1", "failed 1 script", "delivered 1 built-in"]
+    run.expect(["armed", "fired 1", "failed 1 script", "delivered 1 built-in"])
     event, = pagerduty.events
     first = "Database: not so: PostgreSQL accepts connections: connection refused"
     findings = first + "\nSystem resources: not known: no permission"
@@ -254,7 +255,7 @@ def test_what_the_script_queued_is_delivered(run):
     run.requests()
     run.arm({1: SOON})
     run.wait_for("delivered 1 script")
-    assert run.story() == ["armed", "fired 1", "failed outbox", "failed 1 built-in", "delivered 1 script"]
+    run.expect(["armed", "fired 1", "failed outbox", "failed 1 built-in", "delivered 1 script"])
     assert [call["argv"] for call in run.calls] == [["_escalate", run.path, "1"]] + 2 * [["_deliver", run.path]]
 
 
@@ -384,7 +385,7 @@ def test_a_holder_whose_lease_is_over_is_replaced(run):
     run.arm({1: SOON})
     assert first.wait(5) == -signal.SIGKILL
     run.wait_for("delivered 1 script")
-    assert run.story() == ["armed", "armed", "fired 1", "delivered 1 script"]
+    run.expect(["armed", "armed", "fired 1", "delivered 1 script"])
     control.close()
 
 
@@ -453,7 +454,7 @@ def test_its_journal_goes_on_after_a_torn_line(run):
         file.write('{"seq":2,"at":"2026')
     run.arm({1: SOON})
     run.wait_for("delivered 1 script")
-    assert run.story() == ["armed", "armed", "fired 1", "delivered 1 script"]
+    run.expect(["armed", "armed", "fired 1", "delivered 1 script"])
 
 
 def test_a_damaged_journal_is_refused(run):
@@ -477,4 +478,4 @@ def test_a_full_disk_does_not_silence_it(run, webhook, room):
     size = os.path.getsize(os.path.join(run.path, "escalation.jsonl"))
     resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (size + room, size + room))
     webhook.wait_for_requests(1)
-    assert run.story() == ["armed"]
+    run.expect(["armed"])

@@ -1,13 +1,14 @@
 """The watchdog whose run folder goes away, hangs or is written to by others: it needs nothing of it."""
 
 import json
+import os
 import shutil
 import subprocess
 import time
 
 import pytest
 
-from lab.watchdog import FAR, SECRETS, run, sanitized, webhook_request
+from lab.watchdog import FAR, SECRETS, SOON, run, sanitized, webhook_request
 
 
 def tell_page(run, *requests, level=1):
@@ -72,3 +73,16 @@ def test_an_acknowledgement_is_seen_within_a_second(run):
     run.write("inbox/1-abort.json", "")
     run.wait_end(5)
     assert time.monotonic() - began < 4 and run.events[-1]["why"] == "abort"
+
+
+def make_link(path):
+    os.symlink("/etc/hostname", path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, make_link])
+def test_what_is_no_file_of_ours_is_no_word(run, make):
+    """Broken by: watchdog_stop_mark without is_word."""
+    make(run.path + "/inbox/1-ack.json")
+    make(run.path + "/inbox/1-1800-later.json")
+    run.arm({1: SOON}, SECRETS)
+    run.wait_for("fired 1")

@@ -216,7 +216,7 @@ class Story:
             if not self.run_folder() or not os.path.exists(self.run_folder() + "/source/manifest.json"):
                 assert not any(self.world.writes(self.folder).values()), "it changed something before it could be gone on with"
                 return None, said
-            code, said = self.go("resume", "last", "--force", at=kills[i] if len(kills) > i else 0)
+            code, said = self.go("resume", os.path.basename(self.run_folder()), "--force", at=kills[i] if len(kills) > i else 0)
         return code, said
 
     def end_processes(self):

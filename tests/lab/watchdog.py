@@ -88,6 +88,10 @@ class Run:
         """The events in short: "fired 1", "failed 1 script", …"""
         return [" ".join([e["event"].split(".")[1]] + [str(e[key]) for key in ("level", "by") if key in e]) for e in self.events]
 
+    def expect(self, story, seconds=20):
+        """It writes after it has told: its journal is a moment later."""
+        wait_for(lambda: self.story() == story, f"{story}, not {self.story()}", seconds)
+
     def wait_for(self, text, seconds=20):
         wait_for(lambda: text in self.story(), f"{text} in {self.story()}", seconds)
 
