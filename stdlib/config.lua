@@ -233,6 +233,7 @@ function config.apply(given, environment, options, getenv)
   end
   local project = getenv "COMPOSE_PROJECT_NAME"
   settings.compose.project = project ~= "" and project or nil
+  settings.compose.profiles = getenv "COMPOSE_PROFILES"
   settings.kubectl.kubeconfig = settings.kubectl.kubeconfig or getenv "KUBECONFIG"
   local host, port = getenv "KUBERNETES_SERVICE_HOST", getenv "KUBERNETES_SERVICE_PORT"
   settings.kubectl.in_pod = host and port and { KUBERNETES_SERVICE_HOST = host, KUBERNETES_SERVICE_PORT = port } or nil

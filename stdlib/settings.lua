@@ -3,7 +3,7 @@
 return {
   docker = {},        -- { host = "unix:///var/run/docker.sock" | "tcp://…", ca=, cert=, key=, shell = variables of DOCKER_… }
   kubectl = {},       -- { context=, namespace=, server= }
-  compose = {},       -- { project = the shell's COMPOSE_PROJECT_NAME }
+  compose = {},       -- { project =, profiles = } of the shell's COMPOSE_PROJECT_NAME, COMPOSE_PROFILES
   hosts = {},         -- rehearsals: { ["api.conduit.im"] = "127.0.0.1:8080" }
   machines = {},      -- { name = { ssh=, sudo=, config= } }
   any_machine = nil,  -- whether every name is a machine, as in scenarios

@@ -72,9 +72,13 @@ return unresolved "it does not run"
 families.compose = {
   text = [[
 The services of a Compose file, by `docker compose` or `docker-compose`, whichever there is, on the engine
-that the docker family uses. Beside a file that Compose finds by its name (`docker-compose.yml`, `compose.yaml` …) its
-override (`docker-compose.override.yml`) is used, too, as Compose does without `-f`. The project is `project`, else the
-shell's `COMPOSE_PROJECT_NAME`, else what Compose makes of the folder's name; the command by hand names both.]],
+that the docker family uses. What runs from the file is what is changed: project, files, folder and environment files of its
+containers stand in their labels, and the command by hand names them. Several projects that run from one file are
+refused until `project` says which. Where nothing runs yet the project is `project`, else the shell's
+`COMPOSE_PROJECT_NAME`, else what Compose makes of the folder's name; beside a file that Compose finds by its name
+(`docker-compose.yml`, `compose.yaml` …) its override (`docker-compose.override.yml`) is used, too, as Compose does
+without `-f`; `overrides` names other files. The shell's `COMPOSE_PROFILES` counts. Containers that would be made with other
+settings than those that run have (the file was changed, or refers to variables that are not here) are told in the plan.]],
   example = [[
 runbook { title = "compose" }
 local file = "/srv/api/docker-compose.yml"

@@ -7,6 +7,7 @@ local docker_change = require "effects.docker_change"
 local docker_host = require "effects.docker_host"
 local engine = require "effects.docker_engine"
 local files = require "raw.files"
+local project = require "effects.compose_project"
 local run = require "run"
 local sends = require "sends"
 local settings = require "settings"
@@ -26,6 +27,7 @@ local function environment(call)
   local env = {}
   for name, value in pairs(settings.environment) do env[name] = value end
   env.DOCKER_HOST = docker_host.for_children()
+  env.COMPOSE_PROFILES = settings.compose.profiles
   for name, value in pairs(call.env or {}) do env[name] = tostring(value) end
   return env
 end
@@ -65,10 +67,13 @@ local function override(file)
 end
 
 local function arguments(call, ...)
-  local words = { "-f", call.file }
+  local words, runs, more = {}, project.of(call), call.overrides or {}
   local add = function(flag, value) if value then words[#words + 1], words[#words + 2] = flag, value end end
-  add("-f", override(call.file))
-  add("-p", call.project or settings.compose.project)
+  for _, file in ipairs(runs and runs.files or { call.file, table.unpack(more) }) do add("-f", file) end
+  if not runs and #more == 0 then add("-f", override(call.file)) end
+  for _, file in ipairs(runs and runs.env_files or {}) do add("--env-file", file) end
+  if runs and runs.folder ~= runs.files[1]:match "^(.*)/[^/]*$" then add("--project-directory", runs.folder) end
+  add("-p", runs and runs.name or call.project or settings.compose.project)
   for _, word in ipairs { ... } do words[#words + 1] = word end
   return words
 end
@@ -90,8 +95,10 @@ end
 
 -- Carries it out: { code =, stdout =, stderr = }, or nil and an error, also when it didn't end with 0.
 local function carry_out(it, call, words)
-  if files.stat(call.file).state ~= "file" then
-    return nil, { kind = "missing", message = call.file .. ": there is no such Compose file" }
+  for _, file in ipairs { call.file, table.unpack(call.overrides or {}) } do
+    if files.stat(file).state ~= "file" then
+      return nil, { kind = "missing", message = file .. ": there is no such Compose file" }
+    end
   end
   local argv, err = program(call)
   if not argv then return nil, err end
@@ -108,8 +115,8 @@ end
 -------------------------------------------------------------------- What runs --
 
 -- Containers of the file's project: { { service, name, state, summary, id }, … } and how many of each
--- service.
-local function look(it, call)
+-- service. `hashes` is filled with what each service's containers were made from.
+local function look(it, call, hashes)
   local done, err = carry_out(it, call, arguments(call, "ps", "-a", "-q"))
   if not done then return nil, err end
   local fields = { containers = {}, count = 0, running = 0, services = {} }
@@ -119,6 +126,7 @@ local function look(it, call)
     if err then return nil, err end
     if inspect then
       local now, service = state.fields(inspect), inspect.Config.Labels["com.docker.compose.service"] or "?"
+      if hashes then hashes[service] = inspect.Config.Labels["com.docker.compose.config-hash"] end
       local counted = fields.services[service] or { count = 0, running = 0 }
       local runs = now.state == "running" and 1 or 0
       counted.count, counted.running = counted.count + 1, counted.running + runs
@@ -139,27 +147,48 @@ local function defined(it, call)
   return known
 end
 
+-- Those of the services that would be made from other settings than their containers were: the file was changed, or refers
+-- to variables that are not here.
+local function changed(it, call, hashes)
+  local done = carry_out(it, call, arguments(call, "config", "--hash", "*"))
+  local list = {}
+  for service, hash in (done and done.stdout or ""):gmatch "(%S+) (%x+)" do
+    if hashes[service] and hashes[service] ~= hash then list[#list + 1] = service end
+  end
+  table.sort(list)
+  return list
+end
+
+local function as_project(call)
+  local runs = project.of(call)
+  return runs and #runs.files > 1 and (" (project %s: %s)"):format(runs.name, table.concat(runs.files, ", "))
+    or runs and (" (project %s)"):format(runs.name) or ""
+end
+
 -- `describe(call, now, known)` → text, size, and how many containers each service had.
 local function preview(wanted, describe)
   return function(call)
-    local it = engine.open(call.timeout)
-    local known, err = defined(it, call)
-    local now
-    if known then now, err = look(it, call) end
+    local it, hashes = engine.open(call.timeout), {}
+    local ok, err = project.settle(it, call)
+    local known, now
+    if ok then known, err = defined(it, call) end
+    if known then now, err = look(it, call, hashes) end
     if not now then
-      if err.kind == "missing" or err.kind == "compose" then
+      if err.kind == "missing" or err.kind == "compose" or err.kind == "usage" then
         return { text = err.message, size = 0, impossible = err.message }
       end
       return docker_change.unknown(err)
     end
+    -- A service of a profile that isn't asked for runs nevertheless.
+    for name in pairs(now.services) do known[name] = true end
     for _, name in ipairs(wanted(call)) do
       if not known[name] then
         local why = ("%s has no service '%s'%s"):format(call.file, name, blame.hint(name, values.keys(known)))
         return { text = why, size = 0, impossible = why }
       end
     end
-    local text, size, from = describe(call, now, known)
-    return { text = text, size = size, from = from }
+    local text, size, from = describe(call, now, known, function() return changed(it, call, hashes) end)
+    return { text = text .. as_project(call), size = size, from = from }
   end
 end
 
@@ -197,7 +226,10 @@ local function effect(verb, entry)
   entry.params = { { "file", "string", "The Compose file" }, table.unpack(entry.params or {}) }
   entry.result, entry.place, entry.class = result, docker_host.place, entry.class or "write"
   entry.options = entry.options or {}
-  entry.options.project = { "string", nil, "The project's name, unless the file's own", what = true }
+  entry.options.project = { "string", nil, "The project's name; else that of the containers that run from the file, else the "
+    .. "file's own", what = true }
+  entry.options.overrides = { "strings", nil, "More files, laid over it in this order; else those that the containers run "
+    .. "from, else the override of Compose's own name", what = true }
   entry.options.env = { "map", nil, "Variables that the file refers to", secret = true }
   entry.options.timeout = entry.options.timeout or { "duration", "3m", "The longest it may take" }
   local vector = entry.vector
@@ -207,7 +239,9 @@ local function effect(verb, entry)
   entry.sends = function(call) return sends.variables(call.env) end
   entry.run = entry.run or function(call, plan)
     local it = engine.open(call.timeout)
-    local done, err = carry_out(it, call, vector(call))
+    local done
+    local ok, err = project.settle(it, call)
+    if ok then done, err = carry_out(it, call, vector(call)) end
     if not done then return nil, err end
     local fields
     fields, err = look(it, call)
@@ -224,7 +258,7 @@ end
 -- The containers of services, or of the whole file.
 local function evidence(services_of)
   return function(save, call)
-    local now = save("compose.ps", call.file, { project = call.project, env = call.env })
+    local now = save("compose.ps", call.file, { project = call.project, overrides = call.overrides, env = call.env })
     local wanted, going = services_of(call), {}
     for _, container in ipairs(now and now.containers or {}) do
       local named = #wanted == 0
@@ -243,8 +277,11 @@ effect("ps", {
   options = { timeout = { "duration", "15s", "The longest it may take" } },
   vector = function(call) return arguments(call, "ps", "-a") end,
   run = function(call)
-    local fields, err = look(engine.open(call.timeout), call)
-    return fields, err and engine.cannot_look(err)
+    local it, fields = engine.open(call.timeout), nil
+    local ok, err = project.settle(it, call)
+    if ok then fields, err = look(it, call) end
+    if fields then return fields end
+    return nil, engine.cannot_look(err)
   end,
 })
 
@@ -254,7 +291,8 @@ local function stopped(call)
   local list = {}
   for i, service in ipairs(#named_services(call) > 0 and call.services or { "*" }) do
     list[i] = { thing = thing_of(call, service), text = "is stopped",
-                back = { "compose.up", call.file, { services = call.services, project = call.project } } }
+                back = { "compose.up", call.file,
+                         { services = call.services, project = call.project, overrides = call.overrides } } }
   end
   return list
 end
@@ -275,9 +313,11 @@ effect("up", {
   options = { services = services_option },
   evidence = evidence(named_services),
   vector = function(call) return with_services(arguments(call, "up", "-d"), call.services) end,
-  preview = preview(named_services, function(call, now, known)
+  preview = preview(named_services, function(call, now, known, changed_ones)
     local names, count = of_services(call, known)
-    return ("brings up %s (%d of %d containers run)"):format(names, now.running, now.count), count
+    local anew = table.concat(changed_ones(), ", ")
+    return ("brings up %s (%d of %d containers run%s)"):format(names, now.running, now.count,
+      anew ~= "" and "; other settings than they were made with: " .. anew or ""), count
   end),
 })
 
@@ -326,7 +366,8 @@ local function scaled_down(call, result, known)
     it.from = known[it.thing] and known[it.thing].from or it.from
     if it.from and call.replicas[name] < it.from then
       it.text = ("is scaled from %d to %d"):format(it.from, call.replicas[name])
-      it.back = { "compose.scale", call.file, { [name] = it.from }, { project = call.project } }
+      it.back = { "compose.scale", call.file, { [name] = it.from },
+                  { project = call.project, overrides = call.overrides } }
     end
     list[i] = it
   end
@@ -354,7 +395,7 @@ effect("scale", {
       end
     end
   end,
-  preview = preview(function(call) return values.keys(call.replicas) end, function(call, now)
+  preview = preview(function(call) return values.keys(call.replicas) end, function(call, now, _, changed_ones)
     local parts, size, from = {}, 0, {}
     for _, name in ipairs(values.keys(call.replicas)) do
       local have = now.services[name] and now.services[name].running or 0
@@ -362,7 +403,13 @@ effect("scale", {
       parts[#parts + 1] = ("%s from %d to %d"):format(name, have, call.replicas[name])
       size = size + math.abs(call.replicas[name] - have)
     end
-    return "scales " .. table.concat(parts, ", "), size, from
+    local other = {}
+    for _, name in ipairs(changed_ones()) do if call.replicas[name] then other[#other + 1] = name end end
+    local text = "scales " .. table.concat(parts, ", ")
+    if #other > 0 then
+      text = ("%s; new ones of %s get other settings than those that run"):format(text, table.concat(other, ", "))
+    end
+    return text, size, from
   end),
 })
 
