@@ -62,6 +62,23 @@ local function returned_by(call)
   return last and last.type == "return" and last.values[1] or nil
 end
 
+-- The names of all that a module holds, of a local that `require` gave it; nil where they can't all be told.
+function facts.module_fields(object)
+  local own = object.type == "name" and object.binding
+  local given = own and not own.fields and not own.changed and origins.name(object)
+  local returned = given and returned_by(given)
+  local binding = returned and returned.type == "name" and returned.binding
+  local held = binding and not binding.changed and origins.name(returned)
+  if not held or held.type ~= "table" or #binding.uses ~= binding.named + 1 then return nil end
+  local names = {}
+  for _, item in ipairs(held.items) do
+    if not item.key or item.key.type ~= "string" then return nil end
+    names[item.key.value] = true
+  end
+  for name in pairs(binding.fields or {}) do names[name] = true end
+  return names
+end
+
 -- A field of a table that is written out, if it is given a value once: there, or by its name later. So is a module's.
 function origins.index(it)
   local object = it.object

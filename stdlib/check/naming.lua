@@ -90,9 +90,10 @@ rules["unknown-member"] = function(it, say)
   local known = libraries()
   facts.each(it.tree.body, function(node)
     if node.type ~= "index" or node.key.type ~= "string" then return end
-    local name, key = facts.global(node.object), node.key.value
-    if not known[name] or known[name][key] ~= nil then return end
-    say(node.key, "there is no %s.%s%s", name, key, blame.hint(key, values.keys(known[name])))
+    local key = node.key.value
+    local names = known[facts.global(node.object)] or facts.module_fields(node.object)
+    if not names or names[key] ~= nil then return end
+    say(node.key, "there is no %s.%s%s", node.object.name, key, blame.hint(key, values.keys(names)))
   end)
 end
 

@@ -2,7 +2,8 @@
 --
 -- A local: { name =, node = where it stands, kind = "local" | "parameter" | "loop" | "function", attribute =, value = the
 -- expression it is given, sets = how often it is assigned later, fields = those of it that are set by their names: what to, false
--- when twice; changed = others are set, uses = names that read it }. A name's node gets `binding`.
+-- when twice; changed = others are set, uses = names that read it, named = how many of these for a field by its name }. A name's
+-- node gets `binding`.
 local walk = {}
 
 -- The fields of a node that hold nodes or lists of them, in the order of the text.
@@ -56,7 +57,7 @@ local bind_block, bind
 
 local function declare(state, name, kind, value)
   local it = { name = name.name, node = name, kind = kind, attribute = name.attribute, value = value, sets = 0, uses = {},
-               over = state.scope[name.name] }
+               named = 0, over = state.scope[name.name] }
   name.binding = it
   state.scope[name.name] = it
   state.locals[#state.locals + 1] = it
@@ -75,6 +76,13 @@ function binders.name(state, it)
   it.binding = state.scope[it.name]
   local uses = it.binding and it.binding.uses or state.globals
   uses[#uses + 1] = it
+end
+
+function binders.index(state, it)
+  bind(state, it.object)
+  bind(state, it.key)
+  local binding = it.key.type == "string" and it.object.binding
+  if binding then binding.named = binding.named + 1 end
 end
 
 binders["local"] = function(state, it)

@@ -235,12 +235,22 @@ return lib
     ('local p = probe("P", function() lib.look(docker.inspect("x")) end)\nif p().stoped then note(1) end',
      "4:8: no check of this probe has the fault 'stoped'"),
     ('probe("P", function() lib.one() lib.look(docker.inspect("x")) end)()', None),
+    ('note(lib.loop)', "3:10: there is no lib.loop (did you mean 'look'?)"),
+    ('lib.more = 1\nnote(lib.more, lib.one)', "4:16: note takes at most 1 argument"),
 ])
 def test_functions_of_modules_are_looked_into(checked, sandbox, text, says):
     """Broken by: a module's field that is not followed to its function."""
     sandbox.write("lib.lua", LIB)
     result = checked(HEAD + 'local lib = require "lib"\n' + text)
     assert result.stdout.count("\n") == (says is not None) and (not says or result.stdout.startswith(f"x.lua:{says}")), result
+
+
+@pytest.mark.parametrize("module", ["local lib = setmetatable({}, { __index = math })\nreturn lib",
+                                    "local lib = {}\nsetmetatable(lib, { __index = math })\nreturn lib",
+                                    "local lib = {}\nlib[note] = 1\nreturn lib", "return note", "return"])
+def test_of_a_module_whose_fields_can_not_be_told_nothing_is_said(checked, sandbox, module):
+    sandbox.write("lib.lua", module)
+    assert "x.lua" not in checked(HEAD + 'local lib = require "lib"\nnote(lib.floor)').stdout
 
 
 def test_a_test_file_is_looked_at_too(runbook, sandbox):
