@@ -131,6 +131,17 @@ static const struct option freeze_options[] = {
     {"shared", "shared", FLAG, 0, NULL, "for all who share the config's shared_dir"},
     {0},
 };
+static const struct option runs_options[] = {
+    {"of", "of", VALUE, 0, NULL, "FILE: runs of this runbook alone"},
+    {"all", "all", FLAG, 0, NULL, "not the newest 30 alone"},
+    {"format", "format", VALUE, 0, "|text|json|", "text|json"},
+    {0},
+};
+static const struct option show_options[] = {
+    {"verbose", "verbose", FLAG, 'v', NULL, "show every read, and the command that does it by hand"},
+    {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
+    {0},
+};
 static const struct option thaw_options[] = {
     {"shared", "shared", FLAG, 0, NULL, "for all who share the config's shared_dir"},
     {0},
@@ -156,6 +167,8 @@ static const struct command commands[] = {
      "a repository of runbooks to begin with, or a runbook for an alert"},
     {"coverage", "[DIR]", 0, 1, coverage_options, "alerts without a runbook, runbooks without an alert"},
     {"doc", "FILE", 1, 1, doc_options, "the runbook as the page that people read, in Markdown"},
+    {"runs", "", 0, 0, runs_options, "past runs and those under way, the newest first"},
+    {"show", "RUN", 1, 1, show_options, "the story of a run, from its journal"},
     {"verify", "RUN", 1, 1, no_options, "is what a run wrote down as it was written?"},
     {"audit", "FILE", 1, 1, audit_options, "what would keep it from happening again: is it in place?"},
     {"doctor", "FILE", 1, 1, doctor_options, "what a run would need: is it there? Reads only"},
