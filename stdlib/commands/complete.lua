@@ -96,7 +96,7 @@ function offers.scenario(it)
 end
 
 function offers.params() return {}, true end
-offers.answers = offers.params
+for _, name in ipairs { "answers", "rules", "alert", "baseline" } do offers[name] = offers.params end
 
 function offers.RUN()
   local runs, list = raw_run.list(), { { "last", "the last live run" } }

@@ -125,3 +125,10 @@ def test_the_scripts_are_sound(runbook, tmp_path):
         script = tmp_path / shell
         script.write_text(runbook("completion", shell).stdout)
         assert shutil.which(shell) and subprocess.run([shell, "-n", str(script)], timeout=20).returncode == 0
+
+
+@pytest.mark.parametrize("words, kind", [(("coverage", "--rules"), "files"), (("init", "--alert"), "files"),
+                                         (("check", "--baseline"), "files"), (("coverage", "--prometheus"), "words")])
+def test_where_a_file_is_expected_files_are_offered(runbook, words, kind):
+    """Broken by: an option that takes a file and is not told as one."""
+    assert runbook("_complete", "--", *words, "").stdout.splitlines()[0] == kind
