@@ -146,6 +146,18 @@ def test_yaml_that_is_none_is_said(luahost, text, says):
     assert says in luahost(DECODE % lua_string(text)).stdout
 
 
+def test_at_the_edges_of_its_limits(luahost, runbook, sandbox):
+    """Broken by: counting one level, or one byte, more or less."""
+    deep = lambda levels: DECODE % lua_string("a: " + "[" * levels + "]" * levels)
+    assert luahost(deep(100)).stdout.startswith('[{"a":') and "more than 100 levels" in luahost(deep(101)).stdout
+    text = "groups: []\n#" + "x" * ((8 << 20) - 12)
+    sandbox.write("r.yml", text)
+    assert runbook("coverage", "--rules", "r.yml").code == 0
+    sandbox.write("r.yml", text + "x")
+    result = runbook("coverage", "--rules", "r.yml")
+    assert result.code == 2 and "longer than 8388608 bytes" in result.stderr, result
+
+
 def test_aliases_of_aliases_cost_nothing(luahost):
     """Broken by: making an alias' table anew: 9^12 of them."""
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 13)]
