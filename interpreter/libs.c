@@ -7,14 +7,23 @@
 #include "runtime.h"
 
 static const luaL_Reg raw[] = {
-    {"task", luaopen_raw_task},         {"order", luaopen_raw_order},
-    {"json", luaopen_raw_json},         {"re", luaopen_raw_re},
-    {"text", luaopen_raw_text},         {"run", luaopen_raw_run},
-    {"tty", luaopen_raw_tty},           {"secret", luaopen_raw_secret},
-    {"process", luaopen_raw_process},   {"redis", luaopen_raw_redis},
-    {"sys", luaopen_raw_sys},           {"files", luaopen_raw_files},
-    {"watchdog", luaopen_raw_watchdog}, {"journal", luaopen_raw_journal},
-    {"fork", luaopen_raw_fork},         {NULL, NULL},
+    {"task", luaopen_raw_task},
+    {"order", luaopen_raw_order},
+    {"json", luaopen_raw_json},
+    {"re", luaopen_raw_re},
+    {"text", luaopen_raw_text},
+    {"run", luaopen_raw_run},
+    {"tty", luaopen_raw_tty},
+    {"secret", luaopen_raw_secret},
+    {"process", luaopen_raw_process},
+    {"redis", luaopen_raw_redis},
+    {"pattern", luaopen_raw_pattern},
+    {"sys", luaopen_raw_sys},
+    {"files", luaopen_raw_files},
+    {"watchdog", luaopen_raw_watchdog},
+    {"journal", luaopen_raw_journal},
+    {"fork", luaopen_raw_fork},
+    {NULL, NULL},
 };
 
 lua_CFunction libs_find(const char *name) {

@@ -20,6 +20,7 @@ int luaopen_raw_secret(lua_State *L);
 int luaopen_raw_process(lua_State *L);
 int luaopen_raw_redis(lua_State *L);
 int luaopen_raw_sys(lua_State *L);
+int luaopen_raw_pattern(lua_State *L);
 int luaopen_raw_files(lua_State *L);
 int luaopen_raw_watchdog(lua_State *L);
 int luaopen_raw_journal(lua_State *L);

@@ -2,6 +2,7 @@
 -- where a script could stop what ends more than a pcall.
 local blame = require "blame"
 local order = require "raw.order"
+local pattern = require "raw.pattern"
 local placeholder = require "placeholder"
 local raw_run = require "raw.run"
 local run = require "run"
@@ -120,6 +121,24 @@ function exact.sort(list, less)
   if from ~= list then for i = 1, n do list[i] = from[i] end end
 end
 
+-- As table.move, whose loop hears neither signals nor deadlines however long it is.
+function exact.move(from, first, last, at, to)
+  expect("table.move", "table", from)
+  to = to or from
+  expect("table.move", "table", to)
+  for _, it in ipairs { { "2", first or false }, { "3", last or false }, { "4", at or false } } do
+    if math.tointeger(it[2]) == nil then
+      blame.raise("table.move: argument %s: an integer expected, got %s", it[1], values.describe(it[2]))
+    end
+  end
+  if at > last or at <= first or to ~= from then
+    for i = 0, last - first do to[at + i] = from[first + i] end
+  else
+    for i = last - first, 0, -1 do to[at + i] = from[first + i] end
+  end
+  return to
+end
+
 -------------------------------------------------------------- Metatables --
 
 function exact.setmetatable(t, meta)
@@ -224,6 +243,16 @@ function exact.concat(list, separator, first, last)
   if not found then blame.raise("%s", joined) end
   return placeholder.join(parts)
 end
+
+-- Lua's own would never end, and hears nothing meanwhile.
+local function rep(text, count, separator)
+  if type(text) == "string" and #text + #tostring(separator or "") == 0 then return "" end
+  return string.rep(text, count, separator)
+end
+
+-- What scripts have of the string library instead of Lua's own.
+exact.string = { format = exact.format, rep = rep, find = pattern.find, match = pattern.match, gmatch = pattern.gmatch,
+                 gsub = pattern.gsub }
 
 ------------------------------------------------------------------ Random --
 

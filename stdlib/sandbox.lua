@@ -106,8 +106,8 @@ local function plain_lua(env)
     pcall = exact.pcall, rawequal = rawequal, rawget = rawget, rawlen = rawlen, rawset = exact.rawset, select = select,
     setmetatable = exact.setmetatable, tonumber = exact.tonumber, tostring = exact.text_of, type = type, xpcall = exact.xpcall,
     _VERSION = _VERSION, load = script_load(env),
-    string = library("string", string, { dump = true }, { format = exact.format }),
-    table = library("table", table, {}, { sort = exact.sort, concat = exact.concat }),
+    string = library("string", string, { dump = true }, exact.string),
+    table = library("table", table, {}, { sort = exact.sort, concat = exact.concat, move = exact.move }),
     math = library("math", math, { randomseed = true }, { random = exact.random }),
     utf8 = library("utf8", utf8, {}),
     coroutine = frozen("coroutine", coroutines),
@@ -183,7 +183,7 @@ end
 -- Strings answer methods (`s:find`); their metatable, and that of JSON's empty lists, are nobody's to change.
 function sandbox.seal()
   local meta = getmetatable ""
-  meta.__index = library("string", string, { dump = true }, { format = exact.format })
+  meta.__index = library("string", string, { dump = true }, exact.string)
   meta.__metatable = "string"
   local list = debug.getmetatable(raw_json.list {})
   list.__metatable, values.of_script[list] = "list", true
