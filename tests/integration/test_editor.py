@@ -66,3 +66,13 @@ def test_it_is_lua_and_every_annotation_is_one(definitions, tmp_path):
 def test_of_one_effect_there_is_no_definition_file(runbook):
     result = runbook("effects", "docker", "--format", "luals")
     assert result.code == 2 and "no NAME expected" in result.stderr, result
+
+
+def test_the_vocabulary_has_the_words_that_there_are(luahost):
+    """Broken by: a word that scripts know and `check` and editors don't, or the other way round."""
+    text = """
+local values, words, known = require "values", require("script").words(), require("vocabulary").words
+assert(table.concat(values.keys(words), " ") == table.concat(values.keys(known), " "), table.concat(values.keys(words), " "))
+require("raw.tty").write(1, "the same")
+"""
+    assert luahost(text).stdout == "the same"
