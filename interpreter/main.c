@@ -8,13 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <lauxlib.h>
 #include "cli.h"
 #include "descriptors.h"
 #include "libs.h"
 #include "luautil.h"
 #include "loader.h"
+#include "rlimit.h"
 #include "runtime.h"
 #include "tty.h"
 #include "watchdog_protocol.h"
@@ -22,8 +22,6 @@
 #define EXIT_DEFECT 70    /* EX_SOFTWARE: a defect of this program */
 #define EXIT_UNWRITTEN 74 /* EX_IOERR: its words could not be written */
 #define EXIT_REFUSED 6
-#define DESCRIPTORS_MIN 64     /* the loop, the journal, locks, one request with its threads */
-#define DESCRIPTORS_WANTED 256 /* asked for when there are fewer than the least */
 
 static struct cli cli;
 static char **words; /* of the command line */
@@ -120,19 +118,11 @@ static void leave(lua_State *L) {
 
 /* What the surroundings may have left closed or open. With 0 to 2 closed, the loop's own descriptors would take their places
  * and be written into; what our parent left open would be held by everything that a remedy starts. */
-static bool settle_descriptors(void) {
-  struct rlimit files;
+static void settle_descriptors(void) {
   int null = open("/dev/null", O_RDWR);
   while (null >= 0 && null <= STDERR_FILENO) null = open("/dev/null", O_RDWR);
   if (null >= 0) close(null);
   descriptors_close_on_exec(STDERR_FILENO + 1);
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DESCRIPTORS_MIN) return true;
-  rlim_t had = files.rlim_cur;
-  files.rlim_cur = files.rlim_max < DESCRIPTORS_WANTED ? files.rlim_max : DESCRIPTORS_WANTED;
-  if (files.rlim_max >= DESCRIPTORS_MIN && setrlimit(RLIMIT_NOFILE, &files) == 0) return true;
-  fprintf(stderr, "runbook: too few file descriptors (%ju): at least %d are needed (ulimit -n)\n",
-          (uintmax_t)had, DESCRIPTORS_MIN);
-  return false;
 }
 
 /* Words that could not be written were not told, whatever the code says. An ending that is bad already says more. */
@@ -145,7 +135,9 @@ static int check_output(int code) {
 }
 
 int main(int argc, char **argv) {
-  if (!settle_descriptors()) return EXIT_REFUSED;
+  struct error error;
+  settle_descriptors();
+  if (!rlimit_settle(&error)) return fprintf(stderr, "runbook: %s\n", error.message), EXIT_REFUSED;
   prctl(PR_SET_DUMPABLE, 0); /* a core would hold every secret; a program that is started decides anew */
   mallopt(M_ARENA_MAX, 1);   /* each thread would else reserve 128 MB for the little it allocates */
   lua_State *L = libs_state(cli_stdlib(argc, argv));
