@@ -91,7 +91,9 @@ families.sql = {
   text = [[
 PostgreSQL. Reads are one SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN in a READ ONLY transaction with
 timeouts. `execute` commits by itself. Ending sessions ends those that the plan listed, by pid and start
-time; what came since is left and counted. A connection string may name a service of libpq's file, and
+time; what came since is left and counted. The plan of a change counts what the planner expects; what no plan
+shows (bodies of functions, triggers, foreign tables, also behind views) is named beside it, and by `doctor`
+for reads. A connection string may name a service of libpq's file, and
 several hosts; on PgBouncer's console (database `pgbouncer`) SHOW is a read, and its commands are writes.
 
 READ ONLY lets functions through that change something all the same: they end sessions, reload the

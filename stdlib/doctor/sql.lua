@@ -2,6 +2,8 @@
 local look = require "doctor.look"
 local settings = require "settings"
 local sql_dsn = require "effects.sql_dsn"
+local sql_text = require "effects.sql_text"
+local sql_unseen = require "effects.sql_unseen"
 
 -- Rights are the login's: the reader role is laid down for writes.
 local RIGHTS = [[
@@ -39,12 +41,27 @@ local function ending(what, me, call)
            mend = ('GRANT %s TO "%s";'):format(table.concat(lacks, ", "), me.login:gsub('"', '""')) }
 end
 
+-- What the statements lead to that the program can't look into before they run: nothing is wrong with it, but it is said.
+local function unseen(what, dsn, uses)
+  local statements, changes = {}, false
+  for _, use in ipairs(uses) do
+    local text = use.act.call.sql
+    statements[#statements + 1] = type(text) == "string" and sql_text.statement(text) or nil
+    changes = changes or use.act.entry.verb == "execute"
+  end
+  if #statements == 0 then return nil end
+  local it = look.ask("sql.rows", dsn, sql_unseen.QUERY, { params = sql_unseen.params(statements, changes) })
+  local text = look.is_well(it) and sql_unseen.text(it.rows)
+  return text and { what = what, state = "ok", text = "no plan shows what happens in: " .. text } or nil
+end
+
 local function look_at(dsn, uses)
   local what, verbs = sql_dsn.target(dsn), verbs_of(uses)
   local it = look.ask("sql.row", dsn, RIGHTS)
   local rows = { login(what, it) }
   local me, call = look.is_well(it) and it.row, verbs.terminate or verbs.terminate_idle
   if me and call then rows[#rows + 1] = ending(what, me, call) end
+  if me then rows[#rows + 1] = unseen(what, dsn, uses) end
   if me and me.standby and verbs.execute then
     rows[#rows + 1] = { what = what, state = "stops", text = "it is a standby: nothing can be changed there",
                         mend = "give the runbook the primary's address" }

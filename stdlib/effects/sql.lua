@@ -13,6 +13,7 @@ local sql_class = require "effects.sql_class"
 local sql_dsn = require "effects.sql_dsn"
 local sql_server = require "effects.sql_server"
 local sql_text = require "effects.sql_text"
+local sql_unseen = require "effects.sql_unseen"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -355,6 +356,15 @@ local function intends(call)
   return ("runs %s on %s"):format(tokens and sql_text.headline(tokens) or "a statement", target(call))
 end
 
+-- What no plan shows, behind the text of one that was looked at; a server that can't tell says nothing here.
+local function with_unseen(plan, call, tokens)
+  local answer = sql_server.read(call.dsn, call.timeout, { sql = sql_unseen.QUERY, params = sql_unseen.params({ tokens }, true),
+    expects = { unseen = "string" } })
+  local text = answer and sql_unseen.text(answer.rows)
+  if text then plan.text = ("%s; not in it is what happens in: %s"):format(plan.text, text) end
+  return plan
+end
+
 local function preview(call)
   local tokens, place = type(call.sql) == "string" and sql_text.statement(call.sql), target(call)
   if not tokens then
@@ -369,12 +379,12 @@ local function preview(call)
     found, err = estimate(call)
     if found then found.text = ("%s (%s)"):format(found.text, place) end
   end
-  if found then return found end
+  if found then return with_unseen(found, call, tokens) end
   if err and err.sqlstate and (err.kind == "sqlstate" or err.kind == "permission") then
     return { text = err.message, impossible = err.message }
   end
   if err then return { text = "radius unknown: " .. err.message, size = math.huge, unknown = true } end
-  return { text = intends(call), size = 1 }
+  return with_unseen({ text = intends(call), size = 1 }, call, tokens)
 end
 
 local check_execute = checker("sql.execute", sql_text.not_a_write)

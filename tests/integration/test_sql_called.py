@@ -130,3 +130,49 @@ def test_what_can_not_be_seen_whole_is_refused(read):
     values = ",".join(map(str, range(40000)))
     told = read(f"CREATE VIEW big AS SELECT a FROM t WHERE a IN ({values})", "SELECT * FROM big")
     assert "it is not known what is called behind it" in told["result"]["error"]["message"], told
+
+
+# What no plan shows
+
+UNSEEN = """
+CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER notes AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION noted();
+CREATE TABLE plain (a int);
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE far (a int) SERVER files OPTIONS (filename '/dev/null');
+CREATE VIEW through AS SELECT look() AS l, a FROM far;
+GRANT UPDATE ON t, plain TO conduit;
+"""
+
+
+@pytest.fixture
+def plan(runbook, sandbox, databases):
+    """plan(statement) -> the radius of a sql.execute as the question shows it"""
+    def run(statement):
+        script = sandbox.write("plan.lua", f'''runbook {{ title = "Change" }}
+remedy("Change", {{ risk = "high", warning = "it may lose rows" }}, function()
+  sql.execute("{databases(UNSEEN)}", [==[{statement}]==])
+end)()
+return unresolved "x"''')
+        return " ".join(runbook("run", script, "--dry-run").stdout.split())
+    return run
+
+
+def test_the_question_says_what_no_plan_shows(plan):
+    """Broken by: preview without with_unseen."""
+    told = plan("UPDATE t SET a = look() WHERE b = 2")
+    assert "updates about" in told and "not in it is what happens in: function look(), trigger notes on t" in told
+    assert "not in it is what happens in" not in plan("UPDATE plain SET a = 1 WHERE a = 2")
+    through = plan("UPDATE plain SET a = 1 WHERE a IN (SELECT l FROM through)")
+    assert "foreign table far, function look()" in through, through
+
+
+def test_doctor_says_what_no_plan_shows(runbook, sandbox, databases):
+    """Broken by: look_at without unseen."""
+    script = sandbox.write("read.lua", f'''runbook {{ title = "Read" }}
+local rows = probe("Rows", function() note(sql.rows("{databases(UNSEEN)}", "SELECT look() FROM t").count) end)
+rows()
+return unresolved "x"''')
+    told = " ".join(runbook("doctor", script).stdout.split())
+    assert "no plan shows what happens in: function look()" in told and "trigger" not in told, told
