@@ -97,7 +97,7 @@ local function act_on(act, do_it, plan)
     journal.outcome(act, status, fields, ms)
     return result.new(act.entry, act.line, status, fields)
   end
-  err = err or { kind = "failed", message = fields.why or "it did not succeed" }
+  err = outcome.of_failed(fields, err)
   local late = outcome.is_doubtful(err)
   journal.outcome(act, late and "unknown" or "failed", { error = outcome.error(err), why = late and "may have run" or nil,
                                                             partly = err.partly }, ms)

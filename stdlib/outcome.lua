@@ -9,6 +9,9 @@ local outcome = {}
 local findings = { refused = true, reset = true, timeout = true, tls = true, protocol = true, starting = true, reply = true,
                    limit = true }
 
+-- What is not well → the error that said so: of a change it tells whether it may have been made all the same.
+local causes = setmetatable({}, { __mode = "k" })
+
 -- For a read that got { kind=, message= } from a raw module: not well with what was learned, or nil and the error. What we
 -- look with (`instrument`, its name) is not the patient: of its own silence nothing is found.
 function outcome.from_error(err, learned, instrument)
@@ -16,7 +19,13 @@ function outcome.from_error(err, learned, instrument)
   if instrument then return nil, { kind = instrument, message = err.message } end
   local fields = learned or {}
   fields.ok, fields.why = false, err.message
+  causes[fields] = err
   return fields
+end
+
+-- Why a change did not succeed: its error, or what its answer says.
+function outcome.of_failed(fields, err)
+  return err or causes[fields] or { kind = "failed", message = fields.why or "it did not succeed" }
 end
 
 -- A read's status and its fields, from what its run gave.

@@ -143,6 +143,22 @@ def test_2_a_write_that_fails_ends_its_remedy_and_not_the_run(law, sandbox, http
     assert writes(http_faults) == ["POST /status/500", "POST /echo"]
 
 
+@pytest.mark.parametrize("path, status", [
+    ("reset", "unknown"), ("close", "unknown"), ("truncated", "unknown"), ("status/500", "failed")])
+def test_2_a_write_without_an_answer_may_have_run(law, http_faults, path, status):
+    """The connection is lost once the request was sent: whether it was carried out nobody knows, and everybody is told.
+    Broken by: outcome.lua's `doubtful` without `reset`; act_on that takes an answer that is not well for a failure."""
+    result = law(f"""
+      remedy("Fix", {{}}, function() http.post(base .. "/{path}") end)()
+      return unresolved "x"
+    """, "--yes", "low")
+    assert writes(http_faults) == [f"POST /{path}"]
+    assert [event["status"] for event in result.events("effect.outcome")] == [status], result
+    doubt = int(status == "unknown")
+    assert f"may have run {doubt} · write failed {1 - doubt}" in result.stdout, result
+    assert ("unknown: may have run" in result.stdout) == bool(doubt), result
+
+
 # ---- 3. A probe changes nothing ----
 
 WAYS = {
