@@ -20,6 +20,9 @@ local explore = {}
 -- Deviations from a healthy world that one way may have, unless --faults says otherwise.
 explore.FAULTS = 2
 
+-- From more faults on ways that meet are gone on once: there are too many of them.
+local MERGED_FROM = 4
+
 -------------------------------------------------------------- What is seen --
 
 -- Of all ways: remedies and levels by title, what is wrong by its kind and words, rows of the table.
@@ -150,6 +153,50 @@ local function walk(all, record)
   return way
 end
 
+local function end_text(ended)
+  return ended.outcome .. (ended.by and " by “" .. ended.by .. "”" or "")
+    .. (ended.text and ended.text ~= "" and ": " .. ended.text or "")
+end
+
+local ENDLESS = { kind = "endless", text = "a loop that is gone through again and again" }
+
+-- Whether a way has met itself.
+local function loops(taken, met)
+  for _, choice in ipairs(taken) do if choice.state == met then return true end end
+  return false
+end
+
+local function note_way(record, way, taken)
+  local met = way.ended.met
+  note_remedies(record, way, way.ended)
+  graph.add(record.root, taken, not met and end_text(way.ended) or nil, met)
+  if met then way.ended.problems = loops(taken, met) and { ENDLESS } or {} end
+  note_problems(record, way, taken, way.ended)
+  if not record.is_merged then note_row(record, way, taken, way.ended) end
+end
+
+-- Walks all ways with so many faults; `merged`: those that meet go on once.
+local function walk_all(record, faults, merged)
+  local all = paths.new(faults)
+  probes.begin()
+  function all.endless(label)
+    tasks.raise_end { outcome = "failed", bad = "endless",
+                      text = ("more than %d choices, the last: %s"):format(paths.CHOICES_MAX, label) }
+  end
+  record.is_merged = merged
+  if merged then
+    local function state_of(label, arms)
+      local way = words.way()
+      return words.state(label, arms, table.concat(ends.left(way), "\1") .. (has_assumed(way) and "\1assumed" or ""))
+    end
+    all:merge(state_of, function(number) tasks.raise_end { outcome = "failed", met = number } end)
+  end
+  journal.quietly(function()
+    record.whole = all:each(function() return walk(all, record) end, function(way) note_way(record, way, all:taken()) end)
+  end)
+  record.ways, record.probe_ways, record.pruned = all.ways, probes.ways, all.pruned or probes.pruned
+end
+
 -- Explores run.file: { ways =, probe_ways =, whole = whether all were walked, title =, rows =, problems =, remedies =, levels =,
 -- root = the tree of all ways }. `faults`: at most so many deviations on a way; math.huge: any.
 function explore.run(faults)
@@ -157,23 +204,16 @@ function explore.run(faults)
   if not read then error({ wrong = why, unloaded = true }, 0) end
   gate.open(mode)
   sandbox.seal()
-  local all, record = paths.new(faults), new_record()
-  function all.endless(label)
-    tasks.raise_end { outcome = "failed", bad = "endless",
-                      text = ("more than %d choices, the last: %s"):format(paths.CHOICES_MAX, label) }
-  end
-  local function on_way(way)
-    local taken = all:taken()
-    note_remedies(record, way, way.ended)
-    note_problems(record, way, taken, way.ended)
-    note_row(record, way, taken, way.ended)
-    graph.add(record.root, taken, way.ended.outcome .. (way.ended.by and " by “" .. way.ended.by .. "”" or "")
-      .. (way.ended.text and way.ended.text ~= "" and ": " .. way.ended.text or ""))
-  end
+  local record = new_record()
   collectgarbage "generational"
   require("broken_look").known = {}
-  journal.quietly(function() record.whole = all:each(function() return walk(all, record) end, on_way) end)
-  record.ways, record.probe_ways, record.pruned = all.ways, probes.ways, all.pruned or probes.pruned
+  if faults <= MERGED_FROM then
+    walk_all(record, faults)
+  else -- the table tells every combination of a few; that of all is told by the graph alone
+    walk_all(record, explore.FAULTS)
+    record.root = {}
+    walk_all(record, faults, true)
+  end
   return record
 end
 

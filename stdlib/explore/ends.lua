@@ -43,6 +43,7 @@ end
 
 local function of_value(way, value)
   local said = words.ending_of(value)
+  way.phase = said and said.outcome .. " " .. said.text or nil
   if not said then return { outcome = "unresolved", text = "", bad = "no_word" } end
   if said.outcome == "resolved" then return resolved(way, said.text) end
   return { outcome = "unresolved", text = said.text }
@@ -55,7 +56,7 @@ local function leaves_of(act, things)
 end
 
 -- What the writes of remedies without a way back leave, each as text.
-local function left(way)
+function ends.left(way)
   local things, order = {}, {}
   for _, act in ipairs(way.did) do
     local known, list = pcall(leaves_of, act, things)
@@ -95,7 +96,7 @@ function ends.of(way, ok, value)
   for _, asked in ipairs(way.asked) do
     if asked.automatic and asked.level == "high" then add("alone", ("“%s”"):format(asked.title)) end
   end
-  for _, text in ipairs(left(way)) do add("left", text) end
+  for _, text in ipairs(ends.left(way)) do add("left", text) end
   return it
 end
 

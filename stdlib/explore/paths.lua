@@ -39,10 +39,13 @@ end
 -- Which of `arms` (names) is taken here, as its number. `label`: what is chosen; `costs`: of each arm, 0 when left out.
 function paths:choose(label, arms, costs)
   self.at = self.at + 1
-  if self.at > paths.CHOICES_MAX then self.endless(label) end
+  if self.at > paths.CHOICES_MAX then
+    self.at = self.at - 1 -- nothing is chosen here
+    self.endless(label)
+  end
   local choice = self.choices[self.at]
   if not choice then
-    choice = { label = label, arms = arms, costs = costs }
+    choice = { label = label, arms = arms, costs = costs, state = self.meet and self:meet(label, arms) }
     choice.arm = next_arm(self, choice, 0, self.budget - spent(self, self.at - 1)) or 1
     self.choices[self.at] = choice
   end
@@ -56,7 +59,7 @@ local function advance(self)
     local last = self.choices[#self.choices]
     local arm = next_arm(self, last, last.arm, self.budget - spent(self, #self.choices - 1))
     if arm then
-      self.choices[#self.choices] = { label = last.label, arms = last.arms, costs = last.costs, arm = arm }
+      self.choices[#self.choices] = { label = last.label, arms = last.arms, costs = last.costs, arm = arm, state = last.state }
       return true
     end
     self.choices[#self.choices] = nil
@@ -64,14 +67,30 @@ local function advance(self)
   return false
 end
 
+-- Ways that meet are gone on once: where the next choice is made in a state that `state_of(label, arms)` has told before, the way
+-- ends by `met(number)`. That number stands with the choice that was made there first. nil for a state that is like no other.
+function paths:merge(state_of, met)
+  local known, count = {}, 0
+  function self.meet(_, label, arms)
+    local key = state_of(label, arms)
+    if key and known[key] then
+      self.at = self.at - 1 -- nothing is chosen here
+      met(known[key])
+    end
+    count = count + 1
+    if key then known[key] = count end
+    return count
+  end
+end
+
 -- The choices of the way that was just walked: a list of { label =, arm = its name, cost =, number = of the arm, arms =,
--- costs = of all }.
+-- costs = of all, state = the number of the state it is made in, where ways are merged }.
 function paths:taken()
   local list = {}
   for i = 1, self.at do
     local choice = self.choices[i]
     list[i] = { label = choice.label, arm = choice.arms[choice.arm], cost = choice.costs and choice.costs[choice.arm] or 0,
-                number = choice.arm, arms = choice.arms, costs = choice.costs }
+                number = choice.arm, arms = choice.arms, costs = choice.costs, state = choice.state }
   end
   return list
 end

@@ -128,6 +128,8 @@ function probes.outcomes(title, args, fn, ...)
   return known[name]
 end
 
-probes.ways = 0
+-- Ways with more faults begin: more of each probe is to be tried.
+function probes.begin() known, probes.ways, probes.pruned = {}, 0, nil end
+probes.begin()
 
 return probes

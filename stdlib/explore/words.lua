@@ -13,6 +13,7 @@ local probes = require "explore.probes"
 local remedy_words = require "words.remedy"
 local run = require "run"
 local script = require "script"
+local state = require "explore.state"
 local tasks = require "tasks"
 local values = require "values"
 
@@ -21,17 +22,55 @@ local shown = probes.shown
 
 local way -- what happened on the way that is walked
 
+local thread -- in which the way began
+
 -- A new way: { did = lines of writes, asked = remedies in order, … }
 function words.begin()
   mode.state = ""
   way = { asked = {}, did = {}, probes = {}, read = {} }
+  thread = coroutine.running()
   return way
+end
+
+function words.way() return way end
+
+------------------------------------------------------------------- A state --
+
+local numbers, count = setmetatable({}, { __mode = "k" }), 0 -- what findings can still be → a number that stands for it
+
+local function number_of(left)
+  if not numbers[left] then
+    count = count + 1
+    numbers[left] = count
+  end
+  return numbers[left]
+end
+
+-- Without a goal, whether `resolved` counts depends on all probes.
+local function known_text()
+  local parts = {}
+  for i, it in ipairs(run.goal and {} or way.probes) do parts[i] = number_of(it.left) end
+  return table.concat(parts, ",")
+end
+
+-- All that what comes depends on, as one text; nil where it can't be told. `more`: what else does.
+function words.state(label, arms, more)
+  if coroutine.running() ~= thread then return nil end
+  local parts = { label, table.concat(arms, "\1"), more, way.phase or "", known_text() }
+  if run.config and run.config.approvals then -- then nothing is automatic
+    parts[#parts + 1] = (#run.ignorance > 0 or way.tried) and "in doubt" or ""
+  end
+  return state.key(parts)
 end
 
 ----------------------------------------------------------------- Findings --
 
 local findings_type = { __name = "findings", __metatable = "findings" }
 local hidden = setmetatable({}, { __mode = "k" })
+
+local function text_of(outcome, value)
+  return value == nil and (outcome.why and "unknown" or "nil") or shown(value)
+end
 
 -- The values that a finding can still have, each with the outcomes in which it has it.
 local function candidates(left, name)
@@ -41,7 +80,7 @@ local function candidates(left, name)
   left.by_name[name] = list
   for _, outcome in ipairs(left) do
     local value = outcome.found[name]
-    local text = value == nil and (outcome.why and "unknown" or "nil") or shown(value)
+    local text = text_of(outcome, value)
     if not by_text[text] then
       by_text[text] = { name = text, value = value, outcomes = {}, cost = outcome.cost, unknown = value == nil and outcome.why }
       list[#list + 1] = by_text[text]
@@ -97,6 +136,29 @@ function findings_type.__pairs(self)
   local outcome = decide(it, it.title, each_alone(it.left)).outcomes[1]
   if outcome.why then run.decided_without(it.title) end
   return exact.pairs(values.copy(outcome.found))
+end
+
+-- What these fields can be together: outcomes that differ in others alone are alike.
+local function projected(left, fields)
+  left.by_fields = left.by_fields or {}
+  local key = table.concat(fields, "\1")
+  if left.by_fields[key] then return left.by_fields[key] end
+  local list, known = {}, {}
+  for _, outcome in ipairs(left) do
+    local parts = {}
+    for i, name in ipairs(fields) do parts[i] = text_of(outcome, outcome.found[name]) end
+    local text = table.concat(parts, "\1")
+    if not known[text] then known[text], list[#list + 1] = true, text end
+  end
+  table.sort(list)
+  left.by_fields[key] = key .. "\2" .. table.concat(list, "\2")
+  return left.by_fields[key]
+end
+
+function state.of_findings(findings, fields)
+  local it = hidden[findings]
+  if not it then return nil end
+  return it.title .. "\2" .. (fields and projected(it.left, fields) or number_of(it.left))
 end
 
 function findings_type.__len() blame.raise("findings have no length; read them by name") end

@@ -127,6 +127,34 @@ def test_faults_bound_the_ways(explore):
     assert kinds(one) == [] and "unreached" in kinds(one, "perhaps"), "more faults might reach it"
 
 
+MANY = """
+runbook { title = "Many" }
+recovered("it is over", function() return http.get("http://x/over").ok end)
+local look = probe("Look", function()
+  for _, name in ipairs { "a", "b", "c", "d" } do check(name, http.head("http://x/" .. name), { fault = name }) end
+end)
+local fix = remedy("Fix", { risk = "low" }, function() http.post("http://x/fix") end)
+local mend = remedy("Mend", { risk = "low" }, function() %s end)
+local found, tries = look(), 0
+if found.a then fix() tries = tries + 1 end
+if found.b then fix() tries = tries + 1 end
+if found.c then mend() tries = tries + 1 end
+if tries == 3 then %s end
+return unresolved "the end"
+"""
+
+
+@pytest.mark.parametrize("bad", ["return", 'error "boom"', 'while true do fix() end', 'note "three"'])
+def test_ways_that_meet_end_as_those_that_are_gone_one_by_one(explore, bad):
+    """What only three faults lead to, `tries`, is a variable of the script's. Broken by: leaving its locals out of the state."""
+    text = MANY % ('kubectl.cordon("n1")', bad)
+    alone, merged = explore(text, "--faults", "4"), explore(text, "--faults", "all")
+    told = [sorted((it["kind"], it["text"] if it["kind"] != "endless" else "") for it in found["wrong"])
+            for found in (alone, merged)]
+    assert told[0] == told[1] and len(told[0]) == (1 if bad == 'note "three"' else 2), told
+    assert merged["ways"] < alone["ways"], (merged["ways"], alone["ways"])
+
+
 def test_scenarios_show_worlds_that_no_specimen_has(explore):
     """Broken by: worlds.replies that has none."""
     text = ('runbook { title = "Scaled" }\nlocal look = probe("Look", function()\n'
