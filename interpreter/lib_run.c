@@ -82,7 +82,9 @@ struct listing {
 
 static void add_run(const struct rundir *rundir, void *data) {
   struct listing *all = data;
-  all->runs = xrealloc(all->runs, (all->count + 1) * sizeof *all->runs);
+  if ((all->count & (all->count - 1)) ==
+      0) /* room for as many again: thousands are kept, of kilobytes each */
+    all->runs = xrealloc(all->runs, (all->count ? 2 * all->count : 1) * sizeof *all->runs);
   all->runs[all->count++] = *rundir;
 }
 

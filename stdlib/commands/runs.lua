@@ -21,7 +21,8 @@ local function put(text, ...) tty.write(1, text:format(...) .. "\n") end
 -- The last line of a journal that is one, as an event.
 local function last_event(path)
   local read = files.read { path = path .. "/journal.jsonl", max = TAIL_MAX, keep = "tail" }
-  local line = read and read.text:match "([^\n]+)\n[^\n]*$"
+  -- from its beginning on: unanchored the pattern would begin anew at each byte of a long line
+  local line = read and ("\n" .. read.text):match "^.*\n([^\n]+)\n[^\n]*$"
   local event = line and json.decode(line)
   return type(event) == "table" and event or nil
 end
@@ -49,7 +50,9 @@ end
 -- { id =, state =, text =, began =, seconds = } of one run of raw_run.list.
 local function look(it)
   local event, began = last_event(it.path), began_at(it.id)
-  if not event then return { id = it.id, state = "unknown", text = "its journal has no whole line", began = began } end
+  if not event then
+    return { id = it.id, state = "unknown", text = "the end of its journal can't be read: runbook show", began = began }
+  end
   local state, text, at
   if event.event == "run.ended" then state, text, at = of_end(event) else state, text, at = of_open(it.path, event) end
   return { id = it.id, state = state, text = text, began = began, seconds = began and at and math.max(0, at - began) or nil }

@@ -51,6 +51,7 @@ local function tell_end(path, last, ended)
     put("%s", holder and ("it is under way (process %d)"):format(holder.pid)
       or "it has no end: it was killed; runbook resume goes on with it")
   end
+  if last.torn > 0 then put("then %d bytes of a line that was not finished: its writer was stopped there", last.torn) end
   put("journal: %d lines, the last with the SHA-256 %s", last.lines, last.hash)
 end
 

@@ -91,6 +91,24 @@ def test_the_story_is_the_one_of_the_screen(runbook, sandbox):
     assert f"{lines_of_journal} lines, the last with the SHA-256 {last}" in runbook("verify", "last").stdout
 
 
+def test_a_torn_last_line_is_told(runbook, sandbox):
+    write(sandbox, "first.lua")
+    path = runbook("run", "first.lua").run_dir + "/journal.jsonl"
+    os.truncate(path, os.path.getsize(path) - 40)
+    shown = runbook("show", "last")
+    assert shown.code == 0 and "of a line that was not finished" in shown.stdout and "it was killed" in shown.stdout, shown
+
+
+def test_a_long_line_before_the_last_costs_no_more_than_others(runbook, sandbox):
+    """Broken by: last_event with a pattern that is not anchored, which takes minutes and ends as a defect."""
+    write(sandbox, "first.lua")
+    path = runbook("run", "first.lua").run_dir + "/journal.jsonl"
+    lines = open(path).read().split("\n")
+    with open(path, "w") as file:
+        file.write("\n".join([*lines[:-2], '{"long":"' + "x" * 200000 + '"}', *lines[-2:]]))
+    assert rows(runbook("runs"))[0][1] == "unresolved"
+
+
 def test_what_is_damaged_is_told_as_far_as_it_holds(runbook, sandbox):
     write(sandbox, "first.lua")
     path = runbook("run", "first.lua").run_dir + "/journal.jsonl"
