@@ -245,9 +245,12 @@ function exact.concat(list, separator, first, last)
 end
 
 -- Lua's own would never end, and hears nothing meanwhile.
-local function rep(text, count, separator)
+local function rep(...)
+  local text, _, separator = ...
   if type(text) == "string" and #text + #tostring(separator or "") == 0 then return "" end
-  return string.rep(text, count, separator)
+  local ok, made = pcall(string.rep, ...)
+  if not ok then blame.raise("%s", made) end
+  return made
 end
 
 -- What scripts have of the string library instead of Lua's own.

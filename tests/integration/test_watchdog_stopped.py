@@ -23,7 +23,7 @@ def test_a_child_that_fails_after_a_stop_pages_nobody(run, webhook):
 
 
 def test_a_page_that_fails_after_a_stop_is_not_tried_again(run, webhook):
-    """Broken by: page_ended (watchdog.c) that looks at nothing but the clock before its next attempt."""
+    """Broken by: watchdog_stop that leaves a level as it is between two attempts, and job_work that makes the next one."""
     run.plan([1])
     run.requests(webhook_request(webhook))
     webhook.stop()
