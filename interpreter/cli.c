@@ -106,6 +106,8 @@ static const struct option ack_options[] = {
     {0},
 };
 static const struct option resume_options[] = {
+    {"param", "param", LIST, 'p', NULL, "KEY=VALUE: a parameter that held a secret, again"},
+    {"params", "params", VALUE, 0, NULL, "FILE: such parameters, Lua or JSON"},
     {"yes", "yes", VALUE, 0, "|low|medium|high|", "low|medium|high: approve remedies up to this risk"},
     {"answers", "answers", VALUE, 0, NULL, "FILE: answers to questions, Lua or JSON"},
     {"no-input", "no_input", FLAG, 0, NULL, "never ask: suspend at the first question"},

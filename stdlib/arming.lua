@@ -84,20 +84,22 @@ local function start_process(levels, later)
   return fresh, err
 end
 
--- Sends the watchdog on its way, with the level that stands in and its built-in page.
-function arming.start(host)
-  started = tasks.now()
-  local first = levels_from_now()
+-- Sends the watchdog on its way, with the level that stands in and its built-in page; `later`: it is not waited for.
+local function begin(later)
+  local first, err = levels_from_now(), nil
   local ok, why = pcall(prepare_pages, first)
   if not ok then
-    why = type(why) == "table" and why.usage or tostring(why)
-    error({ refused = "the escalation can't be armed: " .. why }, 0)
+    error({ refused = "the escalation can't be armed: " .. (type(why) == "table" and why.usage or tostring(why)) }, 0)
   end
-  program, children = host.program, child_environment(host)
-  local err
   for _, level in ipairs(run.generation > 1 and require("predecessor").end_own() or {}) do inherited[level] = run.id end
-  handle, err = start_process(first, true)
+  handle, err = start_process(first, later)
   if not handle then error({ refused = "the watchdog can't be started: " .. err.message }, 0) end
+end
+
+-- A run that is resumed has a watchdog, which holds every secret: it goes when the levels were tried in this process (arming.arm).
+function arming.start(host)
+  started, program, children = tasks.now(), host.program, child_environment(host)
+  if run.generation == 1 then begin(true) end
 end
 
 -- Waits until the watchdog says that it is armed: before the script's first line.
@@ -311,6 +313,7 @@ end
 function arming.arm(keep_sources)
   escalation.add_default(run.config.escalate_after)
   for index in ipairs(run.levels) do escalation.rehearse(index) end
+  if run.generation > 1 then begin() end
   local taken_over = take_over()
   keep_sources(carried_out())
   armed = true

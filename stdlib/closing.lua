@@ -102,7 +102,7 @@ end
 
 local function how_to_go_on(it)
   local question = it.question
-  if it.diverged or it.pages then return nil end
+  if it.diverged or it.pages or it.left_open then return nil end
   local go_on = run.id and ("runbook resume %s"):format(run.id) or "run it again"
   if not question then return ("nobody decided anything: %s, best in tmux or screen"):format(go_on) end
   local text = ("no terminal to ask on: %s, from one"):format(go_on)

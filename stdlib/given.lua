@@ -40,6 +40,24 @@ function given.names(path, what, types)
   return map
 end
 
+-- "NAME=VALUE" of each -p, as a table.
+function given.pairs(list)
+  local map = {}
+  for _, text in ipairs(list or {}) do
+    local name, value = text:match "^([%w_]+)=(.*)$"
+    if not name then usage("-p %s: NAME=VALUE expected", text) end
+    map[name] = value
+  end
+  return map
+end
+
+-- What the options of a command line give, the first before the others: a list of { name = its source, values = }.
+function given.params(options)
+  local list = { { name = "-p", values = given.pairs(options.param) } }
+  if options.params then list[2] = { name = "--params", values = given.names(options.params, "--params") } end
+  return list
+end
+
 local answer_types = { string = true, number = true, boolean = true }
 
 function given.answers(path) return given.names(path, "--answers", answer_types) end

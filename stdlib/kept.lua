@@ -30,6 +30,9 @@ function kept.restore(folder, options, host)
   environment, run.environment = config.environment(run.config, run.manifest.environment)
   config.apply(run.config, environment, options, host.getenv)
   run.given_params = secrets.restored(run.manifest.params_given or {})
+  for _, source in ipairs(run.given_params) do
+    if source.name == "config" then source.values = environment.params or {} end -- its secrets are known by name there alone
+  end
   run.kept_sources = {}
   for _, source in ipairs(run.manifest.sources) do
     run.kept_sources[source.path] = secrets.restored(read(folder .. "/" .. source.file))

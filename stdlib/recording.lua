@@ -83,7 +83,7 @@ end
 
 -- What the dry pass of a plan looked at, and what was asked about a plan: today's plan is another.
 local function is_of_plan(event)
-  return event.status == "would" or event.key and event.key:find "%.p%d+[.:]" or event.event == "answer" and not event.key
+  return event.status == "would" or event.key and event.key:find "%.p%d+g?%d*[.:]" or event.event == "answer" and not event.key
 end
 
 local function learn(self, folder, event)

@@ -72,6 +72,24 @@ local function check_program(found, book, options, host)
     found.id, started.version, host.version)
 end
 
+-- What was given to it, today's command line before that. A secret that stood in a parameter is not kept: its mark must not be
+-- taken for it.
+local function take_params(found, options)
+  local kept_params, known = run.given_params, {}
+  run.given_params = given.params(options)
+  for _, source in ipairs(run.given_params) do for name in pairs(source.values) do known[name] = true end end
+  for _, source in ipairs(kept_params) do
+    for name, value in pairs(source.values) do
+      if not known[name] and not select(2, recording.unmasked(value)) then
+        refuse("run %s: the parameter '%s' holds a secret, which is not kept: give it again, -p %s=… or --params FILE", found.id,
+          name, name)
+      end
+    end
+    table.insert(run.given_params, source)
+  end
+  run.first_given = run.given_params
+end
+
 -------------------------------------------------------------- What it was --
 
 -- Its files: those that it ran from, or, with --script new, those of today behind them.
@@ -151,6 +169,7 @@ function resumption.prepare(reference, options, host, careless)
   local book = recording.read(found.path)
   check_end(found, book)
   check_program(found, book, options, host)
+  take_params(found, options)
   take_sources(options)
   take_clocks(book)
   run.folder, run.seed = run.manifest.folder, book.events[1].seed

@@ -25,16 +25,6 @@ local function faults_of(text)
   return number
 end
 
-local function params_of(list)
-  local map = {}
-  for _, text in ipairs(list or {}) do
-    local name, value = text:match "^([%w_]+)=(.*)$"
-    if not name then usage("-p %s: NAME=VALUE expected", text) end
-    map[name] = value
-  end
-  return map
-end
-
 -- The config says what is approved without a question; whose file it is doesn't matter where nothing is run.
 local function open_config(options, host)
   local folder = script.split(run.file)
@@ -44,8 +34,7 @@ local function open_config(options, host)
   local environment
   environment, run.environment = config.environment(run.config, options.env)
   config.apply(run.config, environment, options, function() end)
-  run.given_params = { { name = "-p", values = params_of(options.param) } }
-  if options.params then table.insert(run.given_params, { name = "--params", values = given.names(options.params, "--params") }) end
+  run.given_params = given.params(options)
   table.insert(run.given_params, { name = "config", values = environment.params or {}, shared = true })
   run.first_given = run.given_params
 end

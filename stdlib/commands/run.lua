@@ -23,16 +23,6 @@ local function usage(text, ...) error({ usage = text:format(...) }, 0) end
 
 -------------------------------------------------------------- Preparation --
 
-local function from_command_line(list)
-  local map = {}
-  for _, text in ipairs(list or {}) do
-    local name, value = text:match "^([%w_]+)=(.*)$"
-    if not name then usage("-p %s: NAME=VALUE expected", text) end
-    map[name] = value
-  end
-  return map
-end
-
 local function open_config(options, host)
   local folder = script.split(run.file)
   if folder:sub(1, 1) ~= "/" then folder = host.folder .. "/" .. folder end
@@ -44,8 +34,7 @@ local function open_config(options, host)
   local environment
   environment, run.environment = config.environment(run.config, options.env)
   config.apply(run.config, environment, options, options.scenario and function() end or host.getenv)
-  run.given_params = { { name = "-p", values = from_command_line(options.param) } }
-  if options.params then table.insert(run.given_params, { name = "--params", values = given.names(options.params, "--params") }) end
+  run.given_params = given.params(options)
   if run.scenario then
     table.insert(run.given_params, { name = "scenario in " .. run.scenario.at, values = run.scenario.params or {} })
   end
@@ -259,6 +248,13 @@ local function carry_out(options, host)
   return it
 end
 
+-- A resume that can't go on leaves the run as it was: watched, and to be gone on with.
+local function leave_open(it)
+  if run.generation == 1 or not (it.outcome == "refused" or it.outcome == "usage" or it.unloaded) then return it end
+  it.exit, it.outcome, it.left_open = ending.exit(it), "suspended", true
+  return it
+end
+
 -- What a run that is over keeps: not what was held for a full disk; of one that never began, nothing.
 local function tidy(it)
   if not run.path then return end
@@ -274,7 +270,7 @@ return function(arguments, options, host, command)
     screen.complain(it.text)
     return ending.exit(it)
   end
-  local it = carry_out(options, host)
+  local it = leave_open(carry_out(options, host))
   tasks.shield()
   if gate.mode().write then journal.event("run.ending", { outcome = it.outcome }) end
   local settled

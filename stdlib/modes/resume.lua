@@ -47,18 +47,27 @@ local function deliver(event)
   advance()
 end
 
+local waiters = 0 -- who waits for something to be delivered: without any the script is busy, and goes no other way yet
+
+local function wait_on(event)
+  waiters = waiters + 1
+  local ok, err = pcall(event.wait, event)
+  waiters = waiters - 1
+  if not ok then error(err, 0) end
+end
+
 -- Waits until all that came before it was delivered.
 local function wait_for_turn(event)
   if event.settled or event.place == place then return end
   waiting[event.place] = tasks.event()
-  waiting[event.place]:wait()
+  wait_on(waiting[event.place])
 end
 
 -- What is not written is real, but nothing real happens before the rest was delivered.
 local function wait_until_caught_up(what)
   if resume.is_caught_up() then return end
   asked[#asked + 1] = what
-  caught_up:wait()
+  wait_on(caught_up)
 end
 
 -- It was broken off, by a deadline around it or with the task it was in: so it is again.
@@ -110,7 +119,7 @@ end
 function resume.watch()
   local seen, since = nil, tasks.now()
   while not resume.is_caught_up() do
-    if seen ~= place or looked_anew > 0 then seen, since = place, tasks.now() end
+    if seen ~= place or looked_anew > 0 or waiters == 0 then seen, since = place, tasks.now() end
     if tasks.now() - since > STUCK_SECONDS then
       diverge(book.order[place], asked[1] or "something that waits for it")
       return tasks.cancel(root)
@@ -206,13 +215,15 @@ end
 
 ----------------------------------------------------------------- Remedies --
 
--- What became of the call of a remedy at this place: { state =, begun =, owes = level }; nil when it never got to its writes.
-function resume.recorded_remedy(path)
+-- What became of the call of a remedy at this place: { state =, begun = }; nil when it never got to its writes. Then it is planned
+-- and asked for, which must not be done for one that stands where the journal has something else.
+function resume.recorded_remedy(path, title)
   local it = book.calls[path]
-  return it and (it.state or it.begun) and it or nil
+  if it and (it.state or it.begun) then return it end
+  wait_until_caught_up(("“%s”"):format(title))
 end
 
--- The level at which its way back is owed; nil when it made no write that owes one.
+-- The event of the debt of that number; nil when none was incurred.
 function resume.recorded_debt(number) return book.owed[number] end
 
 -- Whether the journal has the event: what a step writes again when it is taken again.

@@ -163,7 +163,7 @@ local function carry_out(it, fn, ...)
   journal.event("remedy.started", { remedy = it.title, risk = it.risk, warning = it.warning, takes_back = it.takes_back })
   local mode = gate.mode()
   if not mode.write then return tell(it, fn, ...) end
-  local before = mode.recorded_remedy and mode.recorded_remedy(tasks.context().call)
+  local before = mode.recorded_remedy and mode.recorded_remedy(tasks.context().call, it.title)
   if before then return go_on(it, before, fn, ...) end
   local made = approve(it, nil, fn, ...)
   if not made then return false end

@@ -1,0 +1,90 @@
+"""runbook resume: what can't be gone on with leaves the run as it was, and what is at hand is not taken for what was."""
+
+import os
+
+from test_resume import SCRIPT, World, answer, events, journal, killed, world  # noqa: fixtures of this file, too
+from lab.people import people, wait_for
+
+
+def test_a_resume_that_cannot_be_armed_leaves_the_run_watched(runbook, sandbox, world, killed, people):
+    """A shell without the pager's key is refused, the watchdog of before pages in time, and the run can be gone on with.
+    Broken by: arming.start that ends the earlier watchdog before the levels were tried; run.lua without leave_open."""
+    killed(script=SCRIPT.replace('" }\n', '" }\nescalation("5s")\n', 1))
+    key = sandbox.env.pop("PAGERDUTY_KEY")
+    result = runbook("resume", "last", "--no-input")
+    assert result.code == 6 and "PAGERDUTY_KEY" in result.stderr + result.stdout, result
+    assert wait_for(lambda: people.alerts), "the watchdog of before is there"
+    sandbox.env["PAGERDUTY_KEY"] = key
+    answer(sandbox, "done")
+    assert runbook("resume", "last", "--answers", "again.lua", "--no-input").code == 1
+    assert sum(alert["opened"] for alert in people.alerts.values()) == 1
+
+
+def test_a_script_that_does_not_load_leaves_the_run_as_it_was(runbook, sandbox, world, killed, people):
+    killed(script=SCRIPT.replace('" }\n', '" }\nescalation("1h")\n', 1))
+    sandbox.write("two.lua", "runbook {")
+    result = runbook("resume", "last", "--script", "new", "--no-input")
+    assert result.code == 3 and not people.alerts, result
+    assert wait_for(lambda: os.path.exists(sandbox.runs()[-1] + "/watchdog.lock"))
+    answer(sandbox, "done")
+    assert runbook("resume", "last", "--answers", "again.lua", "--no-input").code == 1
+
+
+def test_a_slow_arming_is_no_other_way(runbook, sandbox, world, killed, people):
+    """Broken by: resume.watch that counts while nobody waits."""
+    config = open(sandbox.folder + "/runbook.config.lua").read()
+    sandbox.write("key", sandbox.env["PAGERDUTY_KEY"] + "\n")
+    sandbox.write("runbook.config.lua", config.replace("return {", 'return { secrets = { PAGERDUTY_KEY = { command = { "sh", "-c",'
+                                                       ' "sleep 3; cat %s/key" } } },' % sandbox.folder, 1))
+    killed()
+    answer(sandbox, "done")
+    result = runbook("resume", "last", "--answers", "again.lua", "--no-input")
+    assert result.code == 1 and "goes another way" not in result.stdout, result
+
+
+def test_a_remedy_that_looks_is_gone_on_with_more_than_once(runbook, sandbox, world, killed):
+    """What a plan of an earlier resume looked at is no part of the way. Broken by: is_of_plan that knows the first plans alone."""
+    script = SCRIPT.replace('function() http.post', 'function() http.get("%(url)s/inside") http.post', 1)
+    killed(script=script)
+    world.silent_at = ("/two",)
+    answer(sandbox, "again")
+    before = world.count("POST", "/two")
+    process = sandbox.start("runbook", "resume", "last", "--answers", "again.lua", "--no-input")
+    assert wait_for(lambda: world.count("POST", "/two") > before), process.communicate(timeout=5)
+    process.kill()
+    process.wait()
+    world.silent_at = ()
+    answer(sandbox, "done")
+    result = runbook("resume", "last", "--answers", "again.lua", "--no-input")
+    assert result.code == 1 and events(sandbox, "note")[-1]["text"] == "fixed true", result
+    assert world.count("POST", "/one") == 1
+
+
+def test_a_remedy_at_another_place_is_not_asked_for(runbook, sandbox, world, killed):
+    """Broken by: resume.recorded_remedy that doesn't wait."""
+    killed()
+    sandbox.write("two.lua", (SCRIPT % {"url": world.url}).replace(
+        "look()\n", 'remedy("New", {}, function() http.post("%s/new") end)()\nlook()\n' % world.url))
+    sandbox.write("new.lua", 'return { New = "yes", Fix = "yes" }')
+    result = runbook("resume", "last", "--script", "new", "--answers", "new.lua", "--no-input")
+    assert result.code == 5 and "now comes “New”" in result.stdout and "Apply “New”" not in result.stdout, result
+    assert not world.count("POST", "/new")
+
+
+def test_a_parameter_that_held_a_secret_is_given_again(runbook, sandbox, world):
+    """Its mark is not taken for it. Broken by: take_params left out."""
+    world.silent_at = ("/look",)
+    script = (SCRIPT % {"url": world.url}).replace(
+        '" }\n', '" }\nlocal p = params { at = { "", "an address" } }\n'
+        'note(p.at:find("hunter2x", 1, true) and "whole" or "masked")\n', 1)
+    sandbox.write("two.lua", script)
+    process = sandbox.start("runbook", "run", "two.lua", "-p", "at=postgresql://c:hunter2x@h/d", "--no-input")
+    assert wait_for(lambda: world.count("GET", "/look"))
+    process.kill()
+    process.wait()
+    world.silent_at = ()
+    refused = runbook("resume", "last", "--no-input")
+    assert refused.code == 6 and "'at' holds a secret" in refused.stderr and "-p at=" in refused.stderr, refused
+    sandbox.write("answers.lua", 'return { Fix = "yes" }')
+    result = runbook("resume", "last", "-p", "at=postgresql://c:hunter2x@h/d", "--answers", "answers.lua", "--no-input")
+    assert result.code == 1 and [event["text"] for event in events(sandbox, "note")][0] == "whole", result
