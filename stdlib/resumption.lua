@@ -165,6 +165,12 @@ function resumption.prepare(reference, options, host, careless)
   end
   check_words(found)
   take_journal(found)
+  kept.learn(found.path)
+  local masked = kept.masked(found.path)
+  if masked then
+    refuse("run %s: source/%s held a secret in clear, which is not kept, and the file it came from is another by now; run it again",
+      found.id, masked)
+  end
   kept.restore(found.path, options, host)
   local book = recording.read(found.path)
   check_end(found, book)

@@ -109,6 +109,7 @@ local function keep_manifest(options, carried_out)
     file = run.file, title = run.about.title, environment = run.environment, params = known and options.param or nil,
     params_given = known and run.given_params or nil, here = options.here,
     host = run.host, user = run.user, alert_wall = run.alert_wall, carried_out = carried_out, folder = run.folder,
+    config_path = run.config_path, config_sha256 = run.config_text and raw_run.sha256(run.config_text) or run.config_sha256,
     about = (known or run.acted) and require("lock").about() or nil }))))
 end
 

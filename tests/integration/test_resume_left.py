@@ -7,14 +7,22 @@ from lab.people import people, wait_for
 
 
 def test_a_resume_that_cannot_be_armed_leaves_the_run_watched(runbook, sandbox, world, killed, people):
-    """A shell without the pager's key is refused, the watchdog of before pages in time, and the run can be gone on with.
-    Broken by: arming.start that ends the earlier watchdog before the levels were tried; run.lua without leave_open."""
-    killed(script=SCRIPT.replace('" }\n', '" }\nescalation("5s")\n', 1))
-    key = sandbox.env.pop("PAGERDUTY_KEY")
+    """A shell without a key that a level needs is refused, the watchdog of before pages in time, and the run can be gone on
+    with. Broken by: arming.start that ends the earlier watchdog before the levels were tried; run.lua without leave_open."""
+    config = open(sandbox.folder + "/runbook.config.lua").read()
+    with_key = config.replace('incident = { "webhook",', 'incident = { "webhook", headers = { ["X-Key"] = secret "INCIDENT_KEY" },')
+    assert with_key != config
+    sandbox.write("runbook.config.lua", with_key)
+    sandbox.env["INCIDENT_KEY"] = "the-key-of-the-incidents"
+    level = 'escalation("5s", function(run) escalate.page { summary = "x" } escalate.incident { title = "x" } end)'
+    killed(script=SCRIPT.replace('" }\n', '" }\n' + level + "\n", 1))
+    before = open(sandbox.runs()[-1] + "/watchdog.lock").read().split()[0]
+    key = sandbox.env.pop("INCIDENT_KEY")
     result = runbook("resume", "last", "--no-input")
-    assert result.code == 6 and "PAGERDUTY_KEY" in result.stderr + result.stdout, result
-    assert wait_for(lambda: people.alerts), "the watchdog of before is there"
-    sandbox.env["PAGERDUTY_KEY"] = key
+    assert result.code == 6 and "INCIDENT_KEY" in result.stderr + result.stdout, result
+    assert os.path.exists(f"/proc/{before}"), "the watchdog of before is there"
+    assert wait_for(lambda: people.alerts)
+    sandbox.env["INCIDENT_KEY"] = key
     answer(sandbox, "done")
     assert runbook("resume", "last", "--answers", "again.lua", "--no-input").code == 1
     assert sum(alert["opened"] for alert in people.alerts.values()) == 1
@@ -44,7 +52,7 @@ def test_a_slow_arming_is_no_other_way(runbook, sandbox, world, killed, people):
 
 def test_a_remedy_that_looks_is_gone_on_with_more_than_once(runbook, sandbox, world, killed):
     """What a plan of an earlier resume looked at is no part of the way. Broken by: is_of_plan that knows the first plans alone."""
-    script = SCRIPT.replace('function() http.post', 'function() http.get("%(url)s/inside") http.post', 1)
+    script = SCRIPT.replace('http.post("%(url)s/two") end', 'http.post("%(url)s/two") http.get("%(url)s/inside") end', 1)
     killed(script=script)
     world.silent_at = ("/two",)
     answer(sandbox, "again")
@@ -88,3 +96,22 @@ def test_a_parameter_that_held_a_secret_is_given_again(runbook, sandbox, world):
     sandbox.write("answers.lua", 'return { Fix = "yes" }')
     result = runbook("resume", "last", "-p", "at=postgresql://c:hunter2x@h/d", "--answers", "answers.lua", "--no-input")
     assert result.code == 1 and [event["text"] for event in events(sandbox, "note")][0] == "whole", result
+
+
+def test_what_config_and_runbook_hold_in_clear_is_known_from_their_files(runbook, sandbox, world, killed, people):
+    """As long as these are as they were; a mark is never taken for a secret. Broken by: kept.learn or kept.masked left out."""
+    config = open(sandbox.folder + "/runbook.config.lua").read()
+    config = config.replace('secret "PAGERDUTY_KEY"', '"%s"' % sandbox.env.pop("PAGERDUTY_KEY"))
+    sandbox.write("runbook.config.lua", config)
+    script = SCRIPT.replace("look()\n", 'local at = "postgresql://c:hunter2x@h/d"\nnote(#at .. " bytes")\nlook()\n', 1)
+    killed(script=script)
+    assert b"hunter2x" not in open(sandbox.runs()[-1] + "/source/001.lua", "rb").read()
+    sandbox.write("runbook.config.lua", config + "\n-- changed")
+    refused = runbook("resume", "last", "--no-input")
+    assert refused.code == 6 and "source/config.lua held a secret" in refused.stderr, refused
+    sandbox.write("runbook.config.lua", config)
+    answer(sandbox, "done")
+    result = runbook("resume", "last", "--answers", "again.lua", "--no-input")
+    assert result.code == 1, result
+    assert [event["text"] for event in events(sandbox, "note")][0] == "27 bytes"
+    assert wait_for(lambda: people.alerts), "the pager's key is the one of the config"
