@@ -48,7 +48,7 @@ local meanings = { done = "done: it has happened", again = "again: it is made no
                    skip = "skip: it has not happened, and “%s” ends as failed",
                    stop = "stop: the run waits for somebody who knows" }
 
--- Beside it what each answer means, and the command: whoever decides looks for what it does.
+-- Above it what each answer means.
 local function question(it, event, happened)
   local text = ("%s was begun at %s and may have run; %s. What is so?"):format(raw_text.truncate(event.line, LINE_COLUMNS),
     event.at:sub(12, 19), looks_like(happened))

@@ -122,7 +122,10 @@ end
 
 local function remedy_lines(question, columns, sizes)
   local plan, lines = question.plan, {}
-  if not plan then return lines end
+  if not plan then -- what each answer means
+    for _, why in ipairs(question.why or {}) do add(lines, "", why, columns, 1) end
+    return lines
+  end
   lines[1] = fit.sides(fit.inert(plan.remedy or question.label), risk_of(question), columns)
   if question.beyond then add(lines, "beyond", "this write is not in the plan that was approved", columns) end
   for i, why in ipairs(question.why or {}) do add(lines, i == 1 and "because" or "", why, columns) end

@@ -115,3 +115,13 @@ def test_what_config_and_runbook_hold_in_clear_is_known_from_their_files(runbook
     assert result.code == 1, result
     assert [event["text"] for event in events(sandbox, "note")][0] == "27 bytes"
     assert wait_for(lambda: people.alerts), "the pager's key is the one of the config"
+
+
+def test_what_each_answer_means_stands_above_the_question(screen, sandbox, world, killed):
+    """In view on a terminal of 80 by 24. Broken by: decision.lua that shows `why` beside a plan alone."""
+    killed()
+    terminal = screen("resume", "last")
+    seen = terminal.wait_for(r"1 done  2 again  3 skip  4 stop")
+    for text in ("may have run", "done: it has happened", "again: it is made now",
+                 "skip: it has not happened, and “Fix” ends as failed", "stop: the run waits for somebody who knows"):
+        assert text in seen, seen
