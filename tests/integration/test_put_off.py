@@ -33,6 +33,7 @@ def test_a_level_waits_as_long_as_was_said(run):
     assert run.hear().startswith("put_off ")
     run.rearm({1: 0.1, 2: FAR})                      # whatever is armed later waits too
     assert run.hear() == "fired 1" and time.monotonic() - began >= 3.9
+    run.wait_for("fired 1")                          # it writes after it has told
     until = next(event["until"] for event in run.events if event["event"] == "escalation.put_off")
     fired = next(event for event in run.events if event["event"] == "escalation.fired")
     assert fired["at"] >= until and fired["late"] < 2
