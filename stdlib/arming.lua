@@ -84,7 +84,7 @@ local function start_process(levels, later)
   return fresh, err
 end
 
--- Sends the watchdog on its way, with the level that stands in and its built-in page; `later`: it is not waited for.
+-- Sends the watchdog on its way, with the level that stands in and its built-in page; `later`: it is waited for by arming.ready.
 local function begin(later)
   local first, err = levels_from_now(), nil
   local ok, why = pcall(prepare_pages, first)
@@ -94,6 +94,7 @@ local function begin(later)
   for _, level in ipairs(run.generation > 1 and require("predecessor").end_own() or {}) do inherited[level] = run.id end
   handle, err = start_process(first, later)
   if not handle then error({ refused = "the watchdog can't be started: " .. err.message }, 0) end
+  ready = not later
 end
 
 -- A run that is resumed has a watchdog, which holds every secret: it goes when the levels were tried in this process (arming.arm).
@@ -430,8 +431,6 @@ end
 -- Something waits in the outbox: from here on the watchdog tries it.
 function arming.retry() if handle then handle:deliver() end end
 
-local function paged() return handle and #handle:status().fired > 0 end
-
 -- The levels wait although the run ended badly: who has it in hand is not paged before the time that was asked for.
 local function put_off_in_words()
   local word = require("taken").put_off(require("taken").words(run.path))
@@ -496,5 +495,4 @@ function arming.settle(it)
   return lines
 end
 
-arming.paged = paged
 return arming

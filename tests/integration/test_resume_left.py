@@ -1,5 +1,6 @@
 """runbook resume: what can't be gone on with leaves the run as it was, and what is at hand is not taken for what was."""
 
+import json
 import os
 
 from test_resume import SCRIPT, World, answer, events, journal, killed, world  # noqa: fixtures of this file, too
@@ -26,6 +27,18 @@ def test_a_resume_that_cannot_be_armed_leaves_the_run_watched(runbook, sandbox, 
     answer(sandbox, "done")
     assert runbook("resume", "last", "--answers", "again.lua", "--no-input").code == 1
     assert sum(alert["opened"] for alert in people.alerts.values()) == 1
+
+
+def test_the_end_of_a_resumed_run_keeps_its_watchdog(runbook, sandbox, world, killed, people):
+    """Its first and second process have one each: it pages at once. Broken by: begin that does not say that it is ready."""
+    killed(script=SCRIPT.replace('" }\n', '" }\nescalation("1h")\n', 1))
+    answer(sandbox, "done")
+    result = runbook("resume", "last", "--answers", "again.lua", "--no-input")
+    assert result.code == 1 and len(people.alerts) == 1, result
+    with open(sandbox.runs()[-1] + "/escalation.jsonl") as file:
+        told = [json.loads(line) for line in file]
+    armed = [[level["level"] for level in event["levels"]] for event in told if event["event"] == "escalation.armed"]
+    assert armed == [[16], [1], [16], [1], [1]], "the level that stands in, the script's own, and these once more at the end"
 
 
 def test_a_script_that_does_not_load_leaves_the_run_as_it_was(runbook, sandbox, world, killed, people):
