@@ -32,6 +32,7 @@ static const struct option run_options[] = {
     {"scenario", "scenario", VALUE, 0, NULL, "FILE[:NAME]: run against a scripted world"},
     {"yes", "yes", VALUE, 0, "|low|medium|high|", "low|medium|high: approve remedies up to this risk"},
     {"answers", "answers", VALUE, 0, NULL, "FILE: answers to questions, Lua or JSON"},
+    {"require-approval", "require_approval", VALUE, 0, NULL, "N: so many people must say yes to a remedy"},
     {"no-input", "no_input", FLAG, 0, NULL, "never ask: suspend at the first question"},
     {"here", "here", FLAG, 0, NULL, "allow writes to this machine"},
     {"alongside", "alongside", FLAG, 0, NULL, "run although another run of this runbook is under way"},
@@ -110,6 +111,7 @@ static const struct option resume_options[] = {
     {"params", "params", VALUE, 0, NULL, "FILE: such parameters, Lua or JSON"},
     {"yes", "yes", VALUE, 0, "|low|medium|high|", "low|medium|high: approve remedies up to this risk"},
     {"answers", "answers", VALUE, 0, NULL, "FILE: answers to questions, Lua or JSON"},
+    {"require-approval", "require_approval", VALUE, 0, NULL, "N: so many people must say yes to a remedy"},
     {"no-input", "no_input", FLAG, 0, NULL, "never ask: suspend at the first question"},
     {"here", "here", FLAG, 0, NULL, "allow writes to this machine"},
     {"script", "script", VALUE, 0, "|new|", "new: today's file, as far as it goes the same way as before"},
@@ -117,6 +119,16 @@ static const struct option resume_options[] = {
      "go on with another version of this program, or after it was interrupted at one place again and again"},
     {"verbose", "verbose", FLAG, 'v', NULL, "show every read, and the command that does it by hand"},
     {"format", "format", VALUE, 0, "|text|jsonl|", "text|jsonl"},
+    {0},
+};
+static const struct option approve_options[] = {
+    {"plan", "plan", VALUE, 0, NULL, "HASH: of the plan that was read, as the question shows it"},
+    {"typed", "typed", VALUE, 0, NULL, "TARGET: its name, where it must be typed"},
+    {"for", "for", VALUE, 0, NULL, "DURATION: the yes counts so long; 1h"},
+    {0},
+};
+static const struct option reply_options[] = {
+    {"for", "for", VALUE, 0, NULL, "DURATION: the answer counts so long; 1h"},
     {0},
 };
 static const struct option explore_options[] = {
@@ -158,6 +170,10 @@ static const struct command commands[] = {
     {"resume", "RUN", 1, 1, resume_options, "go on with a run that was interrupted or suspended"},
     {"ack", "RUN", 1, 1, ack_options, "I own it: no later escalation level fires"},
     {"abort", "RUN", 1, 1, no_options, "the incident is over"},
+    {"approve", "RUN", 1, 1, approve_options, "yes to the plan that a run waits with, from another terminal"},
+    {"deny", "RUN [WHY…]", 1, WORDS_MAX, reply_options, "no to it"},
+    {"answer", "RUN ANSWER", 2, WORDS_MAX, reply_options, "an answer to what a run asks"},
+    {"note", "RUN TEXT…", 2, WORDS_MAX, no_options, "a line into the journal of a run"},
     {"freeze", "[WHY…]", 0, WORDS_MAX, freeze_options,
      "nothing is changed by any run without being asked for"},
     {"thaw", "", 0, 0, thaw_options, "writes are free again"},

@@ -5,11 +5,14 @@
  * {why=} of one that gave no answer
  * processes{all=, max=} → the bytes of /proc of all processes but this one, see sys_processes
  * du{path=, timeout=} → {bytes=, entries=, cut=, errors={count=, first=}}
+ * user{uid=} → its login name, nil where there is none      group{gid=} → {name=, members={…}}, nil where there is none
  * cgroup{id=} → {memory_bytes=, memory_limit=|nil, memory_inactive_file=, cpu_seconds=, pids=}
  *
  * Those that wait take `timeout` too. Failures: nil, {kind=, message=}. What else /proc says is read by raw.files.
  */
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +26,7 @@
 
 #define SYS_TIMEOUT 5.0
 #define SYS_DU_TIMEOUT 60.0
+#define SYS_PEOPLE_TIMEOUT 2.0
 #define SYS_DISKS_TIMEOUT 2.0
 #define SYS_PROCESSES_BYTES (64 << 20)
 #define SYS_CGROUP_ROOT "/sys/fs/cgroup"
@@ -158,6 +162,70 @@ static int l_cgroup(lua_State *L) {
   return work_await(L, &work->work, SYS_TIMEOUT, "looking at the control group");
 }
 
+/* ---- People: a directory service may take its time ---- */
+
+#define NAMES_BYTES 65536 /* of a group's members */
+
+static void user_run(struct work *base) {
+  struct sys_work *work = (struct sys_work *)base;
+  struct passwd entry, *found = NULL;
+  char *names = xmalloc(NAMES_BYTES);
+  if (getpwuid_r((uid_t)work->max, &entry, names, NAMES_BYTES, &found) == 0 && found)
+    buffer_puts(&work->bytes, found->pw_name);
+  free(names);
+}
+
+static int user_push(lua_State *L, struct work *base) {
+  const struct sys_work *work = (struct sys_work *)base;
+  if (!work->bytes.len) return 0;
+  lua_pushlstring(L, work->bytes.data, work->bytes.len);
+  return 1;
+}
+
+static int l_user(lua_State *L) {
+  static const struct work_kind kind = {.run = user_run, .push = user_push, .clear = sys_clear};
+  settle_options(L, "uid");
+  struct sys_work *work = work_new(L, sizeof *work, &kind);
+  work->max = (size_t)field_integer(L, 1, "uid", -1);
+  return work_await(L, &work->work, SYS_PEOPLE_TIMEOUT, "asking for a login name");
+}
+
+/* Its members, a NUL behind each. */
+static void group_run(struct work *base) {
+  struct sys_work *work = (struct sys_work *)base;
+  struct group entry, *found = NULL;
+  char *names = xmalloc(NAMES_BYTES);
+  if (getgrgid_r((gid_t)work->max, &entry, names, NAMES_BYTES, &found) == 0 && found) {
+    work->text = xstrdup(found->gr_name);
+    for (char **member = found->gr_mem; *member; member++)
+      buffer_append(&work->bytes, *member, strlen(*member) + 1);
+  }
+  free(names);
+}
+
+static int group_push(lua_State *L, struct work *base) {
+  const struct sys_work *work = (struct sys_work *)base;
+  if (!work->text) return 0;
+  lua_createtable(L, 0, 2);
+  set_text(L, "name", work->text);
+  lua_newtable(L);
+  lua_Integer count = 0;
+  for (size_t at = 0; at < work->bytes.len; at += strlen(work->bytes.data + at) + 1) {
+    lua_pushstring(L, work->bytes.data + at);
+    lua_rawseti(L, -2, ++count);
+  }
+  lua_setfield(L, -2, "members");
+  return 1;
+}
+
+static int l_group(lua_State *L) {
+  static const struct work_kind kind = {.run = group_run, .push = group_push, .clear = sys_clear};
+  settle_options(L, "gid");
+  struct sys_work *work = work_new(L, sizeof *work, &kind);
+  work->max = (size_t)field_integer(L, 1, "gid", -1);
+  return work_await(L, &work->work, SYS_PEOPLE_TIMEOUT, "asking for a group");
+}
+
 /* ---- disks ---- */
 
 struct disks_op {
@@ -261,9 +329,9 @@ static int l_spaces(lua_State *L) {
 }
 
 int luaopen_raw_sys(lua_State *L) {
-  static const luaL_Reg functions[] = {{"hostname", l_hostname},   {"spaces", l_spaces},
-                                       {"processes", l_processes}, {"du", l_du},
-                                       {"cgroup", l_cgroup},       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"hostname", l_hostname}, {"spaces", l_spaces}, {"processes", l_processes}, {"du", l_du},
+      {"cgroup", l_cgroup},     {"user", l_user},     {"group", l_group},         {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

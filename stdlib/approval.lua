@@ -1,5 +1,6 @@
 -- Who may say yes to a plan, and how: automatically, by a word, or by typing the target's name.
 local asking = require "asking"
+local consent = require "consent"
 local freeze = require "freeze"
 local gate = require "gate"
 local journal = require "journal"
@@ -8,14 +9,9 @@ local run = require "run"
 
 local approval = {}
 
--- How long an approval waits before silence is a no, in seconds.
+-- How long an approval waits before silence is a no, in seconds; longer where several people must give it.
 approval.WITHIN = 300
-
--- What the config says for a level: auto, ask or type.
-function approval.policy(level)
-  local given = run.config and run.config.approvals and run.config.approvals[level]
-  return given or "ask"
-end
+approval.WITHIN_SEVERAL = 900
 
 -- While writes are frozen a person alone lets one through, who was told of it.
 local function frozen_text(it, made)
@@ -26,13 +22,10 @@ local function frozen_text(it, made)
   return ("Writes are frozen (%s). Apply “%s” all the same?"):format(freeze.text(frozen), it.title)
 end
 
--- Granted without a question? Never when a finding was read that nobody knew, after what failed or was declined, and no way
--- back.
-local function automatic(it, made)
-  if asking.in_doubt() or it.takes_back or it.rest then return nil end
-  local level = made:level()
-  if plan.covers(run.options.yes, level) then return "--yes " .. run.options.yes end
-  if approval.policy(level) == "auto" then return "config: approvals." .. level .. " = auto" end
+-- By what it is granted without a question, or nil.
+local function automatic(asked)
+  if not consent.refusal("yes", asked) then return "--yes " .. run.options.yes end
+  if not consent.refusal("config", asked) then return "config: approvals." .. asked.level .. " = auto" end
 end
 
 local function record(title, granted, by, made)
@@ -43,22 +36,28 @@ local function record(title, granted, by, made)
   return granted
 end
 
+-- How many people must say yes, and until when they can.
+local function by_people(asked)
+  asked.needed = consent.needed(asked.level)
+  asked.within = asked.needed > 1 and approval.WITHIN_SEVERAL or approval.WITHIN
+  return asked
+end
+
 local function question(it, made)
   local asked = asking.about(it, made)
   asked.kind, asked.label, asked.text = "approve", it.title, it.text or ("Apply “%s”?"):format(it.title)
-  asked.within, asked.default, asked.planned = approval.WITHIN, "no", "yes"
-  asked.type = approval.policy(asked.level) == "type" and made:target() or nil
+  asked.default, asked.planned, asked.rest = "no", "yes", it.rest
+  asked.type = consent.policy(asked.level) == "type" and made:target() or nil
   asked.plan, asked.warning, asked.takes_back = made:describe(), it.warning, it.takes_back
-  return asked
+  return by_people(asked)
 end
 
 -- Asks for a plan; true when it was approved.
 function approval.ask(it, made)
-  local frozen = frozen_text(it, made)
-  local granted = not frozen and automatic(it, made)
-  if granted then return record(it.title, true, granted, made) end
-  local asked = question(it, made)
+  local frozen, asked = frozen_text(it, made), question(it, made)
   if frozen then asked.text, asked.in_person = frozen, true end
+  local granted = automatic(asked)
+  if granted then return record(it.title, true, granted, made) end
   local answer, why = gate.ask(asked)
   return record(it.title, answer == "yes", why or answer == nil and "silence" or "operator", made)
 end
@@ -71,10 +70,10 @@ function approval.allow(it, made)
   local asked = asking.about(it, made)
   asked.kind, asked.label, asked.type, asked.in_person = "approve", it.title, needed.name, true
   asked.text = ("“%s” changes this machine, %s, which nobody allowed: allow it?"):format(it.title, needed.name)
-  asked.within, asked.default, asked.planned, asked.takes_back = approval.WITHIN, "no", "no", it.takes_back
+  asked.default, asked.planned, asked.takes_back = "no", "no", it.takes_back
   asked.otherwise = "with --here"
   asked.plan = { remedy = it.title, level = asked.level, effects = rows, assumes = {} }
-  local answer, why = gate.ask(asked)
+  local answer, why = gate.ask(by_people(asked))
   it.allowed = answer == "yes"
   local by = why or answer == nil and "silence" or "operator"
   journal.event("approval", { remedy = it.title, granted = it.allowed, by = by, machine = needed.name }, true)
@@ -86,9 +85,9 @@ end
 
 -- Asks for one write that was not approved so; only a person's yes counts. `beyond`: it is not in the plan at all.
 function approval.ask_one(it, act, text, beyond)
-  local answer, why = gate.ask { kind = "approve", label = text, text = text, default = "no", beyond = beyond, in_person = true,
-    within = approval.WITHIN, level = "high", ignorance = run.ignorance, planned = "no",
-    plan = { remedy = it.title, level = "high", assumes = {}, effects = { plan.row(act) } } }
+  local answer, why = gate.ask(by_people { kind = "approve", label = text, text = text, default = "no", beyond = beyond,
+    in_person = true, level = "high", ignorance = run.ignorance, planned = "no",
+    plan = { remedy = it.title, level = "high", assumes = {}, effects = { plan.row(act) } } })
   journal.event("approval", { remedy = it.title, granted = answer == "yes", by = why or "operator",
                               line = act.line }, true)
   return answer == "yes"

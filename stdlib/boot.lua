@@ -7,7 +7,9 @@ local commands = { run = "commands.run", _escalate = "commands.escalate", _deliv
                    verify = "commands.verify", test = "commands.test", check = "commands.check", list = "commands.list",
                    explore = "commands.explore", doc = "commands.doc", coverage = "commands.coverage",
                    init = "commands.init",
-                   runs = "commands.runs", show = "commands.show", freeze = "commands.freeze", thaw = "commands.freeze",
+                   runs = "commands.runs", show = "commands.show", approve = "commands.reply",
+                   deny = "commands.reply", answer = "commands.reply", note = "commands.reply",
+                   freeze = "commands.freeze", thaw = "commands.freeze",
                    audit = "commands.run", resume = "commands.run",
                    doctor = "commands.run", trust = "commands.trust",
                    completion = "commands.completion", _complete = "commands.complete" }

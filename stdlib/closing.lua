@@ -106,8 +106,18 @@ local function how_to_go_on(it)
   local go_on = run.id and ("runbook resume %s"):format(run.id) or "run it again"
   if not question then return ("nobody decided anything: %s, best in tmux or screen"):format(go_on) end
   local text = ("no terminal to ask on: %s, from one"):format(go_on)
-  if question.in_person then return question.otherwise and ("%s, or %s"):format(text, question.otherwise) or text end
-  return ("%s, or answer %q by this title in a file for --answers"):format(text, raw_text.inert(question.label, { max = 200 }))
+  if question.otherwise then text = ("%s, or %s"):format(text, question.otherwise) end
+  if not question.in_person and (question.needed or 0) == 0 then
+    text = ("%s, or answer %q by this title in a file for --answers"):format(text, raw_text.inert(question.label, { max = 200 }))
+  end
+  return text
+end
+
+-- Whoever can't come to a terminal of this machine's owner can answer from their own.
+local function how_to_answer(it)
+  if not (it.question and run.id) then return nil end
+  local command = require("consent").decides(it.question) and "approve|deny %s" or "answer %s …"
+  return ("anybody who may: runbook %s, and the resume hears it"):format(command:format(run.id))
 end
 
 -- `settled`: what became of the escalation; `preventions`: a line about them.
@@ -119,7 +129,10 @@ function closing.lines(it, settled, preventions)
     add_counts(lines)
   end
   lines[#lines + 1] = preventions
-  if it.outcome == "suspended" then lines[#lines + 1] = how_to_go_on(it) end
+  if it.outcome == "suspended" then
+    lines[#lines + 1] = how_to_go_on(it)
+    lines[#lines + 1] = how_to_answer(it)
+  end
   for _, debt in ipairs(run.owed) do lines[#lines + 1] = ("owed: “%s” was not taken back"):format(debt.title) end
   for _, left in ipairs(run.left) do lines[#lines + 1] = ("left: %s; back by %s"):format(left.text, left.back) end
   table.move(settled, 1, #settled, #lines + 1, lines)

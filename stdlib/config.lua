@@ -15,7 +15,8 @@ local SIZE_MAX = 1 << 20
 local environment_keys = { params = "table", docker = "table", kubectl = "table", hosts = "table", here = "boolean",
                            default = "boolean", prometheus = "table", redis = "table", reader = "string", environment = "table" }
 local keys = { secrets = "table", pager = "table", chat = "table", incident = "table", contacts = "table",
-               escalate_after = "string", approvals = "table", shared_dir = "string",
+               escalate_after = "string", approvals = "table", require_approval = "any",
+               starter_may_approve = "boolean", shared_dir = "string",
                machines = "table", readers = "table", prometheus = "table",
                hosts = "table", keep = "string", environments = "table", environment = "table", docker = "table", kubectl = "table",
                redis = "table", here = "boolean", ca = "string", proxy = "any", no_proxy = "table" }
@@ -100,6 +101,18 @@ local function check_redis(path, where, files)
   if files and files.key and not files.cert then fail(path, "%s.key: its certificate is missing, cert = \"…\"", where) end
 end
 
+-- So many people, at each level or at one of them.
+local function check_required(path, given)
+  local most = require("consent").PEOPLE_MAX
+  for level, count in pairs(type(given) == "table" and given or { given }) do
+    local known = type(given) ~= "table" or level == "low" or level == "medium" or level == "high"
+    if not known or math.type(count) ~= "integer" or count < 0 or count > most then
+      fail(path, "require_approval: a number of people from 0 to %d expected, or { high = 2 }; got %s", most,
+        known and values.describe(count) or tostring(level))
+    end
+  end
+end
+
 local function check(path, given)
   if type(given) ~= "table" then fail(path, "it must return a table, got %s", values.describe(given)) end
   check_keys(path, "", given, keys)
@@ -109,6 +122,7 @@ local function check(path, given)
       fail(path, "approvals.%s: low, medium and high can be auto, ask or type; got %s", tostring(level), values.describe(how))
     end
   end
+  check_required(path, given.require_approval)
   if given.shared_dir and given.shared_dir:sub(1, 1) ~= "/" then
     fail(path, "shared_dir: a whole path expected, got %s", values.describe(given.shared_dir))
   end

@@ -20,7 +20,7 @@ local doctor = {}
 local SECONDS = 40
 
 -- In the order of the table.
-local areas = { "disk", "pager", "machine", "docker", "compose", "kubectl", "sql", "redis", "http", "prometheus" }
+local areas = { "disk", "pager", "approval", "machine", "docker", "compose", "kubectl", "sql", "redis", "http", "prometheus" }
 local titles = { pager = "escalation" }
 
 local function append(rows, more) table.move(more, 1, #more, #rows + 1, rows) end
@@ -150,7 +150,7 @@ end
 ------------------------------------------------------------------------ Table --
 
 local ranks = { ok = 1, warning = 2, stops = 3 }
-local order = { "secret", "disk", "escalation", "machine", "docker", "compose", "kubectl", "sql", "redis", "http",
+local order = { "secret", "disk", "escalation", "approval", "machine", "docker", "compose", "kubectl", "sql", "redis", "http",
                 "prometheus", "goal", "probe", "prevention", "read", "remedy", "handover", "script" }
 
 -- What stops a run stands last, where it is read first.

@@ -162,8 +162,8 @@ function gate.ask(question)
   local key, known = asking.place(question, here, mode)
   if known then return known.answer, known.why end
   journal.event("question", asking.event(question, key))
-  local answer, why = mode.ask(question)
-  journal.event("answer", { key = key, text = question.text, kind = question.kind, answer = answer, why = why })
+  local answer, why, given = mode.ask(question) -- `given`: names of the words by which others said so
+  journal.event("answer", { key = key, text = question.text, kind = question.kind, answer = answer, why = why, words = given })
   return answer, why
 end
 

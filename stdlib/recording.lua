@@ -93,7 +93,7 @@ local function learn(self, folder, event)
   if on[name] then on[name](self, event) end
   if self.is_ending then return end
   if delivers[name] and not is_of_plan(event) then self.order[#self.order + 1] = event end
-  if repeated[name] then
+  if repeated[name] and not event.word then -- what people noted is not the script's
     local sign = signature(name, event)
     self.repeated[sign] = (self.repeated[sign] or 0) + 1
   end

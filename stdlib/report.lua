@@ -118,6 +118,10 @@ function on.approval(fields)
   tell_step("“%s” %s by %s", inert(fields.line or fields.remedy), fields.granted and "approved" or "declined", inert(fields.by))
 end
 
+on["approval.given"] = function(fields)
+  tell_step("“%s”: %s says yes, %d of %d", inert(fields.remedy), inert(fields.by), fields.count, fields.of)
+end
+
 function on.question(fields) if fields.kind ~= "approve" then tell_step("asked: %s", inert(fields.text)) end end
 
 function on.answer(fields)

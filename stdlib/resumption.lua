@@ -14,6 +14,7 @@ local screen = require "screen"
 local script = require "script"
 local taken = require "taken"
 local tasks = require "tasks"
+require "remarks" -- it hears what was noted and answered before
 
 local resumption = {}
 
@@ -182,6 +183,8 @@ function resumption.prepare(reference, options, host, careless)
   options.here = options.here or run.manifest.here
   options.param = run.manifest.param
   run.host, run.user = require("origin").host(options), require("origin").user(host.getenv, host.uid)
+  run.uid, run.starter = host.uid, book.events[1].uid or host.uid
+  require("consent").read_option(options, run.manifest.require_approval)
   if options.answers then screen.answers(given.answers(options.answers)) end
   screen.open(options)
   local mode = require "modes.resume"

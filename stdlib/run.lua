@@ -29,6 +29,7 @@ local run = {
   began = nil, began_wall = nil, -- of the alert, on the clock that only goes on; of the run, on the wall's
   alert_wall = nil,     -- when the alert began, on the wall's clock
   host = "here", user = "somebody", -- where it runs, who runs it: whoever is woken looks there
+  uid = nil, starter = nil, -- whose process this is, and whose the run's first one was
 }
 
 function run.start()

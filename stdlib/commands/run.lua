@@ -98,7 +98,7 @@ local function open_journal(options, host)
   blame.on_defect = function(text) journal.event("defect", { text = text }) end
   journal.event("run.started", { file = run.file, mode = name, id = run.id, environment = run.environment,
     version = host.version, careless = careless(options), config = run.config_path, seed = run.seed,
-    host = run.host, user = run.user, alert_began = raw_text.time_text(run.alert_wall),
+    host = run.host, user = run.user, uid = run.uid, alert_began = raw_text.time_text(run.alert_wall),
     command_line = require("origin").command_line(host.command_line) })
 end
 
@@ -107,7 +107,7 @@ local function keep_manifest(options, carried_out)
   local known = run.param_specs ~= nil
   script.kept(raw_run.replace("source/manifest.json", json.encode(require("raw.secret").mask(script.manifest {
     file = run.file, title = run.about.title, environment = run.environment, params = known and options.param or nil,
-    params_given = known and run.given_params or nil, here = options.here,
+    params_given = known and run.given_params or nil, here = options.here, require_approval = options.require_approval,
     host = run.host, user = run.user, alert_wall = run.alert_wall, carried_out = carried_out, folder = run.folder,
     config_path = run.config_path, config_sha256 = run.config_text and raw_run.sha256(run.config_text) or run.config_sha256,
     about = (known or run.acted) and require("lock").about() or nil }))))
@@ -145,11 +145,13 @@ local function arm_levels(options, mode)
   if options.scenario then
     mode.arm(run.levels, require("words.escalation").carry_out)
   elseif not options.dry_run then
+    require("consent").check_possible()
     require("lock").take()
     require("arming").arm(function(carried_out) keep_sources(options, carried_out) end)
     if not require("settings").here then require("here").tell() end
     local frozen = require("freeze").now()
     if frozen then journal.event("freeze", { by = frozen.by, why = frozen.why, text = require("freeze").text(frozen) }) end
+    tasks.spawn(require("remarks").listen)
     if run.hopeless then give_up() end
   end
 end
@@ -191,7 +193,9 @@ local function prepare(options, host)
   run.start()
   run.folder, journal.began = host.folder, run.began
   run.host, run.user = require("origin").host(options), require("origin").user(host.getenv, host.uid)
+  run.uid, run.starter = host.uid, host.uid
   open_config(options, host)
+  require("consent").read_option(options)
   if options.answers then screen.answers(given.answers(options.answers)) end
   if options.alert_started then run.count_from(alert_moment(options.alert_started)) end
   if run.command == "doctor" then secrets.missed = {} end
@@ -259,6 +263,7 @@ end
 -- What a run that is over keeps: not what was held for a full disk; of one that never began, nothing.
 local function tidy(it)
   if not run.path then return end
+  if it.outcome ~= "suspended" and it.outcome ~= "aborted" then require("open_question").withdraw() end
   if it.outcome == "usage" and not run.acted then raw_run.discard() else raw_run.free_reserve() end
 end
 

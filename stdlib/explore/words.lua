@@ -1,7 +1,7 @@
 -- The words as a way through the decision needs them: a probe is not carried out but gives findings that are chosen when they are
 -- read; a remedy has the ends that it can have; what waits is chosen to hold or not.
 local blame = require "blame"
-local approval = require "approval"
+local consent = require "consent"
 local dropped = require "explore.dropped"
 local exact = require "exact"
 local goal = require "words.goal"
@@ -218,7 +218,7 @@ end
 
 -- Whether anybody is asked before it is carried out.
 local function is_automatic(level)
-  return approval.policy(level) == "auto" and #run.ignorance == 0 and not way.tried
+  return consent.policy(level) == "auto" and consent.needed(level) == 0 and #run.ignorance == 0 and not way.tried
 end
 
 local function call_remedy(it, is_dropped, ...)

@@ -110,7 +110,7 @@ local of_under_way = { ["effect.intent"] = true, ["goal.waiting"] = true, ["poll
 local function is_shown_otherwise(name, fields)
   if name == "answer" and asked_here then
     asked_here = false
-    return fields.answer ~= nil
+    return fields.answer ~= nil and not fields.words -- what others said nobody typed here
   end
   if name == "escalation.delivered" and asking then
     asking.news = { ("%s  %s"):format(plain.wall_clock(), plain.paged(fields)) }
@@ -155,9 +155,11 @@ function live.ask(question, limit)
   if not asking then begin(question, limit) end
   block.draw(lines_now(), true)
   asking.right = clock()
-  local line, err = tty.ask { prompt = asking.left, right = asking.right, keys = true, timeout = limit - tasks.now() }
+  local results = table.pack(pcall(tty.ask, { prompt = asking.left, right = asking.right, keys = true,
+                                              timeout = limit - tasks.now() }))
   block.leave()
-  return line, err
+  if not results[1] then error(results[2], 0) end -- somebody answered elsewhere
+  return results[2], results[3]
 end
 
 -- It is answered, or was not: what stands there stays.

@@ -291,8 +291,19 @@ on["poll.ended"] = function(fields)
 end
 function on.recovered(fields) say("holds: %s", inert(fields.label)) end
 
+on["approval.given"] = function(fields)
+  say("%s says yes to “%s”: %d of %d", inert(fields.by), inert(fields.remedy), fields.count, fields.of)
+end
+
+on["reply.refused"] = function(fields)
+  say("%s says %s, which does not count: %s", inert(fields.by), inert(fields.answer), inert(fields.why))
+end
+
+on["question.unseen"] = function(fields) say("others can't see the question: %s", inert(fields.why)) end
+
 function on.answer(fields)
-  say("%s %s", inert(fields.text), fields.answer ~= nil and inert(fields.answer) or "(" .. (fields.why or "silence") .. ")")
+  local answer = fields.answer ~= nil and inert(fields.answer) or "(" .. (fields.why or "silence") .. ")"
+  say("%s %s%s", inert(fields.text), answer, fields.words and (" (%s)"):format(inert(fields.why)) or "")
 end
 
 -- In the first lines: whoever reads them can still start the run anew.

@@ -100,10 +100,10 @@ def test_without_a_terminal_it_stays_suspended_and_nothing_is_done(runbook, sand
 
 
 def test_what_is_left_is_asked_for_whoever_said_yes_before(runbook, sandbox, world, killed):
-    """Broken by: approval.automatic that covers the rest of a remedy."""
+    """Broken by: consent.refusal_beforehand without `rest`."""
     killed()
     line = events(sandbox, "effect.intent")[-1]["line"]
-    sandbox.write("again.lua", f'return {{ ["May have run: {line}"] = "again" }}')
+    sandbox.write("again.lua", f'return {{ ["May have run: {line}"] = "again", ["F*"] = "yes" }}')
     result = runbook("resume", "last", "--yes", "high", "--answers", "again.lua", "--no-input")
     assert result.code == 5 and "Apply what is left of it?" in result.stdout, result
     assert world.count("POST", "/two") == 1
