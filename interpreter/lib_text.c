@@ -7,6 +7,8 @@
  * duration(text) → seconds | nil, error      size(text) → bytes | nil, error      time(text) → seconds since 1970 | nil, error
  * duration_text(seconds), size_text(bytes), time_text(seconds) → the other way (duration.h)
  * clock_text(seconds since 1970) → "03:02:11" where this machine stands
+ * trimmed(text) → without white space at its end     last_line(text) → the last one that holds something else, without it;
+ * a Lua pattern for either takes time by the square of the text's length
  * lines(text) → list     tail(text, n) → the last n lines     table(text) → list of rows by the first line's
  * column names
  */
@@ -151,6 +153,30 @@ static int l_lines(lua_State *L) {
   return 1;
 }
 
+#define WHITE_SPACE " \t\n\v\f\r"
+
+static size_t trimmed_len(const char *text, size_t len) {
+  while (len > 0 && memchr(WHITE_SPACE, text[len - 1], sizeof WHITE_SPACE - 1)) len--;
+  return len;
+}
+
+static int l_trimmed(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_pushlstring(L, text, trimmed_len(text, len));
+  return 1;
+}
+
+static int l_last_line(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  len = trimmed_len(text, len);
+  const char *newline = len ? memrchr(text, '\n', len) : NULL;
+  const char *line = newline ? newline + 1 : text;
+  lua_pushlstring(L, line, (size_t)(text + len - line));
+  return 1;
+}
+
 static int l_tail(lua_State *L) {
   size_t len;
   const char *text = luaL_checklstring(L, 1, &len);
@@ -250,6 +276,8 @@ int luaopen_raw_text(lua_State *L) {
                                        {"slack", l_slack},
                                        {"html", l_html},
                                        {"lines", l_lines},
+                                       {"trimmed", l_trimmed},
+                                       {"last_line", l_last_line},
                                        {"tail", l_tail},
                                        {"table", l_table},
                                        {"duration", l_duration},

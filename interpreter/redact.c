@@ -13,6 +13,9 @@
 #define MARK_LEN 3
 #define QUOTED_OPEN MARK_OPEN ":" MARK_CLOSE /* a literal ⟦ */
 #define UNDECLARED "undeclared"
+/* So many bytes before the end of a place an undeclared secret may begin that ends behind it. Further ahead none is looked for:
+ * a long value full of beginnings would cost the square of its length. */
+#define REGION_END 16384
 #define DEPTH_MAX 4 /* texts within texts that are decoded */
 
 enum way { WHOLE, PART, NESTED };
@@ -29,6 +32,7 @@ struct place {
 struct pass {
   struct redact_scene scene;
   bool quote, declared; /* a literal ⟦ is quoted; only what was declared is looked for */
+  bool deep;            /* inside a place, far from its end: what is undeclared there ends with it */
   int depth;
   struct redact_span span; /* the undeclared secret met last; empty: none */
   size_t run_end;          /* of the run of base 64 met last */
@@ -229,7 +233,7 @@ static struct place find_place(struct pass *pass, size_t at, bool run) {
   if (what & BEGINS_SECRET)
     for (const struct secret *secret = redact_secrets; secret; secret = secret->next)
       try_secret(&pass->scene, at, secret, &best);
-  if (what & BEGINS_OTHER && !pass->declared) look(pass, at);
+  if (what & BEGINS_OTHER && !pass->declared && !pass->deep) look(pass, at);
   if (run) try_run(pass, at, &best);
   if (at == pass->span.from && pass->span.to > best.end)
     best = (struct place){.name = pass->span.name, .end = pass->span.to};
@@ -244,12 +248,14 @@ static size_t mask_region(struct pass *pass, size_t at, struct place place, stru
   put_mark(out, &place, pass->scene.text + at, end - at);
   for (size_t next = at + 1; next < end; next++) {
     if (!begins(&pass->scene, next) && next != pass->span.from) continue;
+    pass->deep = end - next > REGION_END;
     struct place other = find_place(pass, next, false);
     if (other.end <= end) continue;
     other.way = PART;
     put_mark(out, &other, NULL, 0);
     end = other.end;
   }
+  pass->deep = false;
   return end;
 }
 

@@ -71,16 +71,16 @@ static bool part_of(enum part part, const char **value, size_t *len) {
 bool redact_option_value(const char *program, size_t program_len, const char *flag, size_t flag_len,
                          const char **value, size_t *len) {
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-    if (options[i].part != ATTACHED && is_program(options[i].programs, program, program_len) &&
-        is_flag(options[i].flag, flag, flag_len, false))
+    if (options[i].part != ATTACHED && is_flag(options[i].flag, flag, flag_len, false) &&
+        is_program(options[i].programs, program, program_len))
       return part_of(options[i].part, value, len);
   return false;
 }
 
 bool redact_option_attached(const char *program, size_t program_len, const char **word, size_t *len) {
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-    if (!is_program(options[i].programs, program, program_len) ||
-        !is_flag(options[i].flag, *word, *len, true))
+    if (!is_flag(options[i].flag, *word, *len, true) ||
+        !is_program(options[i].programs, program, program_len))
       continue;
     *word += 2, *len -= 2;
     return part_of(options[i].part, word, len);
@@ -133,11 +133,18 @@ static bool find_of_program(const struct redact_scene *scene, size_t at, size_t 
   return false;
 }
 
+/* Most words that begin with a dash are no option of these programs: the line before them need not be read. */
+static bool may_be_flag(const char *word, size_t len) {
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    if (is_flag(options[i].flag, word, len, true) || is_flag(options[i].flag, word, len, false)) return true;
+  return false;
+}
+
 bool redact_find_option(const struct redact_scene *scene, size_t at, struct redact_span *span) {
   size_t end = at;
   if (scene->source || at == 0 || !is_between(scene->text[at - 1])) return false;
   while (end < scene->len && !is_between(scene->text[end]) && !is_line_end(scene->text[end])) end++;
-  return find_of_program(scene, at, end, span);
+  return may_be_flag(scene->text + at, end - at) && find_of_program(scene, at, end, span);
 }
 
 /* ---- Redis' rights ---- */
@@ -184,17 +191,28 @@ static bool is_port(const char *text, size_t len) {
   return len >= 3 && len <= 5;
 }
 
+/* The four colons up to `at` of a line without blanks that begins at *from. Nothing is looked at twice for long: a line of colons
+ * alone must not cost the square of its length. */
+static bool four_colons(const struct redact_scene *scene, size_t at, size_t colons[4], size_t *from) {
+  size_t left = 3;
+  colons[3] = at;
+  for (*from = at; *from > 0 && !is_line_end(scene->text[*from - 1]); --*from) {
+    char c = scene->text[*from - 1];
+    if (is_blank(c) || strchr("\"'{}()", c) || at - *from >= LINE_MAX || (c == ':' && left == 0))
+      return false;
+    if (c == ':') colons[--left] = *from - 1;
+  }
+  return left == 0;
+}
+
 /* host:port:database:user:password, a line without blanks: the colon at `at` is the fourth. */
 static bool find_pgpass(const struct redact_scene *scene, size_t at, struct redact_span *span) {
-  size_t from = at, colons[4] = {0}, count = 0, end = at + 1;
-  while (from > 0 && !is_line_end(scene->text[from - 1]) && at - from < LINE_MAX) from--;
-  for (size_t i = from; i <= at; i++) {
-    if (is_blank(scene->text[i]) || strchr("\"'{}()", scene->text[i])) return false;
-    if (scene->text[i] == ':' && count++ < 4) colons[count - 1] = i;
+  size_t from, colons[4], end = at + 1;
+  if (!four_colons(scene, at, colons, &from)) return false;
+  while (end < scene->len && !is_line_end(scene->text[end])) {
+    if (is_blank(scene->text[end]) || scene->text[end] == ':') return false;
+    end++;
   }
-  while (end < scene->len && !is_line_end(scene->text[end]) && !is_blank(scene->text[end])) end++;
-  if (count != 4 || (end < scene->len && is_blank(scene->text[end]))) return false;
-  if (memchr(scene->text + at + 1, ':', end - at - 1)) return false;
   *span = (struct redact_span){at + 1, end, "password"};
   return end > at + 1 && colons[2] > colons[1] + 1 && colons[3] > colons[2] + 1 &&
          is_place(scene->text + from, colons[0] - from) &&
@@ -211,10 +229,12 @@ static bool find_oracle(const struct redact_scene *scene, size_t at, struct reda
     oracle |= at >= n && memcmp(scene->text + at - n, drivers[i], n) == 0;
   }
   if (!oracle) return false;
-  while (slash < scene->len && !strchr("/@", scene->text[slash]) && !is_between(scene->text[slash])) slash++;
+  while (slash < scene->len && slash - at < LINE_MAX && !strchr("/@", scene->text[slash]) &&
+         !is_between(scene->text[slash]))
+    slash++;
   if (slash >= scene->len || scene->text[slash] != '/') return false;
-  for (sign = slash; sign < scene->len && scene->text[sign] != '@' && !is_blank(scene->text[sign]) &&
-                     !is_line_end(scene->text[sign]);)
+  for (sign = slash; sign < scene->len && sign - slash < LINE_MAX && scene->text[sign] != '@' &&
+                     !is_blank(scene->text[sign]) && !is_line_end(scene->text[sign]);)
     sign++;
   *span = (struct redact_span){slash + 1, sign, "password"};
   return sign > slash + 1 && sign < scene->len && scene->text[sign] == '@';
@@ -244,9 +264,9 @@ bool redact_find_encoded(const struct redact_scene *scene, size_t at, struct red
   while (from > 0 && (isalnum((unsigned char)scene->text[from - 1]) || strchr("_.-", scene->text[from - 1])))
     from--;
   if (from > 0 && scene->text[from - 1] == '%' && at - from >= 2) from += 2; /* %26password */
-  while (end < scene->len && !ends_encoded(scene, end)) end++;
   enum redact_key key = redact_key(scene->text + from, at - from, NULL, 0);
+  if (key == KEY_HARMLESS) return false;
+  while (end < scene->len && !ends_encoded(scene, end)) end++;
   *span = (struct redact_span){at + 3, end, "password"};
-  return key != KEY_HARMLESS && end - at - 3 >= redact_key_min(key, true) &&
-         !redact_is_stand_in(scene->text + at + 3, end - at - 3);
+  return end - at - 3 >= redact_key_min(key, true) && !redact_is_stand_in(scene->text + at + 3, end - at - 3);
 }

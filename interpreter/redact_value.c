@@ -368,7 +368,7 @@ static size_t behind_option(const struct redact_scene *scene, size_t at) {
 static bool find_option(const struct redact_scene *scene, size_t at, struct redact_span *span) {
   size_t from = at + 2, value, to;
   if (scene->source || (at > 0 && scene->text[at - 1] == '-')) return false;
-  for (at = from - 1; ++at < scene->len && is_key_char(scene->text[at]);) {
+  for (at = from - 1; ++at < scene->len && at - from < KEY_MAX && is_key_char(scene->text[at]);) {
   }
   value = behind_option(scene, at);
   enum redact_key key = redact_key(scene->text + from, at - from, NULL, 0);

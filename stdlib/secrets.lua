@@ -27,7 +27,7 @@ local function from_command(argv)
   local done, err = require("raw.process").run { argv = argv, env = settings.environment, timeout = COMMAND_SECONDS }
   if not done then return nil, err.message end
   if done.code ~= 0 then
-    local said = raw_text.last(done.stderr:gsub("%s+$", ""):gsub("[\r\n]+", "; "), SAID_MAX)
+    local said = raw_text.last(raw_text.trimmed(done.stderr):gsub("[\r\n]+", "; "), SAID_MAX)
     return nil, ("%s ended with code %s%s"):format(argv[1], tostring(done.code or done.signal), said ~= "" and ": " .. said or "")
   end
   return (done.stdout:gsub("\r?\n$", ""))

@@ -3,6 +3,7 @@
 local finding = require "finding"
 local foreign = require "foreign"
 local journal = require "journal"
+local raw_text = require "raw.text"
 local run = require "run"
 
 local story = {
@@ -293,7 +294,7 @@ end
 
 -- A note in one line: of what, and of a log what decided, else its newest line.
 function story.note_words(note)
-  local text = note.decisive and table.concat(note.decisive, " / ") or note.text:match "([^\n]*%S[^\n]*)%s*$" or note.text
+  local text = note.decisive and table.concat(note.decisive, " / ") or raw_text.last_line(note.text)
   local of = note.line and note.line .. ": " or ""
   return foreign.line(text:sub(1, #of) == of and text or of .. text)
 end

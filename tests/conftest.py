@@ -35,7 +35,7 @@ SLOW_FILES = {"test_" + name + ".py" for name in """api_down doctor doctor_missi
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="leave out the tests and files that are slow")
-    parser.addoption("--half", type=int, choices=[1, 2], help="every other file: two halves run side by side")
+    parser.addoption("--share", metavar="DIR", help="of several that run side by side with one folder, each file of tests by one")
     parser.addoption("--update-cases", action="store_true", help="write what was seen into tests/cases/")
 
 
@@ -45,14 +45,29 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    half, files = config.getoption("--half"), sorted({item.path for item in items})
-
-    def is_left_out(item):
-        slow = item.get_closest_marker("slow") or item.path.name in SLOW_FILES
-        return config.getoption("--quick") and slow or half and files.index(item.path) % 2 != half - 1
-    out = {item for item in items if is_left_out(item)}
+    def is_slow(item):
+        return bool(item.get_closest_marker("slow")) or item.path.name in SLOW_FILES
+    out = {item for item in items if config.getoption("--quick") and is_slow(item)}
     config.hook.pytest_deselected(items=list(out))
-    items[:] = [item for item in items if item not in out]
+    items[:] = sorted((item for item in items if item not in out), key=lambda item: item.path.name not in SLOW_FILES)
+
+
+taken = {}  # file -> whether its tests are ours
+
+
+@pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")
+def pytest_leave_to_others(item):
+    """Whoever comes to a file of tests first makes a file of its name in the shared folder: the others pass it by."""
+    share = item.config.getoption("--share")
+    if not share:
+        return None
+    if item.path not in taken:
+        try:
+            os.close(os.open(os.path.join(share, item.path.name), os.O_CREAT | os.O_EXCL))
+            taken[item.path] = True
+        except FileExistsError:
+            taken[item.path] = False
+    return None if taken[item.path] else True
 
 
 @pytest.hookimpl(hookwrapper=True)

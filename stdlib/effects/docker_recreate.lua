@@ -9,6 +9,7 @@ local docker_host = require "effects.docker_host"
 local duration = require "duration"
 local engine = require "effects.docker_engine"
 local json = require "raw.json"
+local raw_text = require "raw.text"
 local run = require "run"
 local sends = require "sends"
 local state = require "effects.docker_state"
@@ -145,7 +146,7 @@ local function last_words(job)
   local reply = job.it:request("GET", engine.path("/containers/%s/logs", job.new),
     { query = { stdout = true, stderr = true, tail = 1 } })
   if not reply or reply.status ~= 200 then return "" end
-  local text = stream.read(reply, job.old.Config.Tty).both:gsub("%s+$", "")
+  local text = raw_text.trimmed(stream.read(reply, job.old.Config.Tty).both)
   return text ~= "" and ": " .. text or ""
 end
 

@@ -318,7 +318,8 @@ end
 function client.inner_code(done)
   if done.code == 0 then return 0 end
   local code = done.stderr:match "command terminated with exit code (%d+)%s*$"
-  if code then return math.tointeger(tonumber(code)), (done.stderr:gsub("[^\n]*exit code %d+%s*$", "")) end
+  local at = code and done.stderr:find("command terminated with exit code " .. code .. "%s*$")
+  if code then return math.tointeger(tonumber(code)), done.stderr:sub(1, at - 1):match "^(.*\n)" or "" end
   -- Where so much was said that kubectl's last line is cut off: it ends with the program's code, and has few words of its own.
   if #done.stderr >= client.TEXT_MAX and not done.signal then return done.code end
 end

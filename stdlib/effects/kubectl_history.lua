@@ -71,7 +71,7 @@ local function by_words(it, call)
   if not done then return nil, err end
   local revisions = {}
   for number, cause in done.stdout:gmatch "\n(%d+)[ \t]+([^\n]*)" do
-    cause = cause:gsub("%s+$", "")
+    cause = text.trimmed(cause)
     revisions[#revisions + 1] = { revision = math.tointeger(tonumber(number)),
                                   cause = cause ~= "<none>" and cause or nil }
   end

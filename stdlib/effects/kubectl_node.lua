@@ -2,6 +2,7 @@
 local client = require "effects.kubectl_client"
 local room = require "effects.kubectl_room"
 local state = require "effects.kubectl_state"
+local raw_text = require "raw.text"
 local write = require "effects.kubectl_write"
 
 -- A node's pods, in bytes of JSON.
@@ -159,7 +160,8 @@ write.effect("drain", {
     plan = plan or {}
     local ended, err = client.open(call, true):carry_out(words(call))
     if not ended then return half_done(call, plan, err) end
-    return { evicted = plan.pods, summary = ended.stdout:match "([^\n]+)%s*$" or "drained" }
+    local summary = raw_text.last_line(ended.stdout)
+    return { evicted = plan.pods, summary = summary ~= "" and summary or "drained" }
   end,
   leaves = cordoned,
   would = function(_, plan) return { evicted = plan and plan.pods } end,

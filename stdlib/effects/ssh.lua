@@ -136,9 +136,8 @@ local complaints = {
 }
 
 local function last_line(said)
-  local last = ""
-  for line in said:gmatch "[^\r\n]*%S[^\r\n]*" do last = line end
-  return text.truncate(last, 200)
+  local line = text.last_line(said)
+  return text.truncate(line:match "^.*\r(.*)$" or line, 200)
 end
 
 local function complaint(name, said)
@@ -195,7 +194,8 @@ local function wrong_shell(name, socket, ended)
   local err = complaint(name, said)
   if err.kind ~= "unreachable" then return nil, err end
   local asked = ask(name, careful(socket, "no"), { "echo $SHELL" })
-  local shell = ("\n" .. (asked and asked.stdout or "")):match "\n/[%g/]-([^/%s]+)%s*$"
+  local shell = text.last_line(asked and asked.stdout or ""):match "^/%g*$"
+  shell = shell and shell:match "^.*/([^/]+)$"
   if not shell or POSIX[shell] then shell = "an unknown one" end
   local line = last_line(said)
   return outcome.failed("login", "machine %s: the login shell is %s; a POSIX shell is needed%s", name, shell,

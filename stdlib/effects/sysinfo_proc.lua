@@ -2,6 +2,7 @@
 -- What isn't understood is a failure to look, never a number.
 local outcome = require "outcome"
 local raw_secret = require "raw.secret"
+local raw_text = require "raw.text"
 
 local proc = {}
 
@@ -197,7 +198,7 @@ local function read_stat(pid, text, units)
 end
 
 local function joined(words)
-  local command = table.concat(words, " "):gsub("%s+$", "")
+  local command = raw_text.trimmed(table.concat(words, " "))
   return #command > COMMAND_MAX and raw_secret.whole(command:sub(1, COMMAND_MAX), "head") or command
 end
 

@@ -86,12 +86,12 @@ function fit.flow(lines, line, columns)
   local head = line:match "^%u+%s%s+" or line:match "^[%d:]*%s+%u*%s+" or line:match "^[%d:]*%s*"
   local blanks, current = (" "):rep(raw.width(head)), head
   for word in line:sub(#head + 1):gmatch "%S+%s*" do
-    if current ~= head and current ~= blanks and raw.width(current) + raw.width((word:gsub("%s+$", ""))) > columns then
-      lines[#lines + 1], current = current:gsub("%s+$", ""), blanks
+    if current ~= head and current ~= blanks and raw.width(current) + raw.width(raw.trimmed(word)) > columns then
+      lines[#lines + 1], current = raw.trimmed(current), blanks
     end
     current = current .. word
   end
-  lines[#lines + 1] = (current:gsub("%s+$", ""))
+  lines[#lines + 1] = raw.trimmed(current)
 end
 
 -- At most so many lines of so many columns.

@@ -2,6 +2,7 @@
 -- changed; what is not known and why; what is well in one line. Of what doesn't fit there is a count.
 local finding = require "finding"
 local fit = require "views.fit"
+local raw_text = require "raw.text"
 local story = require "story"
 
 local found = {}
@@ -27,7 +28,7 @@ end
 -- The lines of a note of a log that decided; where none tells of a failure, its last.
 local function decisive_lines(note)
   if note.decisive then return table.move(note.decisive, math.max(1, #note.decisive - LOG_LINES + 1), #note.decisive, 1, {}) end
-  return note.text:find "\n." and { note.text:match "([^\n]+)%s*$" } or {}
+  return note.text:find "\n." and { raw_text.last_line(note.text) } or {}
 end
 
 -- Adds the logs that the look at what is wrong has noted, unless a check's words hold the line already.

@@ -85,6 +85,27 @@ def test_no_field_of_a_result_steers_the_screen_or_silences_a_level(runbook, san
     assert all(any(step in line for line in told) for step in ("channel", "page", "notify", "incident")), told
 
 
+SHAPES = ["x", " ", "\n", "x ", "x\n", " \n", "\t", "(", "[", "/", "/a", ":", "://", "@", "a@", "<", "|", "`", "*", "_", "#", "=",
+          "k=", "a:", "'", '"', "\\", "%", ".", "..", "-", "–", "0", "1.", "{", "}", "é", "\u0300", "\u202e",
+          "\x01", "word ", "⟦", "⟧"]
+
+
+@pytest.mark.limit(60)
+def test_what_repeats_takes_no_time(runbook, sandbox):
+    """As a note, in what a check says, as an error and as the last words: none makes a pattern of ours compute for long.
+    Broken by: story.note_words with the pattern ([^\\n]*%S[^\\n]*)%s*$, which took time by the third power."""
+    shapes = ", ".join(lua(shape * (4000 // len(shape)) + "y") for shape in SHAPES)
+    sandbox.write("a.lua", LEVEL + f"local shapes = {{ {shapes} }}" + """
+        for i, text in ipairs(shapes) do
+          probe("N" .. i, function() note(text) check(text, false, { fault = "f", detail = text }) end)()
+          probe("E" .. i, function() error(text) end)()
+        end
+        return unresolved(table.concat(shapes))""")
+    sandbox.write("a.test.lua", 'scenario "a" { expect = { outcome = "unresolved", pages = 1 } }')
+    result = runbook("run", "a.lua", "--scenario", "a.test.lua")
+    assert result.code == 1 and "differs" not in result.stderr, result
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_people_are_told(runbook, sandbox, pagerduty, slack, webhook, seed):
     """The same through a program's output and its error, a file and a body. Broken by: foreign.line as tostring."""
