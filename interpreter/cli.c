@@ -140,6 +140,13 @@ static const struct option explore_options[] = {
     {"format", "format", VALUE, 0, "|text|dot|mermaid|json|", "text|dot|mermaid|json"},
     {0},
 };
+static const struct option mutate_options[] = {
+    {"seed", "seed", VALUE, 0, NULL, "N: which mutants are chosen when there are more than --max; 1"},
+    {"max", "max", VALUE, 0, NULL, "N: so many mutants at most; 100"},
+    {"min-score", "min_score", VALUE, 0, NULL, "PERCENT: fail when fewer of the mutants are noticed"},
+    {"format", "format", VALUE, 0, "|text|json|", "text|json"},
+    {0},
+};
 static const struct option freeze_options[] = {
     {"until", "until", VALUE, 0, NULL, "TIME: a duration like 2h, or RFC 3339; without it until thaw"},
     {"shared", "shared", FLAG, 0, NULL, "for all who share the config's shared_dir"},
@@ -181,6 +188,7 @@ static const struct command commands[] = {
     {"check", "FILE…", 1, PATHS_MAX, check_options, "what is wrong with runbooks, without running them"},
     {"test", "[PATH…]", 0, PATHS_MAX, test_options, "carry out the scenarios of *.test.lua"},
     {"explore", "FILE", 1, 1, explore_options, "every way the runbook can go, and what is wrong with any"},
+    {"mutate", "FILE", 1, 1, mutate_options, "break the runbook in many ways: which would nobody notice?"},
     {"init", "DIR|NAME", 1, 1, init_options,
      "a repository of runbooks to begin with, or a runbook for an alert"},
     {"coverage", "[DIR]", 0, 1, coverage_options, "alerts without a runbook, runbooks without an alert"},

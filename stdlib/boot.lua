@@ -5,7 +5,7 @@ local commands = { run = "commands.run", _escalate = "commands.escalate", _deliv
                    _rehearse = "commands.escalate",
                    effects = "commands.effects", ack = "commands.inbox", abort = "commands.inbox",
                    verify = "commands.verify", test = "commands.test", check = "commands.check", list = "commands.list",
-                   explore = "commands.explore", doc = "commands.doc", coverage = "commands.coverage",
+                   explore = "commands.explore", mutate = "commands.mutate", doc = "commands.doc", coverage = "commands.coverage",
                    init = "commands.init",
                    runs = "commands.runs", show = "commands.show", approve = "commands.reply",
                    deny = "commands.reply", answer = "commands.reply", note = "commands.reply",

@@ -15,7 +15,7 @@ local tasks = require "tasks"
 local words = require "explore.words"
 local worlds = require "worlds"
 
-local explore = {}
+local explore = { prepare = require "explore.start" }
 
 -- Deviations from a healthy world that one way may have, unless --faults says otherwise.
 explore.FAULTS = 2

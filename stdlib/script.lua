@@ -8,7 +8,8 @@ local secrets = require "secrets"
 local tasks = require "tasks"
 local values = require "values"
 
-local script = { sources = {}, saved = 0 }
+-- `instead`: path → a text that stands for its file, as mutate has it.
+local script = { sources = {}, saved = 0, instead = {} }
 
 -- A script or module is this long at most, in bytes.
 local SIZE_MAX = 4 << 20
@@ -43,7 +44,9 @@ function run.read_source(path)
   if run.kept_sources and run.generation == 1 then return nil, "it was not part of the run when it began" end
   if run.declaring == "anew" and script.text(path) then return script.text(path) end
   local place = run.generation > 1 and path:sub(1, 1) ~= "/" and run.folder .. "/" .. path or path
-  local read, err = files.read { path = place, max = SIZE_MAX, owned = run.options.scenario == nil }
+  local instead = script.instead[path]
+  local read, err = instead and { text = instead }
+  if not read then read, err = files.read { path = place, max = SIZE_MAX, owned = run.options.scenario == nil } end
   if not read and err.kind == "owner" then error({ refused = err.message }, 0) end
   if not read then return nil, err.message end
   if read.cut then return nil, ("it is longer than %d bytes"):format(SIZE_MAX) end
