@@ -26,8 +26,8 @@ scenario "false alarm" {
 }
 
 scenario "Redis is down" {
-  given  = { ["redis.*"] = { why = "connection refused" } },
-  expect = { outcome = "unresolved", does = {}, pages = 1 },
+  given  = { ["redis.*"] = { why = "connection refused" }, ["service.status redis*"] = { state = "failed" } },
+  expect = { outcome = "unresolved", does = {}, pages = 1, says = "Redis does not answer*" },
 }
 
 scenario "a cache that evicts is full on purpose" {
@@ -87,5 +87,20 @@ scenario "it can't be known what fills it" {
 
 scenario "nobody answers" {
   answers = { ["*"] = "silence" },
-  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+  expect  = { outcome = "unresolved", does = {}, pages = 1, says = "Redis is full, and nothing in this runbook makes room",
+              told = { "*Redis*" } },
+}
+
+scenario "its memory can't be looked at" {
+  given  = { ["redis.info * memory"] = { error = { kind = "permission", message = "this user has no permissions to run INFO" } } },
+  expect = { outcome = "unresolved", does = {}, pages = 1, says = "whether Redis is full is not known*" },
+}
+
+scenario "what fills it is told to who is woken" {
+  given   = { ["redis.info * memory"] = memory(95, { mem_clients_normal = 200 * MB }),
+              ["redis.command * TTL *"] = { value = -1 } },
+  answers = { ["*"] = "no" },
+  expect  = { outcome = "unresolved", does = {}, pages = 1,
+              told = { "*clients' buffers 200 MB, should be < *", "*keys that never expire 2, should be <= 1*",
+                       "*refuses writes: noeviction*", "*error Redis Memory Usage*" } },
 }
