@@ -20,9 +20,13 @@ SUITE = re.search(r"^VERSION_CODENAME=(\w+)", open("/etc/os-release").read(), re
 OTHER = {"bookworm": "trixie", "trixie": "bookworm"}[SUITE]
 RUNBOOK = """runbook { title = "X" }
 note(http.get "http://127.0.0.1:1/")
-note(sql.query("postgresql://127.0.0.1:1/x", "SELECT 1"))
+note(sql.value("postgresql://127.0.0.1:1/x", "SELECT 1"))
+note(redis.info "rediss://127.0.0.1:1")
 return resolved "looked"
 """
+
+# Each of the modules that are opened at first use: rules are YAML, and no file of this folder is a runbook for them.
+RULES = "groups: [{ name: g, rules: [{ alert: Late, expr: up == 0 }] }]"
 
 # As root on a bare machine: the package in, used by somebody without rights, out again; what was there before is there after.
 INSTALLED = """
@@ -39,13 +43,15 @@ END
 as_somebody() { setpriv --reuid=65534 --regid=65534 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp/home "$@"; }
 mkdir -m 700 home && chown 65534:65534 home
 as_somebody runbook --version
-as_somebody runbook run x.lua --dry-run | grep -e 'http.get' -e 'sql.query' -e looked
+as_somebody runbook run x.lua --dry-run | grep -e 'http.get' -e 'sql.value' -e 'redis.info' -e looked
+echo '%s' >rules.yml
+mkdir empty && as_somebody runbook coverage empty --rules rules.yml || true
 books=/usr/share/runbook/runbooks
 as_somebody runbook run $books/api-down.lua --scenario $books/api-down.test.lua:demo | tail -1
 dpkg -V runbook
 quietly apt-get -q -y purge runbook
 echo "left: $(list)"
-""" % RUNBOOK
+""" % (RUNBOOK, RULES)
 
 # The tarball where its libraries are not, or are there in other versions, and a variable says to take those.
 UNPACKED = """
@@ -60,11 +66,13 @@ if test "$1" = libraries; then
   export LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu
 fi
 bin/runbook --version
-bin/runbook run /tmp/x.lua --dry-run | grep -e 'http.get' -e 'sql.query' -e looked
+bin/runbook run /tmp/x.lua --dry-run | grep -e 'http.get' -e 'sql.value' -e 'redis.info' -e looked
+echo '%s' >/tmp/rules.yml
+bin/runbook coverage share --rules /tmp/rules.yml || true
 books=share/runbook/runbooks
 bin/runbook run $books/api-down.lua --scenario $books/api-down.test.lua:demo | tail -1
 for file in bin/runbook lib/runbook/lib_*.so lib/runbook/runbook-page; do ldd "$file"; done
-""" % RUNBOOK
+""" % (RUNBOOK, RULES)
 
 
 def package(*kinds):
@@ -88,7 +96,8 @@ def packages():
 def has_looked(seen):
     assert re.search(r"^runbook \d+\.\d+\.\d+$", seen, re.M), seen
     assert "http.get http://127.0.0.1:1/" in seen and "connection refused" in seen, seen
-    assert "sql.query" in seen and re.search("resolved by .Restart the API service", seen), seen
+    assert re.search("redis.info.*connection refused", seen) and re.search("no-runbook +Late", seen), seen
+    assert re.search("sql.value.*[Cc]onnection refused", seen) and re.search("resolved by .Restart the API service", seen), seen
 
 
 def test_a_debian_package_goes_in_works_and_goes_out_again(packages):
@@ -135,7 +144,7 @@ def test_the_tarball_runs_where_its_libraries_are_not(packages, suite, how):
         seen = fresh(suite, "sh", "-c", UNPACKED, "sh", how, stdin=file)
     has_looked(seen)
     assert "not found" not in seen, seen
-    for library in ("libcurl", "libpq", "libssl", "liblua5.4"):
+    for library in ("libcurl", "libpq", "libssl", "libyaml", "liblua5.4"):
         assert re.search(rf"{library}\S* => /tmp/a place/\S*lib/runbook/", seen), seen
 
 
