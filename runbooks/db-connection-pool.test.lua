@@ -17,12 +17,12 @@ scenario "false alarm" {
 
 scenario "the pool refuses everybody, and nobody may use the reserved slots" {
   given  = { ["sql.ready *"] = { full = true, login_refused = "sorry, too many clients already" } },
-  expect = { outcome = "unresolved", does = {}, pages = 1 },
+  expect = { outcome = "unresolved", does = {}, pages = 1, says = "PostgreSQL refuses every further session*" },
 }
 
 scenario "PostgreSQL is down" {
   given  = { ["sql.ready *"] = { why = "connection refused", state = "silent" } },
-  expect = { outcome = "unresolved", does = {}, pages = 1 },
+  expect = { outcome = "unresolved", does = {}, pages = 1, says = "PostgreSQL accepts no connection at all*" },
 }
 
 scenario "one session blocks the others" {
@@ -91,7 +91,9 @@ scenario "the API's settings can't be known" {
 scenario "nobody answers" {
   given   = { ["sql.activity *"] = { total = 95, max_connections = 100, slots = 97, used_percent = 95.0, idle = 85, active = 5 } },
   answers = { ["*"] = "silence" },
-  expect  = { outcome = "unresolved", does = {}, pages = 1 },
+  expect  = { outcome = "unresolved", does = {}, pages = 1,
+              told = { "*critical Database*", "*Who holds the sessions: idle sessions 85*" },
+              says = "sessions are still short, and nothing in this runbook frees more" },
 }
 
 scenario "it can't be known who holds them" {
