@@ -337,11 +337,18 @@ end
 
 ------------------------------------------------------------- The run's end --
 
--- Looks until `condition()` gives something, for DELIVERY_SECONDS at most; a signal says that somebody won't wait.
-local function wait_for(condition)
+-- Looks until `condition()` gives something, for DELIVERY_SECONDS at most; a signal says that somebody won't wait. A watchdog
+-- that is ended meanwhile is replaced once where its level, `fires`, is still to go out.
+local function wait_for(condition, fires)
   local limit = tasks.now() + DELIVERY_SECONDS
   local found = condition()
-  while not found and not tasks.hurried() and tasks.now() < limit and take_in().alive do
+  while not found and not tasks.hurried() and tasks.now() < limit do
+    if not take_in().alive then
+      if not fires then break end
+      revive()
+      handle:fire(fires)
+      fires = nil
+    end
     tasks.sleep(0.05)
     found = condition()
   end
@@ -349,12 +356,13 @@ local function wait_for(condition)
 end
 
 -- What became of the page, in words that never call it done before the service took it.
-local function wait_for_delivery()
+local function wait_for_delivery(level)
   if not backends.can_page() then return "the page is NOT DELIVERED: no pager is configured" .. backends.contacts() end
   local outbox = require "outbox"
-  local paged = wait_for(function() return #take_in().delivered > 0 or outbox.state().paged end)
+  local paged = wait_for(function() return #take_in().delivered > 0 or outbox.state().paged end, level)
   if paged then return "the on-call engineer was paged" end
-  return "the page is NOT DELIVERED yet; the watchdog keeps trying" .. backends.contacts()
+  local tries = take_in().alive and " yet; the watchdog keeps trying" or ": the watchdog is gone"
+  return "the page is NOT DELIVERED" .. tries .. backends.contacts()
 end
 
 -- Who was not told beside the page: what a service refused nobody tries again, what waits is the watchdog's.
@@ -365,14 +373,6 @@ local function not_told()
   for _, text in ipairs(state.refused) do lines[#lines + 1] = "NOT TOLD: " .. text end
   for _, text in ipairs(state.open) do lines[#lines + 1] = "NOT YET TOLD, the watchdog keeps trying: " .. text end
   return lines
-end
-
--- What those hear who were told in chat.
-local function over_text(it)
-  local about = run.first_about or run.about
-  local how = it.by and ("by “%s”"):format(it.by) or it.text or "by itself"
-  return ("Resolved: %s, %s, %s after the alert (run %s)"):format(about.title or run.file, how,
-    duration.clock(run.elapsed()), run.id)
 end
 
 local function end_in_words(state)
@@ -407,7 +407,7 @@ local function end_resolved(it, fired)
   for level, id in pairs(inherited) do keys[#keys + 1] = backends.page_key(level, id) end
   local state = outbox.state()
   local anything = #keys > 0 or #state.told > 0 or state.tried or state.waiting > 0
-  local written = anything and outbox.end_it { text = over_text(it), keys = keys }
+  local written = anything and outbox.end_it { text = require("delivery").over(it), keys = keys }
   local stopped_there = stop "resolved"
   if not anything then return { "escalation stopped: resolved" } end
   if not written or not stopped_there then
@@ -462,14 +462,15 @@ local function settle(it)
   end
   if it.outcome == "unresolved" or it.outcome == "failed" or it.pages then
     if #status.delivered > 0 then return { "the on-call engineer was paged earlier" } end
-    if #status.fired == 0 then
+    local first = status.fired[1]
+    if not first then
       if next(inherited) then return { "the on-call engineer was paged earlier, by run " .. select(2, next(inherited)) } end
-      local first = levels_from_now()[1].index
+      first = levels_from_now()[1].index
       handle:fire(first)
       if put_off_left() > 0 then return put_off_in_words() end
       fired(first, it.outcome)
     end
-    local line = wait_for_delivery()
+    local line = wait_for_delivery(first)
     return { line, table.unpack(not_told()) }
   end
   if it.outcome == "usage" or it.outcome == "refused" then

@@ -1,5 +1,7 @@
 -- What became of a level's messages, in words: whom the service says it told, and who waits.
+local duration = require "duration"
 local foreign = require "foreign"
+local run = require "run"
 
 local delivery = {}
 
@@ -29,6 +31,14 @@ function delivery.says(told, by)
   local lines = {}
   for i, it in ipairs(told or {}) do lines[i] = delivery.line(it) end
   return #lines > 0 and table.concat(lines, "; ") or "the escalation was carried out"
+end
+
+-- What those hear who were told in chat of a run that resolved.
+function delivery.over(it)
+  local about = run.first_about or run.about
+  local how = it.by and ("by “%s”"):format(it.by) or it.text or "by itself"
+  local when = duration.clock(run.elapsed())
+  return ("Resolved: %s, %s, %s after the alert (run %s)"):format(about.title or run.file, how, when, run.id)
 end
 
 return delivery

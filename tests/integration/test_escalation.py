@@ -3,6 +3,7 @@ time, with the findings so far. PagerDuty and Slack are imitated, the watchdog a
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -188,6 +189,18 @@ def watchdog_of(sandbox):
             return None
     assert wait_for(pid)
     return pid()
+
+
+def test_a_watchdog_that_is_ended_while_it_pages_is_replaced(sandbox, people):
+    """At the end of the run, whose screen promised that it keeps trying. Broken by: arming.wait_for without `fires`."""
+    people.timeout_next()
+    sandbox.write("down.lua", HEAD.replace('"2s"', '"15m"') + 'return unresolved "nothing helped"')
+    process = sandbox.start("runbook", "run", "down.lua", stdout=subprocess.PIPE)
+    assert wait_for(lambda: people.requests), "the first attempt, which nobody answers"
+    os.kill(watchdog_of(sandbox), signal.SIGTERM)
+    said = process.communicate(timeout=60)[0].decode()
+    paged(people)
+    assert process.returncode == 1 and "the on-call engineer was paged" in said, said
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
